@@ -1,0 +1,187 @@
+"""Writing in place: the same memory, a new version, a new entry.
+
+An in-place operation gives its tensor the entry of the out-of-place one. When the tensor is a view, its root gets an entry that
+says which part was overwritten (``copy_slices``); then every living tracked view of that memory is brought up to date by
+replaying its view ops on the root, so that no tensor keeps an entry for a value that its memory no longer holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import dtypes, registry, scalarops
+from .device import backend
+from .graph import Entry
+from .modes import enable_grad, local
+from .registry import ON_TENSORS, Op, View
+from .scalarops import ElementwiseOp
+from .tensor import Tensor, init, wrap
+
+
+def check_writable(target: Tensor, name: str) -> None:
+    """Raise when ``target`` must not be written in place."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"{name}(): argument 'self' must be a Tensor, not {type(target).__name__}")
+    array = target._array
+    if any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
+        raise RuntimeError(
+            f"{name}: this tensor of shape {tuple(array.shape)} is expanded, several elements share one place in memory; .clone() it first"
+        )
+    if not array.flags.writeable:
+        raise RuntimeError(f"{name}: the tensor shares a read-only NumPy array; .clone() it first")
+    if local.grad:
+        if target._entry is not None and target._entry.is_leaf:
+            raise RuntimeError(
+                f"{name}: a leaf tensor that requires grad (shape {tuple(target.shape)}) can't be modified in place while recording; "
+                "use the out-of-place operation, or do it inside no_grad()"
+            )
+        base = target._base
+        root = None if base is None else base.root
+        if root is not None and root._entry is not None and not base.tracked:
+            raise RuntimeError(
+                f"{name}: this view was made inside no_grad() of a tensor that the tape follows, so a write to it could not be recorded; "
+                "make the view outside no_grad(), or write inside no_grad()"
+            )
+        if root is not None and root._entry is not None and root._entry.is_leaf:
+            raise RuntimeError(
+                f"{name}: this is a view of a leaf tensor that requires grad (shape {tuple(root.shape)}) and can't be modified in place "
+                "while recording; use the out-of-place operation, or do it inside no_grad()"
+            )
+
+
+def _check_result(target: Tensor, name: str, shape: tuple[int, ...], result: dtypes.dtype) -> None:
+    if shape != target._array.shape:
+        raise RuntimeError(f"{name}: the result has shape {tuple(shape)}, it can't be written into shape {tuple(target.shape)}")
+    if not dtypes.can_cast(result, target.dtype):
+        raise RuntimeError(
+            f"{name}: the result has dtype {result}, it can't be written into a tensor of dtype {target.dtype}; convert the tensor "
+            f"with .to({result}) first"
+        )
+
+
+def elementwise_(op: ElementwiseOp, target: Tensor, *others: Any) -> Tensor:
+    """Write the result of an elementwise op into its first operand, and record it."""
+    name = f"{op.name}_"
+    check_writable(target, name)
+    inputs = scalarops._operands(op, (target, *others))
+    memory = target._array
+    arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
+    promoted = scalarops._promoted(op, arrays)
+    result = dtypes.bool_ if op.dtype == "bool" else promoted
+    shape = scalarops.broadcast_shape(name, [a.shape for a in arrays if isinstance(a, np.ndarray)])
+    _check_result(target, name, shape, result)
+    # An operand that overlaps the target otherwise than exactly would change while it is read.
+    for i, a in enumerate(arrays[1:], start=1):
+        if isinstance(a, np.ndarray) and np.may_share_memory(a, memory) and not _same_place(a, memory):
+            arrays[i] = a.copy()
+    recording = local.flags & 1 == 0 and any(isinstance(x, Tensor) and x._entry is not None for x in inputs)
+    if recording:  # what backward saves of the old value must survive
+        arrays[0] = memory.copy()
+    if result.numpy == memory.dtype:
+        scalarops.compute(op, arrays, out=memory)
+    else:
+        np.copyto(memory, scalarops.compute(op, arrays), casting="unsafe")
+    _finish(op, name, target, inputs, arrays, {}, recording)
+    return target
+
+
+def _same_place(a: Any, b: Any) -> bool:
+    return bool(a.__array_interface__["data"] == b.__array_interface__["data"] and a.strides == b.strides and a.shape == b.shape)
+
+
+def write(op: Op, target: Tensor, others: Sequence[Tensor | None], params: dict[str, Any], *, cast: bool = False) -> Tensor:
+    """Write the result of an op into its first input, and record it; with ``cast``, whatever its dtype."""
+    name = f"{op.name}_"
+    check_writable(target, name)
+    memory = target._array
+    inputs = (target, *others)
+    arrays = [None if x is None else x._array for x in inputs]
+    recording = local.flags & 1 == 0 and any(x is not None and x._entry is not None for x in inputs)
+    if recording and "self" in op.plan.saves(tuple(x is not None and x._entry is not None for x in inputs)):
+        arrays[0] = memory.copy()
+    result = op.forward(backend(memory), *arrays, **params)
+    _check_result(target, name, result.shape, target.dtype if cast else dtypes.FROM_NUMPY[result.dtype])
+    if np.may_share_memory(result, memory):
+        result = result.copy()
+    with np.errstate(all="ignore"):
+        np.copyto(memory, result, casting="unsafe")
+    _finish(op, name, target, inputs, arrays, params, recording)
+    return target
+
+
+def _finish(op: Op, name: str, target: Tensor, inputs: Sequence[Any], arrays: list[Any], params: dict[str, Any], recording: bool) -> None:
+    target._storage.wrote(name)
+    if recording:
+        # the old value was copied, so its version is not that of the target's memory
+        stand_in = wrap(arrays[0], target._entry)
+        shown = wrap(target._array, None, target._storage)
+        if isinstance(op, ElementwiseOp):
+            scalarops.record_elementwise(op, (stand_in, *inputs[1:]), arrays, shown)
+        else:
+            edges = tuple(None if t is None else t._entry for t in inputs)
+            registry.record(op.plan, (stand_in, *inputs[1:]), params, arrays, shown, target._array, edges)
+        rebase(target, shown._entry)
+    if local.flags > 1:
+        registry.tell(op, tuple(inputs), {**params, "in_place": True}, (target,))
+
+
+def rebase(target: Tensor, entry: Entry | None) -> None:
+    """Make ``entry`` the maker of ``target``'s new value, and bring its root and the views of the same memory up to date."""
+    base: View | None = target._base
+    if base is None:
+        target._entry = entry
+        root = target
+    else:
+        root = base.root
+        value = wrap(target._array, entry)
+        shown = wrap(root._array, None, root._storage)
+        edges = (root._entry, entry)
+        registry.record(COPY_SLICES.plan, (root, value), {"view": base}, [root._array, target._array], shown, root._array, edges)
+        root._entry = shown._entry
+    with enable_grad():
+        for ref in root._storage.views:
+            view = ref()
+            if view is not None and view._base is not None and view._base.tracked and view._base.root is root:
+                view._entry = view._base.of(_untracked_view(root), ON_TENSORS)._entry
+
+
+def _untracked_view(root: Tensor) -> Tensor:
+    """The root under another storage, so that replaying views on it registers none."""
+    return init(Tensor.__new__(Tensor), root._array, root._entry)
+
+
+def _copy_slices_backward(K: Any, g: Any, view: View, needs: tuple[bool, bool]) -> tuple[Any, Any]:
+    array = g._array if isinstance(g, Tensor) else g
+    into_root = into_view = None
+    if needs[1]:
+        into_view = view.of(g, K)
+    if needs[0]:
+        kept = np.ones(array.shape, np.bool_)
+        view.of(kept, registry.ON_ARRAYS)[...] = False
+        into_root = K.where(wrap(kept) if isinstance(g, Tensor) else kept, g, 0.0)
+    return into_root, into_view
+
+
+def _copy_slices(B: Any, root: Any, value: Any, *, view: View) -> Any:
+    out = root.copy()
+    view.of(out, registry.ON_ARRAYS)[...] = value
+    return out
+
+
+COPY_SLICES = registry.register(
+    Op("copy_slices", ("root", "value"), _copy_slices, {("root", "value"): _copy_slices_backward}, method=False)
+)
+
+
+def in_place_method(op: ElementwiseOp) -> Callable[..., Tensor]:
+    """The method that writes an elementwise op's result into its first operand, ``add_`` for ``add``."""
+
+    def method(self: Tensor, *others: Any) -> Tensor:
+        return elementwise_(op, self, *others)
+
+    method.__name__ = method.__qualname__ = f"{op.name}_"
+    method.__doc__ = f"In-place version of :func:`tapegrad.{op.name}`; returns the tensor."
+    return method

@@ -1,0 +1,121 @@
+"""The CPU backend: what ops may call. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import elementwise as _elementwise
+from .call import Fast
+from .elementwise import Body, Operand
+from .elementwise import run as elementwise
+from .gemm import matmul as _gemm
+from ._temp import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, min_with_index, sum, sum_to, var, softmax, softmax_backward, log_softmax, log_softmax_backward, cross_entropy, cross_entropy_backward
+from .runtime import get_num_threads, set_num_threads
+
+empty = np.empty
+broadcast_to = np.broadcast_to
+concatenate = np.concatenate
+flip = np.flip
+copy_into = np.positive  # a ufunc: one C call, copy_into(source, target)
+
+
+def accumulate(into: Any, value: Any) -> Any:
+    """``into += value``, in the memory of ``into``; returns it."""
+    return np.add(into, value, out=into)
+
+
+def copy(x: Any) -> Any:
+    """A row-major copy."""
+    return x.copy(order="C")
+
+
+def cast(x: Any, dtype: np.dtype[Any]) -> Any:
+    """``x`` in another dtype; complex numbers lose their imaginary part."""
+    with np.errstate(all="ignore"):
+        return (x.real if x.dtype.kind == "c" and dtype.kind != "c" else x).astype(dtype, order="C")
+
+
+def pad_zeros(x: Any, dim: int, before: int, total: int) -> Any:
+    """``x`` within zeros: ``before`` of them ahead of it along ``dim``, ``total`` the size there."""
+    out = np.zeros((*x.shape[:dim], total, *x.shape[dim + 1 :]), x.dtype)
+    out[(slice(None),) * dim + (slice(before, before + x.shape[dim]),)] = x
+    return out
+
+
+def learn(fast: Fast, body: Body, operands: Sequence[Operand], outputs: Sequence[Any], compute: np.dtype[Any]) -> None:
+    """After a general run: let the fast path serve such operands from now on, if they are of the kind it takes."""
+    first = next(o for o in operands if not isinstance(o, float))
+    mask = 0
+    for i, operand in enumerate(operands):
+        if isinstance(operand, float):
+            mask |= 1 << i
+        elif operand.dtype is not first.dtype or operand.shape != first.shape:
+            return
+        elif not (operand.flags.c_contiguous and operand.flags.aligned):
+            return
+    if mask and first.dtype.kind not in "fV" and first.dtype.name != "bfloat16":
+        return
+    names = tuple("float64" if isinstance(o, float) else o.dtype.name for o in operands)
+    pattern = "".join("s" if isinstance(o, float) else "c" for o in operands) + "c" * len(outputs)
+    out_dtypes = tuple(o.dtype for o in outputs)
+    address = _elementwise.kernel(body, names, tuple(d.name for d in out_dtypes), compute.name, pattern, True)
+    fast.add(first.dtype, mask, address, out_dtypes)
+
+
+def apply_mask(x: Any, mask: Any, scale: float) -> Any:
+    """``x * scale`` where the bool array ``mask`` holds, else 0."""
+    return np.where(mask, x * x.dtype.type(scale), x.dtype.type(0))
+
+
+def place(x: Any, index: Any, size: tuple[int, ...]) -> Any:
+    """Zeros of shape ``size`` with ``x`` written at a basic index."""
+    out = np.zeros(size, x.dtype)
+    out[index] = x
+    return out
+
+
+def scatter_at(x: Any, index: Any, size: tuple[int, ...]) -> Any:
+    """Zeros of shape ``size`` with ``x`` added at an index, repeated places adding up in order."""
+    out = np.zeros(size, x.dtype)
+    np.add.at(out, index, x)
+    return out
+
+
+def scatter_rows(x: Any, index: Any, size: tuple[int, ...], skip: int | None) -> Any:
+    """Zeros (n, d) with the rows of ``x`` (..., d) added at rows ``index`` (...), but none at row ``skip``."""
+    out = scatter_at(x, (index,), size)
+    if skip is not None:
+        out[skip] = 0
+    return out
+
+
+def mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """The mean over axes, as their sum divided by their count."""
+    total = sum(x, axes, keepdims, x.dtype)
+    count = 1
+    for a in axes:
+        count *= x.shape[a]
+    with np.errstate(all="ignore"):
+        return np.divide(total, x.dtype.type(count), out=total)
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """(..., m, k) @ (..., k, n), leading dimensions broadcast."""
+    if a.dtype == b.dtype and a.dtype in (np.float32, np.float64):
+        return _gemm(a, b)
+    if a.dtype.itemsize == 2 and a.dtype.kind in "fV":  # 16-bit floats are storage only
+        return _gemm(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
+    with np.errstate(all="ignore"):
+        return np.matmul(a, b)
+
+
+def linear(x: Any, weight: Any, bias: Any | None) -> Any:
+    """``x @ weight.T + bias``: (..., in), (out, in), (out,) -> (..., out)."""
+    rows = x.reshape(-1, x.shape[-1]) if x.shape[-1] else x.reshape(x.size if x.ndim == 1 else int(np.prod(x.shape[:-1])), 0)
+    out = matmul(rows, weight.T)
+    if bias is not None:
+        accumulate(out, bias)
+    return out.reshape((*x.shape[:-1], weight.shape[0]))

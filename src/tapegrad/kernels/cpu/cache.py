@@ -1,0 +1,224 @@
+"""Native kernels: compiled once by Numba, kept as object code on disk, loaded again by llvmlite in under a millisecond.
+
+An entry is named by a hash of everything that shapes its machine code: the key given by the caller (generated source and
+constants), the source of this package, the CPU name and features, and the Numba, llvmlite and Python versions. It is a plain
+object file with its metadata appended as JSON and a digest over both: no pickle, so a cache entry is never executed as Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import json
+import os
+import stat
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+
+_MAGIC = b"tapegrad-kernel-1\n"
+_lock = threading.RLock()
+_addresses: dict[str, int] = {}
+_engines: list[Any] = []  # loaded code must outlive every pointer into it
+statistics = {"compiled": 0, "loaded": 0}
+
+
+def directory() -> Path:
+    """The cache directory: ``$TAPEGRAD_CACHE_DIR``, else ``$XDG_CACHE_HOME/tapegrad``, else ``~/.cache/tapegrad``."""
+    named = os.environ.get("TAPEGRAD_CACHE_DIR")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tapegrad"
+
+
+def size() -> tuple[int, int]:
+    """(number of kernels, bytes) in the cache directory."""
+    try:
+        entries = [entry.stat().st_size for entry in os.scandir(directory()) if entry.name.endswith(".kernel")]
+    except OSError:
+        return 0, 0
+    return len(entries), sum(entries)
+
+
+def clear() -> None:
+    """Delete every cached kernel; those already loaded keep working."""
+    for path in directory().glob("*.kernel"):
+        path.unlink(missing_ok=True)
+
+
+def native(key: str, build: Callable[[], Any], *, fastmath: Iterable[str] = (), signature: Any = None) -> int:
+    """The address of a native function.
+
+    ``build`` returns the Python function to compile; it is called only when neither this process nor the disk has the code.
+    ``key`` must name every constant and generated text that ``build`` uses. ``fastmath`` are LLVM flags (CONVENTIONS: only
+    ``reassoc`` inside reductions). ``signature`` is a function returning a Numba signature; by default the kernel ABI.
+    """
+    flags = tuple(sorted(fastmath))
+    name = _entry_name(key, flags)
+    address = _addresses.get(name)
+    if address is not None:
+        return address
+    with _lock:
+        if name not in _addresses:
+            found = _read(name)
+            if found is None:
+                _addresses[name] = _compile(name, build, flags, signature)
+            else:
+                _addresses[name] = found
+        return _addresses[name]
+
+
+def _compile(name: str, build: Callable[[], Any], flags: tuple[str, ...], signature: Any) -> int:
+    from numba import cfunc
+
+    from . import abi
+
+    compiled = cfunc(
+        signature() if signature else abi.KERNEL, nopython=True, error_model="numpy", fastmath=set(flags) if flags else False
+    )(build())
+    statistics["compiled"] += 1
+    _engines.append(compiled)
+    library = compiled._library
+    symbols = sorted(_external_symbol(f.name) for f in library._final_module.functions if f.is_declaration)
+    _write(name, {"symbol": compiled._wrapper_name, "needs": [s for s in symbols if s]}, library._get_compiled_object())
+    return int(compiled.address)
+
+
+def _external_symbol(name: str) -> str:
+    """What the linker will look for: an LLVM intrinsic such as ``llvm.exp.f32`` becomes a call of libm's ``expf``."""
+    if not name.startswith("llvm."):
+        return name
+    parts = name.split(".")
+    suffix = {"f32": "f", "f64": ""}.get(parts[-1])
+    libm = {"exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "pow", "sinh", "cosh", "tanh", "asin", "acos", "atan"}
+    return parts[1] + suffix if suffix is not None and parts[1] in libm else ""
+
+
+# ---------------------------------------------------------------------------------------------------------------- keys
+
+
+@functools.cache
+def _environment() -> bytes:
+    """What all entries of this process share: package source, CPU and versions."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    features = ",".join(f"{k}={v}" for k, v in sorted(llvm.get_host_cpu_features().items()))
+    settings = {k: v for k, v in sorted(os.environ.items()) if k in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")}
+    versions = [version("numba"), version("llvmlite"), version("numpy"), sys.implementation.cache_tag, sys.abiflags]
+    digest.update(repr((llvm.get_host_cpu_name(), features, settings, versions)).encode())
+    return digest.digest()
+
+
+@functools.lru_cache(maxsize=None)
+def _entry_name(key: str, flags: tuple[str, ...]) -> str:
+    return hashlib.sha256(_environment() + repr((key, flags)).encode()).hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------------- disk
+
+
+@functools.cache
+def _usable_directory() -> Path | None:
+    """The directory if it is ours alone, created on first use; None, with one warning, when it can't be used."""
+    path = directory()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+        if status.st_uid != os.getuid():
+            raise PermissionError(f"it belongs to user {status.st_uid}")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError("others may write to it")
+        descriptor, probe = tempfile.mkstemp(dir=path)
+        os.close(descriptor)
+        os.unlink(probe)
+    except OSError as error:
+        warnings.warn(
+            f"tapegrad: kernel cache {path} is not used ({error}); kernels are compiled in memory, in every process. "
+            "Set TAPEGRAD_CACHE_DIR to a directory that only you can write to.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return path
+
+
+def _write(name: str, meta: dict[str, Any], code: bytes) -> None:
+    home = _usable_directory()
+    if home is None:
+        return
+    header = json.dumps(meta).encode()
+    body = len(header).to_bytes(4, "little") + header + code
+    temporary = None
+    try:  # a full disk costs a recompile, never a training run
+        descriptor, temporary = tempfile.mkstemp(dir=home, suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(_MAGIC + hashlib.sha256(name.encode() + body).digest() + body)
+        os.replace(temporary, home / f"{name}.kernel")
+    except OSError:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _read(name: str) -> int | None:
+    """Load a cached entry; anything wrong with it is a miss."""
+    home = _usable_directory()
+    if home is None:
+        return None
+    try:
+        data = (home / f"{name}.kernel").read_bytes()
+    except OSError:
+        return None
+    start = len(_MAGIC) + 32
+    body = data[start:]
+    if data[: len(_MAGIC)] != _MAGIC or data[len(_MAGIC) : start] != hashlib.sha256(name.encode() + body).digest():
+        return None
+    size_of_header = int.from_bytes(body[:4], "little")
+    meta = json.loads(body[4 : 4 + size_of_header])
+    if not all(_resolve(symbol) for symbol in meta["needs"]):
+        return None  # an unresolved symbol would end the process inside LLVM
+    engine = _new_engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(body[4 + size_of_header :]))
+    engine.finalize_object()
+    _engines.append(engine)
+    statistics["loaded"] += 1
+    return int(engine.get_function_address(meta["symbol"]))
+
+
+# Numba's wrapper around a kernel can report an exception. A kernel raises none, so these calls are never reached, and any
+# function satisfies the linker; that spares a warm process the import of Numba.
+_UNREACHED = {"numba_gil_ensure": "PyGILState_Ensure", "numba_gil_release": "PyGILState_Release"}
+
+
+def _resolve(symbol: str) -> bool:
+    if llvm.address_of_symbol(symbol) is not None:
+        return True
+    if symbol in _UNREACHED:
+        stand_in = ctypes.cast(getattr(ctypes.pythonapi, _UNREACHED[symbol]), ctypes.c_void_p).value
+        llvm.add_symbol(symbol, stand_in)
+        return True
+    import numba.core.runtime  # noqa: F401  (registers Numba's helper symbols)
+
+    return llvm.address_of_symbol(symbol) is not None
+
+
+@functools.cache
+def _initialize() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def _new_engine() -> Any:
+    _initialize()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)

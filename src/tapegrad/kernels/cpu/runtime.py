@@ -1,0 +1,113 @@
+"""The block of addresses and settings that native launch code reads, and the threads behind it.
+
+Cached machine code may hold no absolute address, so everything that lives at a different place in each process (C-API functions,
+type objects, Numba's thread pool) is reached through this block. Everything tapegrad assumes about the memory layout of Python
+and NumPy objects is here and in ``call.py``, and is checked once when this module is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from typing import Any
+
+import numpy as np
+
+from . import cache
+
+# Words of the block.
+THREADS, PARALLEL_FOR, CHUNK, BUSY, PROCESS, GETPID, SAVE_THREAD, RESTORE_THREAD = range(8)
+ARRAY_EMPTY, INCREF, NDARRAY, FLOAT, INT, NONE, TUPLE_NEW, TUPLE_SET, LONG_AS_INT64, ERR_OCCURRED = range(8, 18)
+WORDS = 18
+
+# Offsets in a NumPy array object, from the end of the object header (numpy/ndarraytypes.h, part of NumPy's stable ABI).
+HEADER = object.__basicsize__
+DATA, NDIM, SHAPE, STRIDES, DESCR, FLAGS = (HEADER + offset for offset in (0, 8, 16, 24, 40, 48))
+TYPE = HEADER - 8
+FLOAT_VALUE = HEADER
+C_CONTIGUOUS_AND_ALIGNED = 0x101
+
+
+def _c_function(name: str) -> int:
+    return int(ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0)
+
+
+def _numpy_function(index: int) -> int:
+    from numpy._core import _multiarray_umath
+
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    table = ctypes.cast(get(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    return int(table[index] or 0)
+
+
+def _check_layout() -> None:
+    """Fail loudly, at import, where the interpreter or NumPy lays objects out in another way."""
+    probe = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+    def word(offset: int, of: Any = probe) -> int:
+        return int(ctypes.c_int64.from_address(id(of) + offset).value)
+
+    seen = (word(DATA), word(NDIM) & 0xFFFFFFFF, word(DESCR), word(FLAGS) & 0x101, word(TYPE))
+    expected = (probe.ctypes.data, 2, id(probe.dtype), C_CONTIGUOUS_AND_ALIGNED, id(np.ndarray))
+    shape = [ctypes.c_int64.from_address(word(SHAPE) + 8 * i).value for i in range(2)]
+    number = ctypes.c_double.from_address(id(seventh := 1 / 7) + FLOAT_VALUE).value
+    if seen != expected or shape != [2, 3] or number != seventh:
+        raise ImportError("tapegrad cannot read NumPy arrays of this interpreter: unknown object layout (please report)")
+
+
+_check_layout()
+block = np.zeros(WORDS, np.int64)
+block[[PROCESS, GETPID]] = os.getpid(), ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p).value
+block[[SAVE_THREAD, RESTORE_THREAD, INCREF]] = [
+    _c_function(name) for name in ("PyEval_SaveThread", "PyEval_RestoreThread", "Py_IncRef")
+]
+block[[TUPLE_NEW, TUPLE_SET, LONG_AS_INT64, ERR_OCCURRED]] = [
+    _c_function(name) for name in ("PyTuple_New", "PyTuple_SetItem", "PyLong_AsLongLong", "PyErr_Occurred")
+]
+block[ARRAY_EMPTY] = _numpy_function(184)  # PyArray_Empty(nd, dims, descr (stolen), fortran)
+block[[NDARRAY, FLOAT, INT, NONE]] = id(np.ndarray), id(float), id(int), id(None)
+block[THREADS] = int(os.environ.get("NUMBA_NUM_THREADS") or len(os.sched_getaffinity(0)))
+address = int(block.ctypes.data)
+
+
+def get_num_threads() -> int:
+    """How many threads a large kernel uses."""
+    return int(block[THREADS])
+
+
+def set_num_threads(count: int) -> None:
+    """Use ``count`` threads in large kernels, at least 1 and at most what the thread pool was started with.
+
+    Raises:
+        ValueError: when ``count`` is not positive.
+    """
+    if count < 1:
+        raise ValueError(f"set_num_threads expects a positive number, got {count}")
+    block[THREADS] = count
+
+
+@functools.cache
+def start_threads() -> str:
+    """Start Numba's thread pool, once; the name of its layer ('omp', 'tbb', 'workqueue'), or 'serial' without one.
+
+    The pool's entry point is what Numba's own ``parallel=True`` code calls: it splits an index range over the threads.
+    """
+    try:
+        from numba import config
+        from numba.np.ufunc import parallel
+
+        parallel._launch_threads()
+        entry = cache.llvm.address_of_symbol("numba_parallel_for")
+        if not entry:
+            return "serial"
+        block[THREADS] = min(int(block[THREADS]), int(config.NUMBA_NUM_THREADS))
+        from .call import chunk_address
+
+        block[CHUNK] = chunk_address()
+        block[PARALLEL_FOR] = entry
+        return str(parallel.threading_layer())
+    except (ImportError, AttributeError, ValueError, RuntimeError):  # a Numba that changed: correct, on one thread
+        block[THREADS] = 1
+        return "serial"

@@ -1,0 +1,228 @@
+"""Grad modes and listeners: what each thread has switched on.
+
+``local.flags`` is all that the fast path of an operation reads: 0 records for backward, 1 does not (``no_grad``), 2 and above
+sends every operation through the general path, because something listens (a recording, a trace, anomaly mode, saved-tensor
+hooks).
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Listener(Protocol):
+    """Told of every operation at the dispatch point, after it ran."""
+
+    def operation(self, op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tuple[Any, ...]) -> None: ...
+
+
+class _Modes(threading.local):
+    flags = 0
+    grad = True
+    inference = False
+    anomaly = False
+    listeners: tuple[Listener, ...] = ()
+    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
+
+    def refresh(self) -> None:
+        busy = bool(self.listeners or self.saved_hooks or self.anomaly)
+        self.flags = (0 if self.grad else 1) + (2 if busy else 0)
+
+
+local = _Modes()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded for backward in this thread."""
+    return local.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside :class:`inference_mode`."""
+    return local.inference
+
+
+class _Mode:
+    """A context manager that is also a decorator, for functions and generators, and can be entered again."""
+
+    def __init__(self) -> None:
+        self._before: list[dict[str, Any]] = []
+
+    def _settings(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        settings = self._settings()
+        self._before.append({name: getattr(local, name) for name in settings})
+        _set(settings)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _set(self._before.pop())
+
+    def __call__(self, function: F) -> F:
+        import inspect
+
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+                running = function(*args, **kwargs)
+                sent, thrown = None, None
+                while True:  # the mode holds inside the generator only, not in the loop that consumes it
+                    try:
+                        with self._clone():
+                            value = running.throw(thrown) if thrown is not None else running.send(sent)
+                    except StopIteration as stop:
+                        return stop.value
+                    try:
+                        sent, thrown = (yield value), None
+                    except GeneratorExit:
+                        running.close()
+                        raise
+                    except BaseException as error:
+                        thrown = error
+
+            return generator  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self._clone():
+                return function(*args, **kwargs)
+
+        return wrapper  # type: ignore[return-value]
+
+    def _clone(self) -> _Mode:
+        return type(self)()
+
+
+def _set(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        setattr(local, name, value)
+    local.refresh()
+
+
+class _BareDecorator(type):
+    """Lets a mode without arguments decorate without parentheses: ``@no_grad``."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and callable(args[0]) and not isinstance(args[0], bool):
+            return super().__call__()(args[0])
+        return super().__call__(*args, **kwargs)
+
+
+class no_grad(_Mode, metaclass=_BareDecorator):
+    """Operations inside are not recorded for backward. Context manager and decorator, per thread."""
+
+    def _settings(self) -> dict[str, Any]:
+        return {"grad": False}
+
+
+class enable_grad(_Mode, metaclass=_BareDecorator):
+    """Operations inside are recorded, also within :class:`no_grad`."""
+
+    def _settings(self) -> dict[str, Any]:
+        return {"grad": True}
+
+
+class inference_mode(_Mode, metaclass=_BareDecorator):
+    """As :class:`no_grad`; ``inference_mode(False)`` leaves recording on."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def _settings(self) -> dict[str, Any]:
+        return {"grad": not self.mode, "inference": self.mode}
+
+    def _clone(self) -> _Mode:
+        return inference_mode(self.mode)
+
+
+class set_grad_enabled(_Mode):
+    """Switch recording on or off: at once as a function, until the block ends as a context manager, or as a decorator."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = bool(mode)
+        self._first = {"grad": local.grad}
+        _set({"grad": self.mode})
+
+    def _settings(self) -> dict[str, Any]:
+        return {"grad": self.mode}
+
+    def __enter__(self) -> set_grad_enabled:
+        super().__enter__()
+        self._before[-1] = self._first
+        return self
+
+    def __call__(self, function: F) -> F:
+        _set(self._first)  # as a decorator it must not switch anything now
+        return super().__call__(function)
+
+    def _clone(self) -> _Mode:
+        return set_grad_enabled(self.mode)
+
+
+class set_detect_anomaly(_Mode):
+    """Check every gradient for NaN and every saved value for changes from outside, and note source lines; slow.
+
+    At once as a function, until the block ends as a context manager.
+    """
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.mode = bool(mode)
+        self._first = {"anomaly": local.anomaly}
+        _set({"anomaly": self.mode})
+
+    def _settings(self) -> dict[str, Any]:
+        return {"anomaly": self.mode}
+
+    def __enter__(self) -> set_detect_anomaly:
+        super().__enter__()
+        self._before[-1] = self._first
+        return self
+
+    def _clone(self) -> _Mode:
+        return set_detect_anomaly(self.mode)
+
+
+class detect_anomaly(_Mode, metaclass=_BareDecorator):
+    """:class:`set_detect_anomaly` for a block."""
+
+    def _settings(self) -> dict[str, Any]:
+        return {"anomaly": True}
+
+
+@contextmanager
+def listening(listener: Listener) -> Generator[None, None, None]:
+    """Tell ``listener`` of every operation of this thread inside the block."""
+    _set({"listeners": (*local.listeners, listener)})
+    try:
+        yield
+    finally:
+        _set({"listeners": tuple(other for other in local.listeners if other is not listener)})
+
+
+class saved_tensors_hooks:
+    """Pack what operations inside the block save for backward with ``pack(tensor)``, and rebuild it with ``unpack(packed)``.
+
+    Gradients need ``unpack`` to return the values that were saved. PyTorch's ``torch.autograd.graph.saved_tensors_hooks``.
+    """
+
+    def __init__(self, pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> None:
+        self._pair = (pack, unpack)
+
+    def __enter__(self) -> saved_tensors_hooks:
+        _set({"saved_hooks": (*local.saved_hooks, self._pair)})
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _set({"saved_hooks": local.saved_hooks[:-1]})

@@ -1,0 +1,5 @@
+"""Networks, as ``torch.nn``."""
+
+from . import functional
+
+__all__ = ["functional"]

@@ -1,0 +1,189 @@
+"""Making tensors from data and from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..device import to_device
+from ..tensor import Tensor, wrap
+from .shape import sizes
+
+_MAX_BYTES = 2**46  # more than any machine has: a mistaken shape fails here, before anything is allocated
+
+
+def checked_shape(shape: tuple[int, ...], itemsize: int, name: str) -> tuple[int, ...]:
+    """The shape, if a tensor of it can exist.
+
+    Raises:
+        RuntimeError: for a negative size, or more bytes than a machine can have.
+    """
+    total = itemsize
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(f"{name}: sizes must not be negative, got {list(shape)}")
+        total *= n
+    if total > _MAX_BYTES:
+        raise RuntimeError(f"{name}: a tensor of shape {list(shape)} would need {total / 2**40:.0f} TiB")
+    return shape
+
+
+def _finish(array: Any, requires_grad: bool) -> Tensor:
+    made = wrap(array)
+    return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of ``data``: numbers, nested sequences of numbers or tensors, or a NumPy array.
+
+    Python floats become the default dtype (float32), ints int64, bools bool; arrays keep their dtype.
+
+    Raises:
+        ValueError: for nested sequences of unequal lengths.
+        TypeError: for data or a dtype that tapegrad has no dtype for.
+    """
+    to_device(device)
+    return _finish(_as_array(data, dtype, copy=True), requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``data`` as a tensor, sharing memory where it can: tensors pass, NumPy arrays are not copied."""
+    to_device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtypes.to_dtype(dtype))  # type: ignore[no-any-return]
+    return wrap(_as_array(data, dtype, copy=False))
+
+
+def _as_array(data: Any, dtype: Any, copy: bool) -> Any:
+    wanted = None if dtype is None else dtypes.to_dtype(dtype).numpy
+    if isinstance(data, Tensor):
+        data = data._array
+    if isinstance(data, (np.ndarray, np.generic)):
+        wanted = dtypes.to_dtype(data.dtype).numpy if wanted is None else wanted
+        return np.array(data, wanted, order="C") if copy else np.asarray(data, wanted)
+    if isinstance(data, (list, tuple)):
+        data = _plain(data)
+    if wanted is None:
+        try:
+            found = np.array(data)
+        except ValueError as error:
+            raise ValueError(f"tensor: nested sequences must have equal lengths ({error})") from None
+        if found.dtype.kind == "f" and not isinstance(data, np.ndarray):
+            wanted = dtypes.get_default_dtype().numpy if found.size == 0 or not _holds_arrays(data) else found.dtype
+        elif found.dtype.kind == "c":
+            wanted = dtypes.default_complex().numpy
+        else:
+            wanted = dtypes.to_dtype(found.dtype).numpy
+    if np.dtype(wanted).kind in "iu":  # PyTorch truncates floats and wraps integers that don't fit
+        return np.array(data).astype(wanted)
+    return np.array(data, wanted)
+
+
+def _plain(data: Any) -> Any:
+    """Nested sequences with tensors replaced by arrays."""
+    if isinstance(data, Tensor):
+        return data._array
+    return [_plain(x) for x in data] if isinstance(data, (list, tuple)) else data
+
+
+def _holds_arrays(data: Any) -> bool:
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return isinstance(data, (np.ndarray, np.generic))
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor that shares the array's memory. Writes through either are seen by both, but only the tensor's by the tape.
+
+    Raises:
+        TypeError: when it is not an array or of a dtype that tapegrad lacks.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy expects a NumPy array, got {type(array).__name__}")
+    dtypes.to_dtype(array.dtype)
+    if not array.dtype.isnative:
+        raise TypeError(f"from_numpy: the array has byte order {array.dtype.byteorder!r}; use array.astype(array.dtype.newbyteorder('='))")
+    return wrap(array)
+
+
+def _resolve(dtype: Any) -> Any:
+    return (dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype(dtype)).numpy
+
+
+def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """``zeros`` and ``zeros_like`` from a NumPy constructor."""
+
+    def function(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        to_device(device)
+        d = _resolve(dtype)
+        return _finish(make(checked_shape(sizes(size), d.itemsize, name), d), requires_grad)
+
+    def like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        to_device(device)
+        return _finish(make(input._array.shape, input._array.dtype if dtype is None else _resolve(dtype)), requires_grad)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"A tensor of shape ``size`` (ints or one sequence) {text}; of the default dtype unless given."
+    like.__name__ = like.__qualname__ = f"{name}_like"
+    like.__doc__ = f"A tensor of the input's shape and dtype {text}."
+    return function, like
+
+
+zeros, zeros_like = _filled("zeros", np.zeros, "filled with 0")
+ones, ones_like = _filled("ones", np.ones, "filled with 1")
+empty, empty_like = _filled("empty", np.empty, "with arbitrary contents")
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of shape ``size`` filled with a number; its dtype follows the number unless given."""
+    to_device(device)
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    d = (dtypes.of_scalar(value) if dtype is None else dtypes.to_dtype(dtype)).numpy
+    shape = (int(size),) if isinstance(size, int) else tuple(int(n) for n in size)
+    return _finish(np.full(checked_shape(shape, d.itemsize, "full"), value, d), requires_grad)
+
+
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of the input's shape and dtype filled with a number."""
+    return full(input.shape, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Numbers from ``start`` (0) up to, not including, ``end``. int64 when all are integers, else the default dtype.
+
+    Raises:
+        RuntimeError: for a step of 0 or one that leads away from the end.
+    """
+    to_device(device)
+    if end is None:
+        start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
+    if step == 0:
+        raise RuntimeError("arange: step must not be 0")
+    if (end - start) * step < 0:
+        raise RuntimeError(f"arange: step {step} leads away from {end} when starting at {start}")
+    integral = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
+    d = (np.dtype(np.int64) if integral else dtypes.get_default_dtype().numpy) if dtype is None else dtypes.to_dtype(dtype).numpy
+    return _finish(np.arange(start, end, step).astype(d), requires_grad)
+
+
+def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """``steps`` evenly spaced numbers from ``start`` to ``end``, both included.
+
+    Raises:
+        RuntimeError: for a negative number of steps.
+    """
+    to_device(device)
+    if steps < 0:
+        raise RuntimeError(f"linspace: steps must not be negative, got {steps}")
+    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    return _finish(np.linspace(start, end, steps).astype(_resolve(dtype)), requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """An n x m matrix (n x n by default) with ones on the diagonal."""
+    to_device(device)
+    return _finish(np.eye(n, m, dtype=_resolve(dtype)), requires_grad)

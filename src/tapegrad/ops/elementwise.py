@@ -1,0 +1,261 @@
+"""Elementwise ops: one expression and its derivative each."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import npmath
+from ..expr import E
+from ..registry import EdgePoint, public
+from ..scalarops import elementwise
+from .samples import binary, unary
+
+INF, NAN = math.inf, math.nan
+
+# ------------------------------------------------------------------------------------------------------------ arithmetic
+
+_add = elementwise(
+    "add",
+    lambda input, other: input + other,
+    {"input": lambda g: g, "other": lambda g: g},
+    samples=binary(),
+    reference=np.add,
+)
+_sub = elementwise(
+    "sub",
+    lambda input, other: input - other,
+    {"input": lambda g: g, "other": lambda g: -g},
+    samples=binary(),
+    reference=np.subtract,
+)
+mul = elementwise(
+    "mul",
+    lambda input, other: input * other,
+    {"input": lambda g, other: g * E.conj(other), "other": lambda g, input: g * E.conj(input)},
+    samples=binary(),
+    reference=np.multiply,
+)
+div = elementwise(
+    "div",
+    lambda input, other: input / other,
+    {
+        "input": lambda g, other: g / E.conj(other),
+        "other": lambda g, other, out: -g * E.conj(out / other),
+    },
+    dtype="float",
+    samples=binary(0.5, 2.0),
+    reference=np.true_divide,
+)
+neg = elementwise("neg", lambda input: -input, {"input": lambda g: -g}, samples=unary(), reference=np.negative)
+pow = elementwise(
+    "pow",
+    lambda input, exponent: E.pow(input, exponent),
+    {
+        "input": lambda g, input, exponent: E.where(
+            exponent == 0.0, 0.0, g * E.conj(exponent * E.pow(input, exponent - 1.0))
+        ),
+        "exponent": lambda g, input, exponent, out: E.where(
+            (input == 0.0) & (exponent >= 0.0), 0.0, g * (out * E.log(input))
+        ),
+    },
+    samples=binary(0.5, 2.0),
+    reference=np.power,
+    edge_points=[
+        EdgePoint((0.0, 0.0), (0.0, 0.0)),
+        EdgePoint((-2.0, 3.0), (12.0, NAN)),
+        EdgePoint((0.0, 2.0), (0.0, 0.0)),
+    ],
+)
+square = elementwise("square", lambda input: input * input, samples=unary(), reference=np.square)
+reciprocal = elementwise(
+    "reciprocal",
+    lambda input: 1.0 / input,
+    {"input": lambda g, out: -g * E.conj(out * out)},
+    dtype="float",
+    samples=unary(0.5, 2.0),
+    reference=np.reciprocal,
+)
+abs = elementwise(
+    "abs",
+    lambda input: E.abs(input),
+    {"input": lambda g, input: g * E.sign(input)},
+    samples=unary(apart=True),
+    reference=np.abs,
+    edge_points=[EdgePoint((0.0,), (0.0,))],
+)
+sign = elementwise(
+    "sign",
+    lambda input: E.sign(input),
+    {"input": lambda g: g * 0.0},
+    samples=unary(apart=True),
+    reference=np.sign,
+    edge_points=[EdgePoint((0.0,), (0.0,))],
+)
+
+# --------------------------------------------------------------------------------------------------------- transcendental
+
+exp = elementwise("exp", lambda input: E.exp(input), {"input": lambda g, out: g * E.conj(out)}, dtype="float", samples=unary(), reference=np.exp)  # fmt: skip
+log = elementwise("log", lambda input: E.log(input), {"input": lambda g, input: g / E.conj(input)}, dtype="float", samples=unary(0.5, 3.0), reference=np.log)  # fmt: skip
+log1p = elementwise("log1p", lambda input: E.log1p(input), {"input": lambda g, input: g / (input + 1.0)}, dtype="float", samples=unary(-0.5, 3.0), reference=np.log1p)  # fmt: skip
+expm1 = elementwise("expm1", lambda input: E.expm1(input), {"input": lambda g, out: g * (out + 1.0)}, dtype="float", samples=unary(), reference=np.expm1)  # fmt: skip
+sqrt = elementwise(
+    "sqrt",
+    lambda input: E.sqrt(input),
+    {"input": lambda g, out: g / E.conj(2.0 * out)},
+    dtype="float",
+    samples=unary(0.5, 3.0),
+    reference=np.sqrt,
+    edge_points=[EdgePoint((0.0,), (INF,))],
+)
+sin = elementwise("sin", lambda input: E.sin(input), {"input": lambda g, input: g * E.conj(E.cos(input))}, dtype="float", samples=unary(), reference=np.sin)  # fmt: skip
+cos = elementwise("cos", lambda input: E.cos(input), {"input": lambda g, input: -g * E.conj(E.sin(input))}, dtype="float", samples=unary(), reference=np.cos)  # fmt: skip
+tanh = elementwise("tanh", lambda input: E.tanh(input), {"input": lambda g, out: g * E.conj(1.0 - out * out)}, dtype="float", samples=unary(), reference=np.tanh)  # fmt: skip
+sigmoid = elementwise("sigmoid", lambda input: E.sigmoid(input), {"input": lambda g, out: g * (out * (1.0 - out))}, dtype="float", samples=unary(), reference=npmath.sigmoid)  # fmt: skip
+erf = elementwise("erf", lambda input: E.erf(input), dtype="float", samples=unary(), reference=npmath.erf)
+conj = elementwise("conj", lambda input: E.conj(input), {"input": lambda g: E.conj(g)}, samples=unary(), reference=np.conj)
+
+# ------------------------------------------------------------------------------------------------- activations and bounds
+
+relu = elementwise(
+    "relu",
+    lambda input: E.where(input <= 0, 0, input),
+    {"input": lambda g, out: E.where(out <= 0.0, 0.0, g)},
+    samples=unary(apart=True),
+    reference=lambda x: np.maximum(x, 0),
+    edge_points=[EdgePoint((0.0,), (0.0,))],
+)
+_gelu = elementwise(
+    "gelu",
+    lambda input: 0.5 * input * (1.0 + E.erf(input * math.sqrt(0.5))),
+    dtype="float",
+    method=False,
+    samples=unary(),
+    reference=lambda x: 0.5 * x * (1 + npmath.erf(x / math.sqrt(2))),
+)
+_gelu_tanh = elementwise(
+    "gelu_tanh",  # Hendrycks and Gimpel, https://arxiv.org/abs/1606.08415
+    lambda input: 0.5 * input * (1.0 + E.tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input))),
+    dtype="float",
+    method=False,
+    samples=unary(),
+    reference=lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+)
+maximum = elementwise(
+    "maximum",
+    lambda input, other: E.maximum(input, other),
+    {
+        "input": lambda g, input, other: g * E.half_on_tie(input, other),
+        "other": lambda g, input, other: g * E.half_on_tie(other, input),
+    },
+    samples=binary(apart=True),
+    reference=np.maximum,
+    edge_points=[EdgePoint((1.0, 1.0), (0.5, 0.5))],
+)
+minimum = elementwise(
+    "minimum",
+    lambda input, other: E.minimum(input, other),
+    {
+        "input": lambda g, input, other: g * E.half_on_tie(other, input),
+        "other": lambda g, input, other: g * E.half_on_tie(input, other),
+    },
+    samples=binary(apart=True),
+    reference=np.minimum,
+    edge_points=[EdgePoint((1.0, 1.0), (0.5, 0.5))],
+)
+clamp_min = elementwise(
+    "clamp_min",
+    lambda input, min: E.maximum(input, min),
+    {"input": lambda g, input, min: E.where(input >= min, g, 0.0), "min": lambda g, input, min: E.where(input < min, g, 0.0)},
+    samples=binary(apart=True),
+    reference=np.maximum,
+    edge_points=[EdgePoint((1.0, 1.0), (1.0, 0.0))],
+)
+clamp_max = elementwise(
+    "clamp_max",
+    lambda input, max: E.minimum(input, max),
+    {"input": lambda g, input, max: E.where(input <= max, g, 0.0), "max": lambda g, input, max: E.where(input > max, g, 0.0)},
+    samples=binary(apart=True),
+    reference=np.minimum,
+    edge_points=[EdgePoint((1.0, 1.0), (1.0, 0.0))],
+)
+where_op = elementwise(
+    "where",
+    lambda condition, input, other: E.where(condition, input, other),
+    {
+        "input": lambda g, condition: E.where(condition, g, 0.0),
+        "other": lambda g, condition: E.where(condition, 0.0, g),
+    },
+    booleans=("condition",),
+    method=False,
+    reference=np.where,
+)
+
+# ------------------------------------------------------------------------------------------------------------ comparison
+
+eq = elementwise("eq", lambda input, other: input == other, samples=binary(), reference=np.equal)
+ne = elementwise("ne", lambda input, other: input != other, samples=binary(), reference=np.not_equal)
+lt = elementwise("lt", lambda input, other: input < other, samples=binary(), reference=np.less)
+le = elementwise("le", lambda input, other: input <= other, samples=binary(), reference=np.less_equal)
+gt = elementwise("gt", lambda input, other: input > other, samples=binary(), reference=np.greater)
+ge = elementwise("ge", lambda input, other: input >= other, samples=binary(), reference=np.greater_equal)
+logical_not = elementwise("logical_not", lambda input: ~(input != 0), samples=unary(), reference=np.logical_not)
+logical_and = elementwise("logical_and", lambda input, other: (input != 0) & (other != 0), samples=binary(), reference=np.logical_and)
+logical_or = elementwise("logical_or", lambda input, other: (input != 0) | (other != 0), samples=binary(), reference=np.logical_or)
+isnan = elementwise("isnan", lambda input: input != input, samples=unary(), reference=np.isnan)
+
+# ------------------------------------------------------------------------------------------------------ public functions
+
+
+@public(_add)
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """``input + alpha * other``, elementwise with broadcasting."""
+    return _add.call(input, other if alpha == 1 else mul.call(other, alpha))
+
+
+@public(_sub)
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """``input - alpha * other``, elementwise with broadcasting.
+
+    Raises:
+        RuntimeError: for two bool tensors; use ``^`` or ``logical_xor``.
+    """
+    return _sub.call(input, other if alpha == 1 else mul.call(other, alpha))
+
+
+@public(where_op)
+def where(condition: Any, input: Any, other: Any) -> Any:
+    """``input`` where the bool tensor ``condition`` holds, else ``other``; all three broadcast.
+
+    Raises:
+        TypeError: when the condition is not bool.
+    """
+    return where_op.call(condition, input, other)
+
+
+@public(_gelu)
+def gelu(input: Any, *, approximate: str = "none") -> Any:
+    """x * Phi(x), with the normal distribution's Phi: exact, or ``approximate="tanh"`` (Hendrycks and Gimpel, 2016).
+
+    Raises:
+        ValueError: for another ``approximate``.
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return (_gelu if approximate == "none" else _gelu_tanh).call(input)
+
+
+@public(clamp_min)
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+    """Limit values to [min, max]; either bound may be left out, a number or a tensor. The gradient at a bound is 1.
+
+    Raises:
+        RuntimeError: when both bounds are None.
+    """
+    if min is None and max is None:
+        raise RuntimeError("clamp: at least one of min and max must be given")
+    if min is not None:
+        input = clamp_min.call(input, min)
+    return input if max is None else clamp_max.call(input, max)

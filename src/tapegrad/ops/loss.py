@@ -1,0 +1,198 @@
+"""Losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..registry import ErrorInput, Input, Op, Sample, apply, public, register
+from ..scalarops import elementwise
+from ..tensor import Tensor
+from .samples import binary
+
+_squared_error = elementwise(
+    "squared_error",
+    lambda input, target: (input - target) * (input - target),
+    {"input": lambda g, input, target: g * (2.0 * (input - target)), "target": lambda g, input, target: g * (2.0 * (target - input))},
+    method=False,
+    samples=binary(),
+    reference=lambda a, b: (a - b) ** 2,
+)
+
+
+def reduced(loss: Tensor, reduction: str, name: str) -> Tensor:
+    """Apply ``reduction``: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: for another one.
+    """
+    if reduction == "mean":
+        return loss.mean()  # type: ignore[no-any-return]
+    if reduction == "sum":
+        return loss.sum()  # type: ignore[no-any-return]
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+@public(_squared_error)
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """(input - target)^2, averaged, summed or per element; the two broadcast.
+
+    Raises:
+        ValueError: for an unknown reduction.
+    """
+    return reduced(_squared_error.call(input, target), reduction, "mse_loss")
+
+
+# Per row i with class weights w and smoothing s: (1 - s) w[t] (lse - x[t]) + s / c * sum_k w[k] (lse - x[k]).
+_cross_entropy = register(
+    Op(
+        "cross_entropy",
+        ("input", "target", "weight"),
+        lambda B, x, t, w, *, ignore_index, label_smoothing: B.cross_entropy(x, t, w, ignore_index, label_smoothing),
+        {
+            "input": lambda K, g, input, target, weight, out, ignore_index, label_smoothing: K.cross_entropy_backward(
+                g[0], input, target, out[1], weight, ignore_index=ignore_index, label_smoothing=label_smoothing
+            )
+        },
+        method=False,
+        samples=[
+            Sample((Input((4, 3)), Input((4,), 0, 3, "int"), Input((3,), 0.5, 1.5)), {"ignore_index": i, "label_smoothing": s})
+            for i, s in [(-100, 0.0), (-100, 0.2), (1, 0.0), (1, 0.2)]
+        ],
+        reference=lambda x, t, w, ignore_index, label_smoothing: _cross_entropy_reference(x, t, w, ignore_index, label_smoothing),
+        error_inputs=[
+            ErrorInput(lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.tensor([0, 3])), IndexError, "target 3 is out of range"),
+            ErrorInput(lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.tensor([0, 1, 2])), RuntimeError, r"\(2, 3\).*\(3,\)"),
+        ],
+    )
+)
+
+register(
+    Op(
+        "cross_entropy_backward",
+        ("g_rows", "input", "target", "lse", "weight"),
+        lambda B, g, x, t, lse, w, *, ignore_index, label_smoothing: B.cross_entropy_backward(g, x, t, lse, w, ignore_index, label_smoothing),
+        {
+            # linear in g_rows: its gradient is the same rows weighted by the cotangent
+            "g_rows": lambda K, g, g_rows, input, target, lse, weight, ignore_index, label_smoothing: K.sum(
+                K.mul(
+                    g,
+                    K.cross_entropy_backward(
+                        K.add(K.mul(g_rows, 0.0), 1.0), input, target, lse, weight, ignore_index=ignore_index, label_smoothing=label_smoothing
+                    ),
+                ),
+                axes=(1,),
+                keepdim=False,
+            ),
+            # d/dx of total * softmax(x), where total is the row's sum of class weights times g
+            "input": lambda K, g, g_rows, input, target, weight, ignore_index, label_smoothing: K.softmax_backward(
+                K.mul(g, K.reshape(_row_totals(K, g_rows, input, target, weight, ignore_index, label_smoothing), shape=(-1, 1))),
+                K.softmax(input, dim=1),
+                dim=1,
+            ),
+        },
+        method=False,
+    )
+)
+
+
+def _row_totals(K: Any, g_rows: Any, x: Any, target: Any, weight: Any, ignore_index: int, label_smoothing: float) -> Any:
+    """What multiplies the softmax in each row's gradient."""
+    t = target._array if isinstance(target, Tensor) else target
+    w = weight._array if isinstance(weight, Tensor) else weight
+    array = x._array if isinstance(x, Tensor) else x
+    weights = np.ones(array.shape[1], array.dtype) if w is None else w
+    kept = t != ignore_index
+    totals = np.where(kept, (1 - label_smoothing) * weights[np.where(kept, t, 0)] + label_smoothing * weights.mean(), 0)
+    totals = totals.astype(array.dtype)
+    from ..tensor import wrap
+
+    return K.mul(g_rows, wrap(totals) if isinstance(g_rows, Tensor) else totals)
+
+
+def _cross_entropy_reference(x: Any, t: Any, w: Any, ignore_index: int, label_smoothing: float) -> Any:
+    logp = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    lse = np.log(np.exp(x).sum(axis=1))
+    kept = t != ignore_index
+    safe = np.where(kept, t, 0)
+    picked = -logp[np.arange(len(t)), safe] * w[safe]
+    smooth = -(logp * w).mean(axis=1)
+    return np.where(kept, (1 - label_smoothing) * picked + label_smoothing * smooth, 0), lse
+
+
+@public(_cross_entropy)
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The negative log-likelihood of classes under softmax(input).
+
+    Args:
+        input: logits, shape (n, c), (c,), or (n, c, d1, ...).
+        target: class indices, shape (n,), (), or (n, d1, ...), int64; or class probabilities of the input's shape.
+        weight: a factor per class, shape (c,).
+        ignore_index: targets of this value count for nothing.
+        reduction: "mean" (weighted by ``weight``), "sum" or "none".
+        label_smoothing: in [0, 1], how much of the target is spread evenly over all classes.
+
+    Raises:
+        IndexError: when a target is not a class.
+        RuntimeError: when shapes don't fit.
+    """
+    if target.dtype.is_floating_point:
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+    x, t = input, target
+    if x.ndim == 1:
+        x, t = x.reshape(1, -1), t.reshape(-1)
+    elif x.ndim > 2:
+        x = x.permute(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
+        t = t.reshape(-1)
+    expected = () if input.ndim == 1 else (input._array.shape[0], *input._array.shape[2:])
+    if input.ndim == 0 or target._array.shape != expected:
+        raise RuntimeError(f"cross_entropy: input {tuple(input.shape)} and target {tuple(target.shape)} don't fit: the target needs shape {expected}")
+    if t.dtype.category != 1:
+        raise RuntimeError(f"cross_entropy: class targets need an integer dtype, got {target.dtype}")
+    _check_targets(t._array, int(x._array.shape[1]), ignore_index)
+    t = t if t._array.dtype == np.int64 else t.to(np.int64)
+    params = {"ignore_index": ignore_index, "label_smoothing": float(label_smoothing)}
+    rows: Tensor = apply(_cross_entropy, (x, t, weight), params)[0]
+    if reduction == "mean":
+        array = t._array
+        kept = array != ignore_index
+        if weight is None and kept.all():
+            return rows.mean()  # type: ignore[no-any-return]
+        total = float(kept.sum()) if weight is None else float(weight._array[array[kept]].sum())
+        return rows.sum() / total if total else rows.sum() * float("nan")
+    return reduced(rows.reshape(expected), reduction, "cross_entropy")
+
+
+def _check_targets(t: Any, classes: int, ignore_index: int) -> None:
+    if t.size == 0 or (t.min() >= 0 and t.max() < classes):
+        return
+    wrong = t[((t < 0) | (t >= classes)) & (t != ignore_index)]
+    if wrong.size:
+        raise IndexError(f"cross_entropy: target {int(wrong.flat[0])} is out of range for {classes} classes")
+
+
+def _soft_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float) -> Tensor:
+    if input.shape != target.shape:
+        raise RuntimeError(f"cross_entropy: class probabilities need the input's shape {tuple(input.shape)}, got {tuple(target.shape)}")
+    dim = 0 if input.ndim == 1 else 1
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / input._array.shape[dim]
+    logp = input.log_softmax(dim)
+    if weight is not None:
+        logp = logp * weight.reshape(*[-1 if i == dim else 1 for i in range(input.ndim)])
+    rows = -(logp * target).sum(dim)
+    if reduction == "mean":
+        return rows.sum() / max(rows.numel(), 1)
+    return reduced(rows, reduction, "cross_entropy")
+
+

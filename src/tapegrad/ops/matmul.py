@@ -1,0 +1,137 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
+from ..scalarops import broadcast_shape
+from ..tensor import Tensor
+from .shape import numel_of
+
+
+def mT(K: Any, x: Any) -> Any:
+    """The transpose of the last two dimensions."""
+    n = len(x.shape)
+    return K.permute(x, dims=(*range(n - 2), n - 1, n - 2))
+
+
+def _matmul_flops(a: Any, b: Any) -> int:
+    return 2 * int(np.prod(a.shape)) * int(b.shape[-1])
+
+
+_bmm = register(
+    Op(
+        "matmul",
+        ("input", "other"),
+        lambda B, a, b: B.matmul(a, b),
+        {
+            "input": lambda K, g, other, input_shape: K.sum_to_size(K.matmul(g, K.conj(mT(K, other))), size=input_shape),
+            "other": lambda K, g, input, other_shape: K.sum_to_size(K.matmul(K.conj(mT(K, input)), g), size=other_shape),
+        },
+        dtype="promote",
+        flops=_matmul_flops,
+        samples=[
+            Sample((Input(a), Input(b)))
+            for a, b in [((3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 1, 3, 4), (5, 4, 2)), ((1, 4), (4, 1)), ((3, 0), (0, 2)), ((0, 3), (3, 2))]
+        ],
+        reference=np.matmul,
+        error_inputs=[
+            ErrorInput(lambda tg: tg.ones(2, 3) @ tg.ones(2, 3), RuntimeError, r"matmul: shapes \(2, 3\) and \(2, 3\)"),
+            ErrorInput(lambda tg: tg.ones(2, 3) @ tg.tensor(1.0), RuntimeError, "matmul: .*0-d"),
+        ],
+    )
+)
+
+
+@public(_bmm)
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The matrix product of the last two dimensions, others broadcast; a 1-d operand is a row (left) or column (right).
+
+    Shapes (..., m, k) @ (..., k, n) -> (..., m, n). Dtypes must be equal.
+
+    Raises:
+        RuntimeError: for 0-d operands, sizes that don't fit, or different dtypes.
+    """
+    input, other = as_tensor_input(input, "matmul", "input"), as_tensor_input(other, "matmul", "other")
+    check_devices("matmul", (input, other))
+    a, b = input._array, other._array
+    if a.ndim == 0 or b.ndim == 0:
+        raise RuntimeError(f"matmul: 0-d tensors can't be multiplied, got shapes {tuple(a.shape)} and {tuple(b.shape)}; use *")
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise RuntimeError(
+            f"matmul: shapes {tuple(a.shape)} and {tuple(b.shape)} don't fit: {a.shape[-1]} columns meet {b.shape[-2 if b.ndim > 1 else 0]} rows"
+        )
+    if a.dtype != b.dtype:
+        raise RuntimeError(f"matmul: expected equal dtypes, got {input.dtype} and {other.dtype}; convert one with .to()")
+    if a.ndim > 2 or b.ndim > 2:
+        broadcast_shape("matmul", [a.shape[:-2], b.shape[:-2]])
+    left = input if a.ndim > 1 else input.unsqueeze(0)
+    right = other if b.ndim > 1 else other.unsqueeze(1)
+    out: Tensor = apply(_bmm, (left, right), {})
+    if a.ndim == 1:
+        out = out.squeeze(-2)
+    return out.squeeze(-1) if b.ndim == 1 else out  # type: ignore[no-any-return]
+
+
+_linear = register(
+    Op(
+        "linear",
+        ("input", "weight", "bias"),
+        lambda B, x, w, b: B.linear(x, w, b),
+        {
+            "input": lambda K, g, weight, input_shape: K.reshape(K.matmul(_rows(K, g), weight), shape=input_shape),
+            "weight": lambda K, g, input: K.matmul(mT(K, _rows(K, g)), _rows(K, input)),
+            "bias": lambda K, g: K.sum(g, axes=tuple(range(len(g.shape) - 1)), keepdim=False),
+        },
+        dtype="promote",
+        method=False,
+        flops=lambda x, w, b: 2 * int(np.prod(x.shape)) * int(w.shape[0]),
+        samples=[
+            Sample((Input((3, 4)), Input((5, 4)), Input((5,)))),
+            Sample((Input((2, 3, 4)), Input((5, 4)), Input((5,)))),
+            Sample((Input((4,)), Input((5, 4)), Input((5,)))),
+            Sample((Input((0, 4)), Input((5, 4)), Input((5,)))),
+        ],
+        reference=lambda x, w, b: x @ w.T + b,
+        error_inputs=[
+            ErrorInput(lambda tg: tg.nn.functional.linear(tg.ones(2, 3), tg.ones(4, 5)), RuntimeError, r"linear: .*\(2, 3\).*\(4, 5\)"),
+        ],
+    )
+)
+
+
+def _rows(K: Any, x: Any) -> Any:
+    """All leading dimensions as rows."""
+    return x if len(x.shape) == 2 else K.reshape(x, shape=(numel_of(x.shape[:-1]), x.shape[-1]))
+
+
+@public(_linear)
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``: shapes (..., in), (out, in), (out,) -> (..., out).
+
+    Raises:
+        RuntimeError: when the sizes or dtypes don't fit.
+    """
+    x, w = input._array, weight._array
+    if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1] or (bias is not None and bias._array.shape != (w.shape[0],)):
+        got = f"input {tuple(x.shape)}, weight {tuple(w.shape)}" + ("" if bias is None else f", bias {tuple(bias.shape)}")
+        raise RuntimeError(f"linear: shapes don't fit: {got}; expected (..., in), (out, in) and (out,)")
+    if x.dtype != w.dtype or (bias is not None and bias._array.dtype != w.dtype):
+        raise RuntimeError(f"linear: expected equal dtypes, got input {input.dtype} and weight {weight.dtype}; convert one with .to()")
+    return apply(_linear, (input, weight, bias), {})  # type: ignore[no-any-return]
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices, without broadcasting.
+
+    Raises:
+        RuntimeError: when either is not a matrix.
+    """
+    if input.ndim != 2 or mat2.ndim != 2:
+        raise RuntimeError(f"mm expects two matrices, got shapes {tuple(input.shape)} and {tuple(mat2.shape)}; use matmul")
+    return matmul(input, mat2)
+
+

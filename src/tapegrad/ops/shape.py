@@ -1,0 +1,427 @@
+"""Views, joining and copying: where elements are, not what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..registry import Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
+from ..scalarops import broadcast_shape
+from ..tensor import Tensor
+
+
+def normalize_dim(dim: int, ndim: int, name: str) -> int:
+    """A dimension counted from the front.
+
+    Raises:
+        IndexError: when it is out of range.
+    """
+    span = max(ndim, 1)
+    if not -span <= dim < span:
+        raise IndexError(f"{name}: dimension {dim} is out of range for a tensor with {ndim} dimensions (expected {-span} to {span - 1})")
+    return dim + span if dim < 0 else dim
+
+
+def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    return tuple(int(n) for n in args)
+
+
+def numel_of(shape: Sequence[int]) -> int:
+    """The product of sizes."""
+    n = 1
+    for size in shape:
+        n *= size
+    return n
+
+
+# ----------------------------------------------------------------------------------------------------------------- views
+
+_reshape = register(
+    Op(
+        "reshape",
+        ("input",),
+        lambda B, x, *, shape: x.reshape(shape),
+        {"input": lambda K, g, input_shape: K.reshape(g, shape=input_shape)},
+        view=True,
+        samples=[
+            Sample((Input((3, 4)),), {"shape": (2, 6)}),
+            Sample((Input((3, 4)),), {"shape": (12,)}),
+            Sample((Input((1,)),), {"shape": ()}),
+            Sample((Input(()),), {"shape": (1, 1)}),
+            Sample((Input((0, 3)),), {"shape": (3, 0)}),
+        ],
+        reference=lambda x, shape: np.reshape(x, shape),
+    )
+)
+
+
+def _resolve_shape(x: Tensor, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    n = x.numel()
+    if shape.count(-1) > 1 or any(s < -1 for s in shape):
+        raise RuntimeError(f"{name}: invalid shape {list(shape)}: at most one size may be -1, no other may be negative")
+    known = numel_of([s for s in shape if s != -1])
+    if -1 in shape:
+        if known == 0 or n % known:
+            raise RuntimeError(f"{name}: shape {list(shape)} is invalid for input of shape {tuple(x.shape)} ({n} elements)")
+        return tuple(n // known if s == -1 else s for s in shape)
+    if known != n:
+        raise RuntimeError(f"{name}: shape {list(shape)} is invalid for input of shape {tuple(x.shape)} ({n} elements)")
+    return shape
+
+
+@public(_reshape)
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same elements in another shape: a view where memory allows, else a copy. One size may be -1.
+
+    Raises:
+        RuntimeError: when the number of elements differs.
+    """
+    return apply(_reshape, (input,), {"shape": _resolve_shape(input, sizes(shape), "reshape")})  # type: ignore[no-any-return]
+
+
+def view(self: Tensor, *shape: Any) -> Tensor:
+    """The same memory in another shape, or, given a dtype, the same bits as that dtype.
+
+    Raises:
+        RuntimeError: when the strides don't allow it; use reshape().
+    """
+    wanted = _resolve_shape(self, sizes(shape), "view")
+    result = reshape(self, wanted)
+    if result.numel() and not np.may_share_memory(result._array, self._array):
+        raise RuntimeError(
+            f"view: shape {list(wanted)} needs a copy of this tensor of shape {tuple(self.shape)} and strides {self.stride()}; use .reshape()"
+        )
+    return result
+
+
+_permute = register(
+    Op(
+        "permute",
+        ("input",),
+        lambda B, x, *, dims: x.transpose(dims),
+        {"input": lambda K, g, dims: K.permute(g, dims=tuple(int(i) for i in np.argsort(dims)))},
+        view=True,
+        samples=[
+            Sample((Input((2, 3, 4)),), {"dims": (2, 0, 1)}),
+            Sample((Input((3, 4)),), {"dims": (1, 0)}),
+            Sample((Input(()),), {"dims": ()}),
+            Sample((Input((0, 3)),), {"dims": (1, 0)}),
+        ],
+        reference=lambda x, dims: np.transpose(x, dims),
+    )
+)
+
+
+@public(_permute)
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """A view with dimensions in another order.
+
+    Raises:
+        RuntimeError: when ``dims`` is not a permutation of the dimensions.
+    """
+    wanted = tuple(normalize_dim(d, input.ndim, "permute") for d in sizes(dims))
+    if sorted(wanted) != list(range(input.ndim)):
+        raise RuntimeError(f"permute: dims {list(sizes(dims))} are no permutation of the {input.ndim} dimensions of shape {tuple(input.shape)}")
+    return apply(_permute, (input,), {"dims": wanted})  # type: ignore[no-any-return]
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """A view with two dimensions swapped."""
+    order = list(range(input.ndim))
+    if order:
+        a, b = normalize_dim(dim0, input.ndim, "transpose"), normalize_dim(dim1, input.ndim, "transpose")
+        order[a], order[b] = order[b], order[a]
+    return apply(_permute, (input,), {"dims": tuple(order)})  # type: ignore[no-any-return]
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a tensor with at most two dimensions.
+
+    Raises:
+        RuntimeError: for more dimensions.
+    """
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects at most 2 dimensions, got shape {tuple(input.shape)}; use transpose() or .mT")
+    return transpose(input, 0, 1) if input.ndim == 2 else input
+
+
+_expand = register(
+    Op(
+        "expand",
+        ("input",),
+        lambda B, x, *, size: B.broadcast_to(x, size),
+        {"input": lambda K, g, input_shape: K.sum_to_size(g, size=input_shape)},
+        view=True,
+        samples=[
+            Sample((Input((3, 1)),), {"size": (3, 4)}),
+            Sample((Input((4,)),), {"size": (2, 3, 4)}),
+            Sample((Input(()),), {"size": (2,)}),
+            Sample((Input((1, 3)),), {"size": (0, 3)}),
+        ],
+        reference=lambda x, size: np.broadcast_to(x, size),
+    )
+)
+
+
+@public(_expand)
+def expand(input: Tensor, *size: Any) -> Tensor:
+    """A view in which dimensions of size 1 are repeated without copying; -1 keeps a size.
+
+    Raises:
+        RuntimeError: when a size that is not 1 would change.
+    """
+    wanted = sizes(size)
+    missing = len(wanted) - input.ndim
+    shape = (1,) * missing + tuple(input.shape)
+    full = tuple(n if w == -1 and i >= missing else w for i, (w, n) in enumerate(zip(wanted, shape, strict=False)))
+    if missing < 0 or any(w < 0 or n not in (1, w) for w, n in zip(full, shape, strict=True)):
+        raise RuntimeError(f"expand: shape {tuple(input.shape)} can't be expanded to {list(wanted)}; only sizes of 1 can grow")
+    return apply(_expand, (input,), {"size": full})  # type: ignore[no-any-return]
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """Expand to the shape of another tensor."""
+    return expand(input, *other.shape)
+
+
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """Expand to ``size``."""
+    return expand(input, *size)
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """A view without dimensions of size 1: all of them, or only ``dim`` (one or several) where their size is 1."""
+    if dim is None:
+        drop = {i for i, n in enumerate(input.shape) if n == 1}
+    else:
+        dims = [dim] if isinstance(dim, int) else list(dim)
+        drop = {d for d in (normalize_dim(d, input.ndim, "squeeze") for d in dims) if input.ndim and input.shape[d] == 1}
+    return apply(_reshape, (input,), {"shape": tuple(n for i, n in enumerate(input.shape) if i not in drop)})  # type: ignore[no-any-return]
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A view with a dimension of size 1 inserted at ``dim``."""
+    at = normalize_dim(dim, input.ndim + 1, "unsqueeze")
+    shape = list(input.shape)
+    shape.insert(at, 1)
+    return apply(_reshape, (input,), {"shape": tuple(shape)})  # type: ignore[no-any-return]
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Merge the dimensions from ``start_dim`` to ``end_dim`` into one."""
+    if input.ndim == 0:
+        return reshape(input, 1)
+    a, b = normalize_dim(start_dim, input.ndim, "flatten"), normalize_dim(end_dim, input.ndim, "flatten")
+    if a > b:
+        raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    return reshape(input, *input.shape[:a], numel_of(input.shape[a : b + 1]), *input.shape[b + 1 :])
+
+
+_flip = register(
+    Op(
+        "flip",
+        ("input",),
+        lambda B, x, *, dims: B.copy(B.flip(x, dims)),
+        {"input": lambda K, g, dims: K.flip(g, dims=dims)},
+        samples=[
+            Sample((Input((3, 4)),), {"dims": (0,)}),
+            Sample((Input((2, 3, 4)),), {"dims": (0, 2)}),
+            Sample((Input((5,)),), {"dims": (0,)}),
+            Sample((Input((0, 3)),), {"dims": (1,)}),
+        ],
+        reference=lambda x, dims: np.flip(x, dims),
+    )
+)
+
+
+@public(_flip)
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """A copy with the order of elements reversed along ``dims``."""
+    wanted = tuple(normalize_dim(d, input.ndim, "flip") for d in sizes(dims))
+    if len(set(wanted)) != len(wanted):
+        raise RuntimeError(f"flip: dim appears twice in {list(wanted)}")
+    return apply(_flip, (input,), {"dims": wanted})  # type: ignore[no-any-return]
+
+
+# --------------------------------------------------------------------------------------------------------------- joining
+
+
+def _cat_op(count: int) -> Op:
+    """``cat`` of a number of tensors: an op has fixed inputs, so there is one per count."""
+    if count not in _cat_ops:
+        names = tuple(f"tensor{i}" for i in range(count))
+
+        def backward(K: Any, g: Any, dim: int, starts: tuple[int, ...], needs: tuple[bool, ...]) -> Any:
+            grads = [
+                K.narrow(g, dim=dim, start=starts[i], length=starts[i + 1] - starts[i]) if need else None for i, need in enumerate(needs)
+            ]
+            return tuple(grads) if count > 1 else grads[0]
+
+        _cat_ops[count] = Op("cat", names, lambda B, *xs, dim, starts: B.concatenate(xs, dim), {names: backward}, method=False)
+    return _cat_ops[count]
+
+
+_cat_ops: dict[int, Op] = {}
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors along an existing dimension. Their dtypes are promoted; 1-d tensors without elements are skipped.
+
+    Raises:
+        RuntimeError: for no tensors, or shapes that differ in another dimension.
+    """
+    given = [as_tensor_input(x, "cat", "tensors") for x in tensors]
+    if not given:
+        raise RuntimeError("cat: expected a non-empty list of tensors")
+    check_devices("cat", given)
+    parts = [x for x in given if x._array.shape != (0,)] or given[:1]
+    first = parts[0]
+    if first.ndim == 0:
+        raise RuntimeError("cat: 0-d tensors can't be joined; use stack()")
+    at = normalize_dim(dim, first.ndim, "cat")
+    for i, x in enumerate(parts):
+        if x.ndim != first.ndim or any(a != b for d, (a, b) in enumerate(zip(x.shape, first.shape, strict=True)) if d != at):
+            raise RuntimeError(
+                f"cat: shapes {tuple(first.shape)} and {tuple(x.shape)} (tensor {i}) must agree in every dimension but {at}"
+            )
+    wanted = dtypes.result_type(*[x.dtype for x in given])
+    parts = [to_dtype(x, wanted) for x in parts]
+    starts = [0]
+    for x in parts:
+        starts.append(starts[-1] + int(x._array.shape[at]))
+    return apply(_cat_op(len(parts)), tuple(parts), {"dim": at, "starts": tuple(starts)})  # type: ignore[no-any-return]
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors of one shape along a new dimension.
+
+    Raises:
+        RuntimeError: for no tensors, or shapes that differ.
+    """
+    given = [as_tensor_input(x, "stack", "tensors") for x in tensors]
+    if not given:
+        raise RuntimeError("stack: expected a non-empty list of tensors")
+    for i, x in enumerate(given):
+        if x.shape != given[0].shape:
+            raise RuntimeError(f"stack: all shapes must be equal, got {tuple(given[0].shape)} and {tuple(x.shape)} (tensor {i})")
+    at = normalize_dim(dim, given[0].ndim + 1, "stack")
+    return cat([unsqueeze(x, at) for x in given], at)
+
+
+_narrow = register(
+    Op(
+        "narrow",
+        ("input",),
+        lambda B, x, *, dim, start, length: x[(slice(None),) * dim + (slice(start, start + length),)],
+        {"input": lambda K, g, input_shape, dim, start: K.pad_zeros(g, dim=dim, before=start, total=input_shape[dim])},
+        view=True,
+        samples=[Sample((Input((3, 4)),), {"dim": 1, "start": 1, "length": 2}), Sample((Input((5,)),), {"dim": 0, "start": 0, "length": 0})],
+        reference=lambda x, dim, start, length: np.take(x, np.arange(start, start + length), axis=dim),
+    )
+)
+
+
+@public(_narrow)
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """The view of ``length`` elements from ``start`` along ``dim``.
+
+    Raises:
+        RuntimeError: when they are not all there.
+    """
+    at = normalize_dim(dim, input.ndim, "narrow")
+    n = int(input._array.shape[at]) if input.ndim else 0
+    start = start + n if start < 0 else start
+    if input.ndim == 0 or start < 0 or length < 0 or start + length > n:
+        raise RuntimeError(f"narrow: start {start} with length {length} exceeds dimension {dim} of shape {tuple(input.shape)}")
+    return apply(_narrow, (input,), {"dim": at, "start": start, "length": length})  # type: ignore[no-any-return]
+
+
+register(
+    Op(
+        "pad_zeros",
+        ("input",),
+        lambda B, x, *, dim, before, total: B.pad_zeros(x, dim, before, total),
+        {"input": lambda K, g, input_shape, dim, before: K.narrow(g, dim=dim, start=before, length=input_shape[dim])},
+        method=False,
+        samples=[Sample((Input((3, 2)),), {"dim": 1, "before": 1, "total": 4})],
+        reference=lambda x, dim, before, total: np.pad(
+            x, [(before, total - before - x.shape[dim]) if d == dim else (0, 0) for d in range(x.ndim)]
+        ),
+    )
+)
+
+# --------------------------------------------------------------------------------------------------------------- copying
+
+_clone = register(
+    Op(
+        "clone",
+        ("input",),
+        lambda B, x: B.copy(x),
+        {"input": lambda K, g: g},
+        samples=[Sample((Input((3, 4)),)), Sample((Input(()),))],
+        reference=np.copy,
+    )
+)
+
+
+@public(_clone)
+def clone(input: Tensor) -> Tensor:
+    """A copy with its own memory that gradients flow through."""
+    return apply(_clone, (input,), {})  # type: ignore[no-any-return]
+
+
+def contiguous(self: Tensor) -> Tensor:
+    """The tensor itself when its memory is in row-major order, else a copy that is."""
+    return self if self._array.flags.c_contiguous else clone(self)
+
+
+_to = register(
+    Op(
+        "to",
+        ("input",),
+        lambda B, x, *, dtype: B.cast(x, dtype.numpy),
+        {"input": lambda K, g, input_dtype: K.to(g, dtype=dtypes.FROM_NUMPY[input_dtype])},
+        method=False,
+        samples=[Sample((Input((3, 4)),), {"dtype": dtypes.float64}), Sample((Input(()),), {"dtype": dtypes.float64})],
+        reference=lambda x, dtype: x.astype(dtype.numpy),
+    )
+)
+
+
+@public(_to)
+def to_dtype(input: Tensor, dtype: dtypes.dtype) -> Tensor:
+    """The tensor in another dtype; itself when it has that dtype already."""
+    return input if input._array.dtype == dtype.numpy else apply(_to, (input,), {"dtype": dtype})
+
+
+_sum_to_size = register(
+    Op(
+        "sum_to_size",
+        ("input",),
+        lambda B, x, *, size: B.sum_to(x, size),
+        {"input": lambda K, g, input_shape: K.expand(g, size=input_shape)},
+        samples=[Sample((Input((3, 4)),), {"size": (4,)}), Sample((Input((2, 3, 4)),), {"size": (3, 1)}), Sample((Input((3,)),), {"size": ()})],
+        reference=lambda x, size: x.sum(axis=tuple(range(x.ndim - len(size)))).sum(
+            axis=tuple(i for i, n in enumerate(size) if n == 1), keepdims=True
+        ),
+    )
+)
+
+
+@public(_sum_to_size)
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """Sum over the dimensions along which ``size`` would broadcast to the input's shape.
+
+    Raises:
+        RuntimeError: when it would not.
+    """
+    wanted = sizes(size)
+    if broadcast_shape("sum_to_size", [tuple(input.shape), wanted]) != tuple(input.shape):
+        raise RuntimeError(f"sum_to_size: size {list(wanted)} does not broadcast to shape {tuple(input.shape)}")
+    return apply(_sum_to_size, (input,), {"size": wanted})  # type: ignore[no-any-return]

@@ -1,0 +1,112 @@
+"""Softmax and log-softmax: fused forward, fused backward, and the backward's own derivative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..registry import Input, Op, Sample, apply, public, register
+from ..tensor import Tensor
+from .samples import along_dim
+from .shape import normalize_dim, to_dtype
+
+
+def _softmax_reference(x: Any, dim: int) -> Any:
+    e = np.exp(x)
+    return e / e.sum(axis=dim, keepdims=True)
+
+
+_softmax = register(
+    Op(
+        "softmax",
+        ("input",),
+        lambda B, x, *, dim: B.softmax(x, dim),
+        {"input": lambda K, g, out, dim: K.softmax_backward(g, out, dim=dim)},
+        batch="reduce",
+        samples=along_dim(keepdims=False),
+        reference=_softmax_reference,
+    )
+)
+
+_log_softmax = register(
+    Op(
+        "log_softmax",
+        ("input",),
+        lambda B, x, *, dim: B.log_softmax(x, dim),
+        {"input": lambda K, g, out, dim: K.log_softmax_backward(g, out, dim=dim)},
+        batch="reduce",
+        samples=along_dim(keepdims=False),
+        reference=lambda x, dim: np.log(_softmax_reference(x, dim)),
+    )
+)
+
+# With y = softmax(x): grad = y * (g - sum(g y)), linear in g and quadratic in y.
+register(
+    Op(
+        "softmax_backward",
+        ("g_out", "y"),
+        lambda B, g, y, *, dim: B.softmax_backward(g, y, dim),
+        {
+            "g_out": lambda K, g, y, dim: K.softmax_backward(g, y, dim=dim),
+            "y": lambda K, g, g_out, y, dim: K.sub(
+                K.mul(g, K.sub(g_out, K.sum(K.mul(g_out, y), axes=(dim,), keepdim=True))),
+                K.mul(g_out, K.sum(K.mul(g, y), axes=(dim,), keepdim=True)),
+            ),
+        },
+        batch="reduce",
+        method=False,
+        samples=[Sample((Input((3, 4)), Input((3, 4))), {"dim": d}) for d in (0, 1)],
+        reference=lambda g, y, dim: y * (g - (g * y).sum(axis=dim, keepdims=True)),
+    )
+)
+
+# With y = log_softmax(x): grad = g - exp(y) sum(g).
+register(
+    Op(
+        "log_softmax_backward",
+        ("g_out", "y"),
+        lambda B, g, y, *, dim: B.log_softmax_backward(g, y, dim),
+        {
+            "g_out": lambda K, g, y, dim: K.sub(g, K.sum(K.mul(g, K.exp(y)), axes=(dim,), keepdim=True)),
+            "y": lambda K, g, g_out, y, dim: K.neg(K.mul(K.mul(g, K.exp(y)), K.sum(g_out, axes=(dim,), keepdim=True))),
+        },
+        batch="reduce",
+        method=False,
+        samples=[Sample((Input((3, 4)), Input((3, 4))), {"dim": d}) for d in (0, 1)],
+        reference=lambda g, y, dim: g - np.exp(y) * g.sum(axis=dim, keepdims=True),
+    )
+)
+
+
+def _prepared(input: Tensor, dim: int | None, dtype: dtypes.dtype | None, name: str) -> tuple[Tensor, int]:
+    if dim is None:
+        raise TypeError(f"{name}() needs dim: the dimension along which values sum to 1")
+    if dtype is not None:
+        input = to_dtype(input, dtype)
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(f"{name}: the input has dtype {input.dtype}, expected a floating-point one; pass dtype=tapegrad.float32")
+    return input, normalize_dim(dim, input.ndim, name)
+
+
+@public(_softmax)
+def softmax(input: Tensor, dim: int | None = None, *, dtype: dtypes.dtype | None = None) -> Tensor:
+    """exp(input) normalised to sum 1 along ``dim``, without overflow.
+
+    Raises:
+        RuntimeError: for an integer tensor without ``dtype``.
+    """
+    x, at = _prepared(input, dim, dtype, "softmax")
+    return apply(_softmax, (x,), {"dim": at})  # type: ignore[no-any-return]
+
+
+@public(_log_softmax)
+def log_softmax(input: Tensor, dim: int | None = None, *, dtype: dtypes.dtype | None = None) -> Tensor:
+    """The logarithm of :func:`softmax`, computed without it.
+
+    Raises:
+        RuntimeError: for an integer tensor without ``dtype``.
+    """
+    x, at = _prepared(input, dim, dtype, "log_softmax")
+    return apply(_log_softmax, (x,), {"dim": at})  # type: ignore[no-any-return]

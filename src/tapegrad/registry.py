@@ -1,0 +1,419 @@
+"""The Op record, the registry, and the one dispatch point.
+
+Every operation runs through :func:`apply` (or, for elementwise operations, through the specialised call that ``elementwise``
+generates, which falls back to the same functions). There a backend is chosen, the operation is recorded on the tape, and
+listeners (recordings, traces) are told.
+
+A VJP formula is a function of ``K`` and of any of: ``g`` (the cotangent), the op's inputs, ``out`` (its result), its parameters,
+``needs`` (which inputs need a gradient), and an input's metadata (``input_shape``, ``input_dtype``), by name. What it names is what the tape saves. ``K`` holds every op by name: on
+arrays in a plain backward pass, on tensors under ``create_graph``; one formula serves both.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import weakref
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .device import backend
+from .graph import Call, Edge, Entry, Output
+from .modes import local
+from .tensor import Storage, Tensor, init, tick, wrap
+
+# ---------------------------------------------------------------------------------------------------- what tests need
+
+
+@dataclass(frozen=True)
+class Input:
+    """One tensor argument of a sample: its shape and what it is filled with.
+
+    ``kind`` is "real" (uniform in [low, high]; complex for complex dtypes), "int" (integers in [low, high)) or "bool".
+    ``apart`` keeps values at least 0.1 away from each other and from zero, for functions with kinks or ties.
+    """
+
+    shape: tuple[int, ...]
+    low: float = -2.0
+    high: float = 2.0
+    kind: str = "real"
+    apart: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Arguments to try an op with: tensor inputs and keyword parameters."""
+
+    inputs: tuple[Input, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EdgePoint:
+    """A point where the gradient is a matter of convention: inputs, parameters and the published gradients."""
+
+    inputs: tuple[Any, ...]
+    grads: tuple[Any, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ErrorInput:
+    """A mistake: arguments for the public function, the exception it must raise, and a pattern its message must match."""
+
+    make: Callable[[Any], Any]  # given the tapegrad namespace, performs the mistaken call
+    error: type[Exception]
+    match: str
+
+
+# ------------------------------------------------------------------------------------------------------------- record
+
+
+@dataclass(eq=False)
+class Op:
+    """All there is to know of an operation; one declaration.
+
+    Attributes:
+        name: unique; also the public function's name.
+        inputs: the names of the tensor inputs, in order.
+        forward: ``(backend, *arrays, **params) -> array or tuple of arrays``; inputs may be None where they are optional.
+        vjp: input name, or tuple of names for a joint formula -> VJP formula (see the module's text).
+        infer: ``(*inputs, **params) -> (shape, dtype)`` of the output from inputs that have ``shape`` and ``dtype``, or None
+            when only running tells.
+        dtype: how the result's dtype follows: "promote", "float" (integers become the default float), "bool", "same", "int64".
+        jvp: forward-mode rule; None means two VJPs.
+        batch: how vmap moves a batch dimension through: "elementwise", "reduce", "leading" (extra leading dimensions are
+            allowed as they are), or a function.
+        view: the output shares the memory of input 0.
+        writes: indices of the inputs that are written.
+        random: draws from a generator.
+        flops, bytes: ``(*arrays, **params) -> int`` cost estimates.
+        method: also a Tensor method.
+        samples, edge_points, error_inputs, reference: what the test matrix runs; ``reference`` is independent of the
+            implementation and takes and returns NumPy arrays.
+        function: the public function, set by :func:`public`.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    forward: Callable[..., Any]
+    vjp: dict[Any, Callable[..., Any]] = field(default_factory=dict)
+    infer: Callable[..., Any] | None = None
+    dtype: str = "same"
+    jvp: Callable[..., Any] | None = None
+    batch: str | Callable[..., Any] = "leading"
+    view: bool = False
+    writes: tuple[int, ...] = ()
+    random: bool = False
+    flops: Callable[..., int] | None = None
+    bytes: Callable[..., int] | None = None
+    method: bool = True
+    samples: Sequence[Sample] = ()
+    edge_points: Sequence[EdgePoint] = ()
+    error_inputs: Sequence[ErrorInput] = ()
+    reference: Callable[..., Any] | None = None
+    function: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.plan = Plan(self)
+
+    def on_arrays(self, *arrays: Any, **params: Any) -> Any:
+        """Run on bare arrays, without a tape."""
+        return self.forward(backend(arrays[0]), *arrays, **params)
+
+    def __call__(self, *inputs: Any, **params: Any) -> Any:
+        return apply(self, inputs, params)
+
+
+REGISTRY: dict[str, Op] = {}
+ON_ARRAYS = SimpleNamespace()
+ON_TENSORS = SimpleNamespace()
+
+
+def register(op: Op) -> Op:
+    """Make an op known by name.
+
+    Raises:
+        ValueError: when the name is taken.
+    """
+    if op.name in REGISTRY:
+        raise ValueError(f"an op called {op.name!r} exists already")
+    REGISTRY[op.name] = op
+    setattr(ON_ARRAYS, op.name, op.on_arrays)
+    setattr(ON_TENSORS, op.name, op)
+    return op
+
+
+def public(op: Op) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate the public function of an op: the one that users call and that turns arguments into inputs and parameters."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        op.function = function
+        return function
+
+    return decorate
+
+
+# ----------------------------------------------------------------------------------------------------------- dispatch
+
+
+def as_tensor_input(value: Any, op_name: str, position: str, like: Tensor | None = None) -> Tensor:
+    """A tensor operand: tensors pass, NumPy arrays share memory, Python numbers become 0-d tensors.
+
+    Raises:
+        TypeError: for anything else, naming the op and the argument.
+    """
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        dtypes.to_dtype(value.dtype)
+        return wrap(value)
+    if isinstance(value, (bool, int, float, complex)):
+        return wrap(np.array(value, dtypes.of_scalar(value).numpy))
+    raise TypeError(f"{op_name}(): argument {position!r} must be a Tensor, not {type(value).__name__}")
+
+
+def check_devices(op_name: str, tensors: Iterable[Any]) -> None:
+    """Raise RuntimeError when tensors with dimensions live on different devices."""
+    seen: dict[Any, Tensor] = {}
+    for t in tensors:
+        if isinstance(t, Tensor) and t._array.ndim:
+            seen.setdefault(t.device, t)
+    if len(seen) > 1:
+        (d1, t1), (d2, t2), *_ = seen.items()
+        raise RuntimeError(
+            f"{op_name}: expected all tensors on one device, got shape {tuple(t1.shape)} on {d1} and shape {tuple(t2.shape)} on {d2}; "
+            f"move one with .to({str(d1)!r})"
+        )
+
+
+def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """Run an op on tensors (None for optional inputs left out) and record it."""
+    arrays = [None if t is None else t._array for t in inputs]
+    result = op.forward(backend(arrays[0]), *arrays, **params)
+    edges = tuple(None if t is None else t._entry for t in inputs)
+    if isinstance(result, tuple):
+        return _finish_many(op, inputs, params, arrays, result, edges)
+    output = init(Tensor.__new__(Tensor), result)
+    if op.view:
+        _note_view(op, inputs[0], output, params)
+    if local.flags & 1 == 0 and op.vjp and any(e is not None for e in edges) and differentiable(result):
+        record(op.plan, inputs, params, arrays, output, result, edges)
+    if local.flags > 1:
+        tell(op, inputs, params, (output,))
+    return output
+
+
+def _finish_many(op: Op, inputs: Any, params: dict[str, Any], arrays: list[Any], result: Any, edges: Any) -> tuple[Tensor, ...]:
+    outputs = tuple(wrap(array) for array in result)
+    if local.flags & 1 == 0 and op.vjp and any(e is not None for e in edges):
+        entry = record(op.plan, inputs, params, arrays, outputs, result, edges)
+        entry.outputs = len(result)
+        for i, output in enumerate(outputs):
+            if differentiable(output._array):
+                output._entry = Output(entry, i, output._array)
+    if local.flags > 1:
+        tell(op, inputs, params, outputs)
+    return outputs
+
+
+def differentiable(array: Any) -> bool:
+    """Whether values of this dtype have gradients."""
+    return dtypes.FROM_NUMPY[array.dtype].category >= 2
+
+
+def record(
+    plan: Plan, inputs: Sequence[Any], params: dict[str, Any], arrays: Sequence[Any], output: Any, result: Any, edges: tuple[Any, ...]
+) -> Call:
+    """Make the entry of an op that ran, and attach it to its (single) output."""
+    edges = tuple(e if a is not None and differentiable(a) else None for e, a in zip(edges, arrays, strict=True))
+    entry = Call.__new__(Call)
+    entry.seq = tick()
+    entry.op = plan
+    entry.edges = edges
+    entry.params = params
+    entry.outputs = 0
+    entry.extra = None
+    values: list[Any] = []
+    cells: list[Storage | None] = []
+    for name in plan.saves(tuple(e is not None for e in edges)):
+        if name == "out":
+            values.append(result)
+            cells.append(None if isinstance(output, tuple) else output._storage)
+        else:
+            i = plan.index[name]
+            values.append(arrays[i])
+            cells.append(None if inputs[i] is None else inputs[i]._storage)
+    entry.saved = tuple(values)
+    entry.cells = tuple(cells)
+    if isinstance(output, tuple):
+        entry.shape, entry.dtype = result[0].shape, result[0].dtype
+    else:
+        entry.shape, entry.dtype = result.shape, result.dtype
+        output._entry = entry
+    if local.flags > 1:
+        annotate(entry)
+    return entry
+
+
+def annotate(entry: Entry) -> None:
+    """What only listeners and anomaly mode want in an entry: its source line, packed or checksummed saved values."""
+    entry.more().line = source_line()
+    if local.saved_hooks:
+        pack, unpack = local.saved_hooks[-1]
+        entry.more().unpack = unpack
+        entry.saved = tuple(pack(t) if isinstance(t, Tensor) else t for t in entry.op.saved_tensors(entry))
+        entry.cells = (None,) * len(entry.cells)
+    elif local.anomaly:
+        entry.more().checksums = tuple(map(checksum, entry.saved))
+
+
+def checksum(value: Any) -> int:
+    """A checksum of a saved array, to see writes from outside the library."""
+    return zlib.crc32(np.ascontiguousarray(value).tobytes()) if isinstance(value, np.ndarray) else 0
+
+
+_PACKAGE = __name__.partition(".")[0] + "."
+
+
+def source_line() -> str:
+    """"file:line" of the nearest caller outside this package."""
+    frame = sys._getframe(1)
+    while frame is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_PACKAGE):
+        if frame.f_back is None:
+            return ""
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def tell(op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tuple[Any, ...]) -> None:
+    """Tell this thread's listeners of an operation."""
+    for listener in local.listeners:
+        listener.operation(op, inputs, params, outputs)
+
+
+# -------------------------------------------------------------------------------------------------------------- views
+
+
+class View:
+    """How a tensor views another: the root that owns the memory, and the view ops that lead from it to the tensor."""
+
+    __slots__ = ("root", "steps", "tracked")
+
+    def __init__(self, root: Tensor, steps: tuple[tuple[Op, dict[str, Any]], ...], tracked: bool) -> None:
+        self.root = root
+        self.steps = steps
+        self.tracked = tracked
+
+    def of(self, value: Any, K: Any) -> Any:
+        """The same view of another value of the root's shape (``K`` says whether an array or a tensor)."""
+        for op, params in self.steps:
+            value = getattr(K, op.name)(value, **params)
+        return value
+
+
+def _note_view(op: Op, source: Tensor, output: Tensor, params: dict[str, Any]) -> None:
+    if not np.may_share_memory(source._array, output._array):
+        return  # a reshape that had to copy
+    above = source._base
+    output._storage = storage = source._storage
+    root, steps = (source, ()) if above is None else (above.root, above.steps)
+    output._base = View(root, (*steps, (op, params)), local.grad and (above is None or above.tracked))
+    living = storage.views
+    if len(living) >= 8 and len(living) & (len(living) - 1) == 0:
+        living = tuple(ref for ref in living if ref() is not None)
+    storage.views = (*living, weakref.ref(output))
+
+
+# -------------------------------------------------------------------------------------------------------------- plans
+
+
+class Formula:
+    """A VJP formula and the names it asks for."""
+
+    __slots__ = ("function", "names", "targets")
+
+    def __init__(self, targets: tuple[str, ...], function: Callable[..., Any]) -> None:
+        self.targets = targets
+        self.function = function
+        self.names = tuple(inspect.signature(function).parameters)[1:]
+
+
+class Plan:
+    """How the engine differentiates an op: what is saved, and gradients of arrays or of tensors from it."""
+
+    __slots__ = ("_saves", "formulas", "index", "metadata", "name", "op")
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+        self.name = op.name
+        self.index = {name: i for i, name in enumerate(op.inputs)}
+        self.formulas = [Formula(t if isinstance(t, tuple) else (t,), f) for t, f in op.vjp.items()]
+        self._saves: dict[tuple[bool, ...], tuple[str, ...]] = {}
+        asked = {n for formula in self.formulas for n in formula.names}
+        self.metadata = [(f"{x}_{kind}", i) for x, i in self.index.items() for kind in ("shape", "dtype") if f"{x}_{kind}" in asked]
+        for formula in self.formulas:
+            unknown = set(formula.targets) - set(op.inputs)
+            if unknown:
+                raise ValueError(f"{op.name}: VJP for {sorted(unknown)}, which are not among the inputs {op.inputs}")
+
+    def saves(self, needs: tuple[bool, ...]) -> tuple[str, ...]:
+        """The names of the values to save when these inputs need a gradient."""
+        found = self._saves.get(needs)
+        if found is None:
+            names: list[str] = []
+            for formula in self.formulas:
+                if any(needs[self.index[t]] for t in formula.targets):
+                    names += [n for n in formula.names if (n in self.index or n == "out") and n not in names]
+            found = self._saves[needs] = tuple(names)
+        return found
+
+    def backward(self, entry: Any, g: Any) -> list[Any]:
+        """Gradients, as arrays, of the inputs that need one (None for the others)."""
+        return self._run(ON_ARRAYS, entry, g, entry.saved)
+
+    def backward_tensors(self, entry: Any, g: Any) -> list[Any]:
+        """The same on tensors, recorded on the tape."""
+        return self._run(ON_TENSORS, entry, g, self.saved_tensors(entry))
+
+    def _run(self, K: Any, entry: Any, g: Any, saved: Sequence[Any]) -> list[Any]:
+        needs = tuple([e is not None for e in entry.edges])
+        values = {"g": g, "needs": needs, **entry.params, **dict(zip(self.saves(needs), saved, strict=True))}
+        for name, i in self.metadata:
+            if entry.edges[i] is not None:
+                values[name] = getattr(entry.edges[i], name.rpartition("_")[2])
+        grads: list[Any] = [None] * len(needs)
+        for formula in self.formulas:
+            if any(needs[self.index[t]] for t in formula.targets):
+                result = formula.function(K, *[values[n] for n in formula.names])
+                for target, grad in zip(formula.targets, result if len(formula.targets) > 1 else (result,), strict=True):
+                    if needs[self.index[target]]:
+                        grads[self.index[target]] = grad
+        return grads
+
+    def saved_tensors(self, entry: Any) -> list[Any]:
+        """The saved values as tensors that are connected to the graph where the originals were."""
+        needs = tuple([e is not None for e in entry.edges])
+        return rebuild(self.saves(needs), self.index, entry, entry)
+
+
+def rebuild(names: Sequence[str], index: dict[str, int], entry: Entry, out_edge: Edge) -> list[Any]:
+    """Tensors from an entry's saved arrays and its edges; numbers stay numbers."""
+    tensors: list[Any] = []
+    for name, value, cell in zip(names, entry.saved, entry.cells, strict=True):
+        if isinstance(value, tuple):
+            tensors.append(tuple(wrap(v) for v in value))
+        elif value is None or isinstance(value, (bool, int, float, complex)):
+            tensors.append(value)
+        else:
+            edge = out_edge if name == "out" else entry.edges[index[name]]
+            tensors.append(wrap(value, edge, cell))
+    return tensors

@@ -1,0 +1,336 @@
+"""The bare Tensor: an array, its place in the graph, and metadata. Operators and methods are installed by ``ops`` and ``tape``."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import dtypes
+from .device import CPU, device
+
+# One process-wide clock orders operations and writes, also when tensors cross threads.
+tick = itertools.count(1).__next__
+
+
+class Storage:
+    """The memory behind a tensor and its views, as far as the tape must know of it.
+
+    Attributes:
+        version: how many times it was written in place.
+        stamp: the clock at the last write; a value saved at clock ``t`` is stale when ``stamp > t``.
+        writer: what wrote last, for messages.
+        views: weak references to tracked views, which in-place writes must bring up to date.
+    """
+
+    # Class attributes are the defaults, so that making one costs nothing but the object.
+    version = 0
+    stamp = 0
+    writer = ""
+    views: tuple[Any, ...] = ()
+
+    def wrote(self, writer: str) -> None:
+        """Note a write in place."""
+        self.stamp = tick()
+        self.version = self.version + 1
+        self.writer = writer
+
+
+# Types that operations take on their fast path: a set, so that Parameter and subclasses are as fast as Tensor.
+TENSOR_TYPES: set[type] = set()
+
+
+class Size(tuple[int, ...]):
+    """The shape of a tensor: a tuple of ints with ``numel()``."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements."""
+        n = 1
+        for size in self:
+            n *= size
+        return n
+
+    def __repr__(self) -> str:
+        return f"tapegrad.Size({list(self)})"
+
+
+class Tensor:
+    """An n-dimensional array that operations on the tape can differentiate.
+
+    Make one with :func:`tapegrad.tensor`, ``zeros``, ``randn``, ``from_numpy`` and so on; ``Tensor(data)`` makes one of the
+    default floating dtype, as ``torch.Tensor`` does.
+    """
+
+    # _array: NumPy (or CUDA) array; _entry: the entry or leaf that a gradient flows to, None when none does;
+    # _grad: accumulated gradient; _storage: see Storage; _base: for views, what they view (see views.View).
+    __slots__ = ("__dict__", "__weakref__", "_array", "_base", "_entry", "_grad", "_storage")
+    __array_priority__ = 1000
+
+    _array: Any
+    _entry: Any
+    _grad: Tensor | None
+    _storage: Storage
+    _base: Any
+
+    if TYPE_CHECKING:  # installed by ops and tape
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        TENSOR_TYPES.add(cls)
+
+    def __init__(self, data: Any = ()) -> None:
+        array = np.array(data._array if isinstance(data, Tensor) else data, dtype=dtypes.get_default_dtype().numpy)
+        init(self, array)
+
+    # ------------------------------------------------------------------------------------------------------- metadata
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._array.shape)
+
+    def size(self, dim: int | None = None) -> Size | int:
+        """The shape, or one of its sizes."""
+        return self.shape if dim is None else int(self._array.shape[dim])
+
+    @property
+    def ndim(self) -> int:
+        return int(self._array.ndim)
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return int(self._array.ndim)
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(self._array.size)
+
+    nelement = numel
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        return dtypes.FROM_NUMPY[self._array.dtype]
+
+    @property
+    def device(self) -> device:
+        return CPU
+
+    @property
+    def itemsize(self) -> int:
+        return int(self._array.itemsize)
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return int(self._array.itemsize)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._array.nbytes)
+
+    def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
+        """Steps between elements along each dimension (or one), in elements."""
+        strides = tuple(s // self._array.itemsize for s in self._array.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self) -> bool:
+        """Whether elements lie in row-major order without gaps."""
+        return bool(self._array.flags.c_contiguous)
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return int(self._array.ctypes.data)
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a real floating-point type."""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Whether the dtype is complex."""
+        return self.dtype.is_complex
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def _version(self) -> int:
+        return self._storage.version
+
+    # ------------------------------------------------------------------------------------------ leaving the library
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The NumPy array that shares this tensor's memory.
+
+        Raises:
+            RuntimeError: when the tensor requires grad, since NumPy code would not be recorded; use ``.detach().numpy()``.
+        """
+        if self._entry is not None:
+            raise RuntimeError(
+                "can't call numpy() on a tensor that requires grad, because the tape would not see what NumPy does; "
+                "use tensor.detach().numpy()"
+            )
+        array: np.ndarray[Any, Any] = self._array
+        return array
+
+    def item(self) -> bool | int | float | complex:
+        """The value of a tensor with one element, as a Python number.
+
+        Raises:
+            RuntimeError: when there is not exactly one element.
+        """
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"item() needs a tensor with one element, this one has shape {tuple(self._array.shape)}; use tolist() or index it"
+            )
+        value: bool | int | float | complex = self._array.item()
+        return value
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers (a number for a 0-d tensor)."""
+        return self._array.tolist()
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return int(self._array.shape[0])
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"the truth value of a tensor of shape {tuple(self._array.shape)} is ambiguous; use .any() or .all()"
+            )
+        return bool(self._array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())  # type: ignore[arg-type]
+
+    def __int__(self) -> int:
+        return int(self.item())  # type: ignore[arg-type]
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.category > 1 or self._array.size != 1:
+            raise TypeError("only an integer tensor with one element can be used as an index")
+        return int(self._array.item())
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self._array.shape[0]))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"a tensor of dtype {self.dtype} can't become a NumPy array of {dtype} without a copy")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __repr__(self) -> str:
+        from .printing import tensor_repr
+
+        entry = self._entry
+        leaf = entry is None or entry.is_leaf
+        return tensor_repr(
+            self._array,
+            dtype_name=self.dtype.name,
+            default_dtype_name=dtypes.get_default_dtype().name,
+            requires_grad=entry is not None and leaf,
+            grad_fn=None if leaf else entry.name(),
+            device=str(self.device),
+        )
+
+    def __format__(self, spec: str) -> str:
+        from .printing import format_scalar
+
+        if not spec and self._array.ndim:
+            return repr(self)
+        return format_scalar(self._array, spec)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_Tensor")]
+
+    # ------------------------------------------------------------------------------------------------------ gradient
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self._entry is None or bool(self._entry.is_leaf)
+
+    @property
+    def grad_fn(self) -> Any:
+        """The tape entry that made this tensor, or None for a leaf."""
+        return None if self.is_leaf else self._entry
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient, or None. Only leaves, and tensors after ``retain_grad()``, have one."""
+        if self._grad is None and self._entry is not None and not self._entry.is_leaf and not self.retains_grad:
+            warnings.warn(
+                "reading .grad of a tensor that is not a leaf: backward() does not keep it; call .retain_grad() on it first",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad must be a Tensor or None, got {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign a tensor as its own grad")
+            if value._array.shape != self._array.shape or value._array.dtype != self._array.dtype:
+                raise RuntimeError(
+                    f"assigned grad has shape {tuple(value.shape)} and dtype {value.dtype}, "
+                    f"the tensor has shape {tuple(self.shape)} and dtype {self.dtype}; they must be equal"
+                )
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+
+TENSOR_TYPES.add(Tensor)
+
+
+def init(tensor: Tensor, array: Any, entry: Any = None, storage: Storage | None = None, base: Any = None) -> Tensor:
+    """Fill the slots of a new tensor."""
+    tensor._array = array
+    tensor._entry = entry
+    tensor._grad = None
+    tensor._storage = Storage() if storage is None else storage
+    tensor._base = base
+    return tensor
+
+
+def wrap(array: Any, entry: Any = None, storage: Storage | None = None, base: Any = None) -> Tensor:
+    """A Tensor that holds ``array`` itself."""
+    return init(Tensor.__new__(Tensor), array, entry, storage, base)
