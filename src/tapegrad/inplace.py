@@ -73,13 +73,12 @@ def elementwise_(op: ElementwiseOp, target: Tensor, *others: Any) -> Tensor:
     result = dtypes.bool_ if op.dtype == "bool" else promoted
     shape = scalarops.broadcast_shape(name, [a.shape for a in arrays if isinstance(a, np.ndarray)])
     _check_result(target, name, shape, result)
-    # An operand that overlaps the target otherwise than exactly would change while it is read.
-    for i, a in enumerate(arrays[1:], start=1):
-        if isinstance(a, np.ndarray) and np.may_share_memory(a, memory) and not _same_place(a, memory):
-            arrays[i] = a.copy()
     recording = local.flags & 1 == 0 and any(isinstance(x, Tensor) and x._entry is not None for x in inputs)
-    if recording:  # what backward saves of the old value must survive
-        arrays[0] = memory.copy()
+    # An operand that overlaps the target otherwise than exactly would change while it is read; and what backward saves of old
+    # values must survive.
+    for i, a in enumerate(arrays):
+        if isinstance(a, np.ndarray) and np.may_share_memory(a, memory) and (recording or not _same_place(a, memory)):
+            arrays[i] = a.copy()
     if result.numpy == memory.dtype:
         scalarops.compute(op, arrays, out=memory)
     else:
@@ -100,8 +99,8 @@ def write(op: Op, target: Tensor, others: Sequence[Tensor | None], params: dict[
     inputs = (target, *others)
     arrays = [None if x is None else x._array for x in inputs]
     recording = local.flags & 1 == 0 and any(x is not None and x._entry is not None for x in inputs)
-    if recording and "self" in op.plan.saves(tuple(x is not None and x._entry is not None for x in inputs)):
-        arrays[0] = memory.copy()
+    if recording and op.plan.saves(tuple(x is not None and x._entry is not None for x in inputs)):
+        arrays = [a.copy() if a is not None and np.may_share_memory(a, memory) else a for a in arrays]
     result = op.forward(backend(memory), *arrays, **params)
     _check_result(target, name, result.shape, target.dtype if cast else dtypes.FROM_NUMPY[result.dtype])
     if np.may_share_memory(result, memory):

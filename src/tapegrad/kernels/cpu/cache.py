@@ -185,9 +185,9 @@ def _read(name: str) -> int | None:
         return None
     size_of_header = int.from_bytes(body[:4], "little")
     meta = json.loads(body[4 : 4 + size_of_header])
+    engine = _new_engine()  # before symbols are looked up: LLVM finds none until the process has an engine
     if not all(_resolve(symbol) for symbol in meta["needs"]):
         return None  # an unresolved symbol would end the process inside LLVM
-    engine = _new_engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(body[4 + size_of_header :]))
     engine.finalize_object()
     _engines.append(engine)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,6 @@ def _functions() -> dict[str, Callable[..., Any]]:
     from .abi import (
         call0,
         call1,
-        call2,
         call3,
         call4,
         call_kernel,
@@ -150,7 +150,8 @@ def _functions() -> dict[str, Callable[..., Any]]:
             return nothing
         result = nothing
         if given:
-            call_void1(load(runtime + 8 * rt.INCREF), nothing)
+            result = args[inputs]
+            call_void1(load(runtime + 8 * rt.INCREF), result)
         else:
             if outputs > 1:
                 result = call1(load(runtime + 8 * rt.TUPLE_NEW), outputs)
@@ -191,14 +192,26 @@ def _functions() -> dict[str, Callable[..., Any]]:
         call_void1(load(runtime + 8 * rt.INCREF), nothing)
         return nothing
 
-    def replay(steps, count, runtime):  # type: ignore[no-untyped-def]
-        """A program: rows of (kernel, slots, n, grain), run in order."""
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def run_steps(steps, count, runtime):  # type: ignore[no-untyped-def]
         for i in range(count):
             row = steps + 32 * i
             spread(runtime, load(row), load(row + 8), load(row + 16), load(row + 24))
 
-    del call2
-    return {"chunk": chunk, "fast": fast, "launch": launch, "replay": replay}
+    def replay(steps, count, runtime):  # type: ignore[no-untyped-def]
+        run_steps(steps, count, runtime)
+
+    def program(self, args, nargs):  # type: ignore[no-untyped-def]
+        control = load(self + DATA)
+        runtime = load(control)
+        state = call0(load(runtime + 8 * rt.SAVE_THREAD))
+        run_steps(load(control + 8), load(control + 16), runtime)
+        call_void1(load(runtime + 8 * rt.RESTORE_THREAD), state)
+        nothing = load(runtime + 8 * rt.NONE)
+        call_void1(load(runtime + 8 * rt.INCREF), nothing)
+        return nothing
+
+    return {"chunk": chunk, "fast": fast, "launch": launch, "replay": replay, "program": program}
 
 
 def _words(count: int) -> Callable[[], Any]:
@@ -251,12 +264,81 @@ def _builtin(name: str, control: np.ndarray[Any, Any]) -> Callable[..., Any]:
 
 
 @functools.cache
+def _native_launcher() -> Callable[..., None]:
+    return _builtin("launch", np.array([rt.address], np.int64))
+
+
 def launcher() -> Callable[..., None]:
     """``launch(kernel, n, grain, *slots)``: slots are arrays (their data), ints, and floats (their bits); see ``abi``.
 
-    The caller vouches that the arrays are what the kernel expects and stay alive; at most 96 slots.
+    The caller vouches that the arrays are what the kernel expects and stay alive; at most 96 slots. While this thread
+    records launches, the function returned notes them too.
     """
-    return _builtin("launch", np.array([rt.address], np.int64))
+    recorder = _recording.to
+    return _native_launcher() if recorder is None else recorder.launch
+
+
+class Launches:
+    """The launches of a region of code, in order; a context manager. Launched arrays are kept alive.
+
+    Fast paths run kernels without passing here, so the caller must see to it that none is taken.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, int, int, tuple[Any, ...]]] = []
+
+    def launch(self, kernel: int, n: int, grain: int, *slots: Any) -> None:
+        """Note a launch and perform it."""
+        self.rows.append((kernel, n, grain, slots))
+        _native_launcher()(kernel, n, grain, *slots)
+
+    def __enter__(self) -> Launches:
+        _recording.to = self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _recording.to = None
+
+
+class _Recording(threading.local):
+    to: Launches | None = None
+
+
+_recording = _Recording()
+
+
+def recording() -> bool:
+    """Whether this thread records launches: scratch memory passed to one must then not be used for another purpose."""
+    return _recording.to is not None
+
+
+class Steps:
+    """A native program: launches fixed once, run in order by ``run()`` or, in compiled code, by ``replay_address()``.
+
+    Attributes:
+        table: int64 rows (kernel, address of slots, n, grain).
+    """
+
+    def __init__(self, rows: Sequence[tuple[int, int, int, tuple[Any, ...]]]) -> None:
+        self._keep = [slots for _, _, _, slots in rows]
+        self._words = [_as_words(slots) for slots in self._keep]
+        self.table = np.array(
+            [(kernel, words.ctypes.data, n, grain) for (kernel, n, grain, _), words in zip(rows, self._words, strict=True)], np.int64
+        ).reshape(-1, 4)
+        control = np.array([rt.address, self.table.ctypes.data, len(rows)], np.int64)
+        self.run = _builtin("program", control)
+
+
+def _as_words(slots: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+    words = np.zeros(max(len(slots), 1), np.int64)
+    for i, slot in enumerate(slots):
+        if isinstance(slot, np.ndarray):
+            words[i] = slot.ctypes.data
+        elif isinstance(slot, float):
+            words[i : i + 1].view(np.float64)[0] = slot
+        else:
+            words[i] = slot
+    return words
 
 
 class Fast:
