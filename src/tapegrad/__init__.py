@@ -27,7 +27,8 @@ from .dtypes import (
     uint8,
 )
 from .autograd import enable_grad, inference_mode, no_grad, record, set_grad_enabled
-from .io import load, save
+from .compile import CompileError, compile
+from .io import CheckpointError, load, save
 from .kernels.cpu import get_num_threads, set_num_threads
 from .modes import is_grad_enabled, is_inference_mode_enabled
 from .ops import (

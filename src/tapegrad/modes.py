@@ -27,6 +27,7 @@ class _Modes(threading.local):
     grad = True
     inference = False
     anomaly = False
+    tracing = False
     listeners: tuple[Listener, ...] = ()
     saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
 
@@ -209,6 +210,17 @@ def listening(listener: Listener) -> Generator[None, None, None]:
         yield
     finally:
         _set({"listeners": tuple(other for other in local.listeners if other is not listener)})
+
+
+@contextmanager
+def tracing() -> Generator[None, None, None]:
+    """Have backward passes of this thread do everything through dispatched operations, so that listeners see it."""
+    before = local.tracing
+    _set({"tracing": True})
+    try:
+        yield
+    finally:
+        _set({"tracing": before})
 
 
 class saved_tensors_hooks:

@@ -109,7 +109,7 @@ def grad(
             )
         if value is None and materialize_grads:
             value = wrap(np.zeros(target._array.shape, target._array.dtype))
-        elif value is not None and not create_graph:
+        elif value is not None and not isinstance(value, Tensor):
             value = wrap(_own(staged.found, target._entry))
         results.append(value)
     return tuple(results)
@@ -156,7 +156,7 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool) -> list[Any]:
             )
         elif seed._array.dtype != array.dtype:
             raise RuntimeError(f"backward: gradient {i} has dtype {seed.dtype}, its tensor has dtype {root.dtype}; use .to()")
-        seeds.append(seed if create_graph else seed._array)
+        seeds.append(seed if create_graph or local.tracing else seed._array)
     return seeds
 
 
@@ -172,15 +172,15 @@ class _Staged:
 
 def _sweep(roots: list[Tensor], seeds: list[Any], retain: bool, create_graph: bool, targets: list[Tensor] | None) -> _Staged:
     with enable_grad() if create_graph else no_grad(), np.errstate(all="ignore"):
-        return _Sweep(retain, create_graph).run(roots, seeds, targets)
+        return _Sweep(retain, create_graph or local.tracing).run(roots, seeds, targets)
 
 
 class _Sweep:
-    """One backward pass."""
+    """One backward pass: on arrays, or on tensors (``on_tensors``) so that it is recorded or traced itself."""
 
-    def __init__(self, retain: bool, create_graph: bool) -> None:
+    def __init__(self, retain: bool, on_tensors: bool) -> None:
         self.retain = retain
-        self.create_graph = create_graph
+        self.on_tensors = on_tensors
         self.pending: dict[Any, Any] = {}
         self.staged = _Staged()
 
@@ -190,7 +190,7 @@ class _Sweep:
         needed = None if wanted is None else _leading_to(order, wanted)
         for root in reversed(roots):
             self.add(root._entry, seeds.pop())
-        pending, found, create_graph = self.pending, self.staged.found, self.create_graph
+        pending, found, on_tensors = self.pending, self.staged.found, self.on_tensors
         for edge in order:
             if edge not in pending or (needed is not None and edge not in needed):
                 pending.pop(edge, None)
@@ -218,7 +218,7 @@ class _Sweep:
                     raise _modified(edge, cell)
             if edge.extra is not None:
                 grads = self.differentiate_slowly(edge, g)
-            elif create_graph:
+            elif on_tensors:
                 grads = edge.op.backward_tensors(edge, g)
             else:
                 grads = edge.op.backward(edge, g)
@@ -241,7 +241,7 @@ class _Sweep:
         pending = self.pending
         if edge not in pending:
             pending[edge] = value
-        elif self.create_graph:
+        elif self.on_tensors:
             pending[edge] = ON_TENSORS.add(pending[edge], value)
         elif sys.getrefcount(pending[edge]) == _ALONE and pending[edge].base is None and pending[edge].flags.writeable:
             backend(value).accumulate(pending[edge], value)
@@ -264,7 +264,7 @@ class _Sweep:
         try:
             if extra.checksums is not None and tuple(map(checksum, edge.saved)) != extra.checksums:
                 raise RuntimeError(f"a value that {edge.op.name}{_at(edge)} saved for backward was changed from outside tapegrad")
-            grads = list(edge.op.backward_tensors(edge, g) if self.create_graph else edge.op.backward(edge, g))
+            grads = list(edge.op.backward_tensors(edge, g) if self.on_tensors else edge.op.backward(edge, g))
         finally:
             edge.saved = kept
         if extra.fix is not None:
@@ -277,7 +277,7 @@ class _Sweep:
 
     def fit(self, value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         """Reduce a gradient over broadcast axes and cast it to the input's dtype."""
-        if self.create_graph:
+        if self.on_tensors:
             value = ON_TENSORS.sum_to_size(value, size=shape) if value._array.shape != shape else value
             return ON_TENSORS.to(value, dtype=dtypes.FROM_NUMPY[dtype]) if value._array.dtype != dtype else value
         value = backend(value).sum_to(value, shape)
@@ -290,7 +290,7 @@ class _Sweep:
         extra = edge.extra
         g = self.pending[edge]
         for hook in list(extra.hooks.values()):
-            shown = g if self.create_graph else wrap(g)
+            shown = g if self.on_tensors else wrap(g)
             replaced = hook(shown)
             if replaced is not None:
                 if not isinstance(replaced, Tensor):
@@ -300,7 +300,7 @@ class _Sweep:
                         f"a hook on {edge.name()} changed the gradient's shape or dtype from {tuple(edge.shape)}, {edge.dtype} to "
                         f"{tuple(replaced.shape)}, {replaced._array.dtype}"
                     )
-                g = replaced if self.create_graph else replaced._array
+                g = replaced if self.on_tensors else replaced._array
         self.pending[edge] = g
         tensor = extra.retained() if extra.retained is not None else None
         if tensor is not None and not edge.is_leaf:
@@ -355,8 +355,9 @@ def _commit(staged: _Staged, create_graph: bool, targets: Sequence[Tensor]) -> N
         actions: list[tuple[Any, ...]] = []
         for tensor, grads, key in work:
             old = tensor._grad
-            if create_graph:
-                new = ON_TENSORS.clone(grads[key]) if old is None else ON_TENSORS.add(old, grads[key])
+            if create_graph or local.tracing:
+                with enable_grad() if create_graph else no_grad():
+                    new = ON_TENSORS.clone(grads[key]) if old is None else ON_TENSORS.add(old, grads[key])
                 actions.append((_SET_GRAD, tensor, new))
             elif old is None:
                 actions.append((_SET_GRAD, tensor, wrap(_own(grads, key))))

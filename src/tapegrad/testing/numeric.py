@@ -4,7 +4,8 @@ Functions return a tuple of float64 or complex128 arrays, must be deterministic,
 elements count as 2 n reals (:func:`as_real`): PyTorch's gradient of a real loss, dL/dRe(z) + i dL/dIm(z), is then the
 ordinary real gradient read as complex numbers. The error estimate of an entry is the sum of
 
-* truncation: the distance of an extrapolated value from its parents in the table (Ridders, Adv. Eng. Software 4, 1982);
+* truncation: how far an extrapolated value is from the one above it in the table (C. Ridders, Adv. Eng. Software 4,
+  1982);
 * jump: the difference of the one-sided slopes, (f(x+h) - 2 f(x) + f(x-h)) / h, extrapolated likewise. It stays at a
   kink, where central differences converge to a value that means nothing (1/2 for relu at 0);
 * rounding: 4 (eps |f| + noise) / h, with the noise measured, since f may round by more than its value shows.
@@ -125,7 +126,7 @@ class _Problem:
         own, self.levels = _METHODS[method]
         self.f, self.first = f, own if step is None else step
         self.close = min(1e-7, 0.1 * self.first)  # how far to look for noise
-        self.inputs: list[Array] = [np.array(x, order="C") for x in inputs]
+        self.inputs: list[Array] = [np.asarray(x) for x in inputs]
         self.outputs = self.call({}, 0.0)
         self.base, self.weights = as_real(*self.outputs), None
         if cotangents is not None:
@@ -185,16 +186,16 @@ class _Problem:
             value, corner = (up - down) / (2.0 * t), ((up - centre) + (down - centre)) / t
             table = [(value, corner)]
             for j, (value_above, corner_above) in enumerate(above, start=1):
-                left, value = value, value + (value - value_above) / (4.0**j - 1.0)
+                value = value + (value - value_above) / (4.0**j - 1.0)
                 corner = corner + (corner - corner_above) / (0.5 * 4.0**j - 1.0)
                 table.append((value, corner))
-                parted, jump = np.maximum(np.abs(value - left), np.abs(value - value_above)), np.abs(corner)
+                parted, jump = np.abs(value - value_above), np.abs(corner)
                 error = parted + jump + rounding
                 settled |= parted + jump <= rounding  # from here on, halving the step only adds rounding errors
                 found = np.stack([value, error, parted, jump, rounding, np.full_like(error, t)])
                 best = np.where(error < best[1], found, best)
             good = best[1] <= _CONCLUSIVE * np.max(np.abs(best[0]), where=np.isfinite(best[0]), initial=0.0)
-            if level > 1 and bool(np.all(~finite | settled | (good & (best[1] == before)))):
+            if bool(np.all(~finite | settled | (good & (best[1] == before)))):
                 break
 
         value, error, truncation, jump, rounding, step = best
@@ -331,7 +332,7 @@ def compare(
     if n.size == 0:
         return Verdict(status, wrong, inconclusive, scale, None, None, None, None, 0.0, np.nan, message)
     pool, rank = {"wrong": (wrong, excess), "inconclusive": (inconclusive, e), "ok": (known, excess)}[status]
-    worst = int(np.argmax(np.where(pool, np.nan_to_num(rank, nan=np.inf, posinf=np.inf), -1.0)))
+    worst = int(np.argmax(np.where(pool, rank, -1.0)))
     in_shape, out_shape = (n.shape, None) if about is None else (about.in_shape, about.out_shape)
     row, column = (0, worst) if out_shape is None else divmod(worst, n.shape[-1])
     at_input = tuple(int(i) for i in np.unravel_index(column, in_shape))

@@ -19,7 +19,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from . import cache, runtime
-from .call import launcher
+from .call import launcher, recording
 
 _Array = np.ndarray[Any, Any]
 _DTYPES = ("float32", "float64")
@@ -324,11 +324,6 @@ class _Local(threading.local):
 
 
 _local = _Local()
-
-
-def recording() -> bool:
-    """Whether launches are being recorded, so that no working space may be used twice; who records replaces this."""
-    return False
 
 
 def _borrow_space(size: int) -> _Array:

@@ -15,14 +15,28 @@ import numpy as np
 from . import cache
 from . import runtime as rt
 from .call import launcher
-from .reduce_layout import walk
+from .reduce_layout import Array, compute_dtype, length, reduced_shape, walk
+from .scan import argmax, argmin, cumsum, max_with_index, min_with_index
 
-Array = np.ndarray[Any, np.dtype[Any]]
+__all__ = [
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "cumsum",
+    "logsumexp",
+    "max_with_index",
+    "mean",
+    "min_with_index",
+    "sum",
+    "sum_to",
+    "var",
+    "var_mean",
+]
 
 _GRAIN = 131072  # elements of a plain sum or maximum below which one thread is faster
 _GRAIN_EXP = 16384
 _MAX_PLANS = 4096
-_FLOAT32, _FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 
 class _Step(NamedTuple):
@@ -122,28 +136,7 @@ def _run(x: Array, step: _Step, centre: Any = 0, scale: float = 0.0) -> Array:
     return out
 
 
-def _reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
-    if keepdims:
-        return tuple(1 if d in axes else n for d, n in enumerate(shape))
-    return tuple(n for d, n in enumerate(shape) if d not in axes)
-
-
-def _length(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
-    n = 1
-    for d in axes:
-        n *= shape[d]
-    return n
-
-
 # ---------------------------------------------------------------------------------------------------------------- sums
-
-
-def _compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype that values of ``dtype`` are combined in; complex numbers as pairs."""
-    name = dtype.name
-    if name in ("float16", "bfloat16", "complex64"):
-        return _FLOAT32
-    return _FLOAT64 if name == "complex128" else np.dtype("uint8" if name == "bool" else name)
 
 
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool, dtype: np.dtype[Any]) -> Array:
@@ -158,8 +151,8 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool, dtype: np.dtype[Any]) -
     if step is None:
         if dtype.kind == "c" and x.dtype.kind != "c":
             return sum(x.astype(dtype), axes, keepdims, dtype)
-        shape = _reduced_shape(x.shape, axes, keepdims)
-        step = _remember(key, _plan(x, axes, shape, dtype, _compute_dtype(dtype), "sum"))
+        shape = reduced_shape(x.shape, axes, keepdims)
+        step = _remember(key, _plan(x, axes, shape, dtype, compute_dtype(dtype), "sum"))
     return _run(x, step)
 
 
@@ -174,7 +167,7 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     if step is None:
         leading = x.ndim - len(shape)
         axes = (*range(leading), *(leading + d for d, n in enumerate(shape) if n == 1 and x.shape[leading + d] != 1))
-        step = _remember(key, _plan(x, axes, shape, x.dtype, _compute_dtype(x.dtype), "sum"))
+        step = _remember(key, _plan(x, axes, shape, x.dtype, compute_dtype(x.dtype), "sum"))
     return _run(x, step)
 
 
@@ -185,9 +178,9 @@ def mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     key = ("mean", x.shape, x.strides, x.dtype, axes, keepdims)
     step = _plans.get(key)
     if step is None:
-        shape = _reduced_shape(x.shape, axes, keepdims)
-        step = _remember(key, _plan(x, axes, shape, x.dtype, _compute_dtype(x.dtype), "sum", after="divide"))
-    return _run(x, step, 0, float(_length(x.shape, axes)))
+        shape = reduced_shape(x.shape, axes, keepdims)
+        step = _remember(key, _plan(x, axes, shape, x.dtype, compute_dtype(x.dtype), "sum", after="divide"))
+    return _run(x, step, 0, float(length(x.shape, axes)))
 
 
 def var_mean(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float) -> tuple[Array, Array]:
@@ -200,7 +193,7 @@ def var_mean(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float)
     key = ("var", x.shape, x.strides, x.dtype, axes, keepdims)
     steps = _plans.get(key)
     if steps is None:
-        shape, compute = _reduced_shape(x.shape, axes, keepdims), _compute_dtype(x.dtype)
+        shape, compute = reduced_shape(x.shape, axes, keepdims), compute_dtype(x.dtype)
         first = x[tuple(slice(0, 1) if d in axes else slice(None) for d in range(x.ndim))]
         steps = _remember(
             key,
@@ -210,7 +203,7 @@ def var_mean(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float)
                 _plan(x, axes, shape, x.dtype, compute, "sum", "square", "divide"),
             ),
         )
-    n = _length(x.shape, axes)
+    n = length(x.shape, axes)
     # About the first element, a constant has deviations of exactly 0 and a large mean costs no digits.
     start = _run(x, steps[0])
     centre = _run(x, steps[1], start, float(n))
@@ -229,7 +222,7 @@ def logsumexp(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     key = ("logsumexp", x.shape, x.strides, x.dtype, axes, keepdims)
     steps = _plans.get(key)
     if steps is None:
-        shape, compute = _reduced_shape(x.shape, axes, keepdims), _compute_dtype(x.dtype)
+        shape, compute = reduced_shape(x.shape, axes, keepdims), compute_dtype(x.dtype)
         largest = _plan(x, axes, shape, compute, compute, "max")
         steps = _remember(key, (largest, _plan(x, axes, shape, x.dtype, compute, "sum", "exp", "log")))
     return _run(x, steps[1], _run(x, steps[0]))
@@ -244,8 +237,8 @@ def _extremum(op: str, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array
     key = (op, x.shape, x.strides, x.dtype, axes, keepdims)
     step = _plans.get(key)
     if step is None:
-        shape = _reduced_shape(x.shape, axes, keepdims)
-        step = _remember(key, _plan(x, axes, shape, x.dtype, _compute_dtype(x.dtype), op))
+        shape = reduced_shape(x.shape, axes, keepdims)
+        step = _remember(key, _plan(x, axes, shape, x.dtype, compute_dtype(x.dtype), op))
     return _run(x, step)
 
 

@@ -1,10 +1,16 @@
-"""How a reduction walks its operand: which dimensions are kept, which are reduced, and where long ones are cut."""
+"""How a reduction walks its operand: which dimensions are kept, which are reduced, and where long ones are cut.
+
+Also the small questions about shapes and dtypes that the modules of reductions share.
+"""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 BLOCK_BYTES = 4096  # contiguous elements reduced at once
 TILE_BYTES = 2048  # columns reduced at once
@@ -105,3 +111,35 @@ def _merged(dims: list[Any]) -> list[Any]:
         else:
             joined.append(dim)
     return joined
+
+
+def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
+    if keepdims:
+        return tuple(1 if d in axes else n for d, n in enumerate(shape))
+    return tuple(n for d, n in enumerate(shape) if d not in axes)
+
+
+def length(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    n = 1
+    for d in axes:
+        n *= shape[d]
+    return n
+
+
+def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype that values of ``dtype`` are combined in; complex numbers as pairs."""
+    name = dtype.name
+    if name in ("float16", "bfloat16", "complex64"):
+        return FLOAT32
+    return FLOAT64 if name == "complex128" else np.dtype("uint8" if name == "bool" else name)
+
+
+def along(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
+    """(outer, n, inner) around an axis."""
+    n = shape[axis] if shape else 1
+    return length(shape, tuple(range(axis))), n, length(shape, tuple(range(axis + 1, len(shape))))
+
+
+def contiguous(x: Array) -> Array:
+    """``x`` itself where it is aligned, native and C-contiguous, else such a copy."""
+    return np.require(x, np.dtype(x.dtype.name), ("C", "A"))

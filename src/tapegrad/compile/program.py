@@ -1,0 +1,72 @@
+"""A program: a traced step as native launches over fixed buffers, with its inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..kernels.cpu import Steps
+from ..tensor import Tensor, wrap
+from .trace import Trace
+
+
+class Program:
+    """The launches of a trace, run again without the interpreter.
+
+    Values live in the buffers that the trace used; arguments are copied in, results copied out, parameters are written where
+    they are.
+
+    Args:
+        trace: what to replay.
+        arguments: the traced call's private argument arrays.
+        result: what the traced call returned: a tensor, or nested tuples, lists and dicts of tensors.
+        gradients: the leaves whose ``.grad`` the call set, with those gradients.
+    """
+
+    def __init__(self, trace: Trace, arguments: tuple[Any, ...], result: Any, gradients: list[tuple[Tensor, Tensor | None]]) -> None:
+        self.trace = trace
+        self.arguments = arguments
+        self.steps = Steps(trace.launches.rows)
+        self._result = result
+        self._outside = list(trace.read.values())
+        self._written = list(trace.written.values())
+        self._gradients = gradients
+
+    def fits(self, arrays: tuple[Any, ...]) -> bool:
+        """Whether the program may run on these arguments: their shapes and dtypes, and the memory of every parameter, are as traced."""
+        for given, own in zip(arrays, self.arguments, strict=True):
+            if given.shape != own.shape or given.dtype != own.dtype:
+                return False
+        return all(t._array is array for t, array in self._outside)
+
+    def run(self, arrays: tuple[Any, ...]) -> Any:
+        """One step; returns what the function returned, in fresh memory."""
+        for given, own in zip(arrays, self.arguments, strict=True):
+            np.copyto(own, given)
+        self.steps.run()
+        self.finish()
+        return map_tensors(self._result, lambda t: wrap(t._array.copy()))
+
+    def finish(self) -> None:
+        """Leave tensors as an eager step would: versions moved on, gradients in place."""
+        for t in self._written:
+            t._storage.wrote("a compiled step")
+        for leaf, grad in self._gradients:
+            leaf._grad = grad
+
+    def __repr__(self) -> str:
+        lines = [f"{i:4d}  {e.op:<28} {e.shape!s:<16} {e.dtype:<8} {e.last - e.first} kernels  {e.line}" for i, e in enumerate(self.trace.events)]
+        return "\n".join([f"program of {len(self.trace.events)} operations, {len(self.steps.table)} kernels", *lines])
+
+
+def map_tensors(tree: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Apply a function to every tensor of nested tuples, lists and dicts."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(map_tensors(x, function) for x in tree)
+    if isinstance(tree, dict):
+        return {k: map_tensors(v, function) for k, v in tree.items()}
+    return tree

@@ -1,0 +1,104 @@
+"""Tracing: the operations of a region, seen at the dispatch point, and the kernel launches each of them made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import registry
+from ..kernels.cpu import Launches
+from ..modes import listening, tracing
+from ..tensor import Tensor
+
+
+class CompileError(RuntimeError):
+    """A step that can't be replayed, with the operation and source line that prevent it."""
+
+
+class Event(NamedTuple):
+    """One traced operation: its name, the output's shape and dtype, its launches as a range of rows, and its source line."""
+
+    op: str
+    shape: tuple[int, ...]
+    dtype: str
+    first: int
+    last: int
+    line: str
+
+
+class Trace:
+    """What a call of a function did.
+
+    Attributes:
+        events: its operations, in order.
+        launches: the kernels they launched.
+        read: tensors from outside (parameters, buffers) that were used, with the arrays they held.
+        written: those of them that were written in place.
+    """
+
+    def __init__(self, arguments: tuple[Tensor, ...]) -> None:
+        self.events: list[Event] = []
+        self.launches = Launches()
+        self.read: dict[int, tuple[Tensor, Any]] = {}
+        self.written: dict[int, Tensor] = {}
+        self._known = {id(t) for t in arguments}
+        self._alive: list[Any] = list(arguments)  # an id names an object only while the object lives
+
+    def run(self, function: Callable[[], Any]) -> Any:
+        """Call ``function`` under the trace."""
+        with self.launches, listening(self), tracing():
+            return function()
+
+    def operation(self, op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tuple[Any, ...]) -> None:
+        """A listener's method: note one operation, and that kernels did all of its work."""
+        name, line = getattr(op, "name", str(op)), registry.source_line()
+        first = self.events[-1].last if self.events else 0
+        rows = self.launches.rows[first:]
+        if getattr(op, "random", False):
+            raise CompileError(f"{name} at {line} draws random numbers; replay does not support that yet")
+        for t in inputs:
+            if isinstance(t, Tensor) and id(t) not in self._known:
+                self._known.add(id(t))
+                self.read[id(t)] = (t, t._array)
+        in_place = params.get("in_place", False)
+        for output in outputs:
+            array = output._array
+            is_view = output._base is not None and not in_place
+            if array.size and not is_view and not any(_covers(slots, array) for _, _, _, slots in rows):
+                raise CompileError(f"{name} at {line} has no kernel that replay could run yet")
+            if in_place and id(output) in self.read:
+                self.written[id(output)] = output
+            self._known.add(id(output))
+        self._alive += [*inputs, *outputs]
+        main = outputs[0]
+        self.events.append(Event(name, tuple(main._array.shape), main.dtype.name, first, len(self.launches.rows), line))
+
+
+def _covers(slots: tuple[Any, ...], array: Any) -> bool:
+    return any(isinstance(slot, np.ndarray) and np.may_share_memory(slot, array) for slot in slots)
+
+
+def differing_line(a: Trace, b: Trace) -> str | None:
+    """Where two traces of the same function differ in more than addresses: the source line, or None."""
+    for x, y in zip(a.events, b.events, strict=False):
+        if x[:3] != y[:3] or x.last - x.first != y.last - y.first:
+            return x.line
+        for (k1, n1, _, s1), (k2, n2, _, s2) in zip(a.launches.rows[x.first : x.last], b.launches.rows[y.first : y.last], strict=True):
+            if k1 != k2 or n1 != n2 or not _same_constants(s1, s2):
+                return x.line
+    longer = max(a.events, b.events, key=len)
+    return None if len(a.events) == len(b.events) else longer[min(len(a.events), len(b.events))].line
+
+
+def _same_constants(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    for x, y in zip(a, b, strict=True):
+        if isinstance(x, np.ndarray) != isinstance(y, np.ndarray):
+            return False
+        if isinstance(x, np.ndarray):
+            if x.ndim == 0 and x.dtype == np.float64 and not np.array_equal(x, y, equal_nan=True):
+                return False  # a Python number that became an operand
+        elif x != y:
+            return False
+    return True
