@@ -69,26 +69,25 @@ def elementwise_(op: ElementwiseOp, target: Tensor, *others: Any) -> Tensor:
     inputs = scalarops._operands(op, (target, *others))
     memory = target._array
     arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
-    promoted = scalarops._promoted(op, arrays)
-    result = dtypes.bool_ if op.dtype == "bool" else promoted
-    shape = scalarops.broadcast_shape(name, [a.shape for a in arrays if isinstance(a, np.ndarray)])
-    _check_result(target, name, shape, result)
+    resolved = op.computation.resolve(arrays)
+    result = resolved.outputs[0]
+    _check_result(target, name, resolved.shape, dtypes.FROM_NUMPY[result])
     recording = local.flags & 1 == 0 and any(isinstance(x, Tensor) and x._entry is not None for x in inputs)
     # An operand that overlaps the target otherwise than exactly would change while it is read; and what backward saves of old
     # values must survive.
     for i, a in enumerate(arrays):
         if isinstance(a, np.ndarray) and np.may_share_memory(a, memory) and (recording or not _same_place(a, memory)):
             arrays[i] = a.copy()
-    if result.numpy == memory.dtype:
-        scalarops.compute(op, arrays, out=memory)
+    if result == memory.dtype:
+        op.computation.general(arrays, out=memory)
     else:
-        np.copyto(memory, scalarops.compute(op, arrays), casting="unsafe")
+        np.copyto(memory, op.computation.general(arrays), casting="unsafe")
     _finish(op, name, target, inputs, arrays, {}, recording)
     return target
 
 
 def _same_place(a: Any, b: Any) -> bool:
-    return bool(a.__array_interface__["data"] == b.__array_interface__["data"] and a.strides == b.strides and a.shape == b.shape)
+    return a is b or bool(a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data)
 
 
 def write(op: Op, target: Tensor, others: Sequence[Tensor | None], params: dict[str, Any], *, cast: bool = False) -> Tensor:

@@ -175,10 +175,15 @@ def as_tensor_input(value: Any, op_name: str, position: str, like: Tensor | None
         value = value.item()
     if isinstance(value, np.ndarray):
         dtypes.to_dtype(value.dtype)
-        return wrap(value)
+        return wrap(value if usable(value) else np.array(value, value.dtype.newbyteorder("=")))
     if isinstance(value, (bool, int, float, complex)):
         return wrap(np.array(value, dtypes.of_scalar(value).numpy))
     raise TypeError(f"{op_name}(): argument {position!r} must be a Tensor, not {type(value).__name__}")
+
+
+def usable(array: np.ndarray[Any, Any]) -> bool:
+    """Whether a tensor can hold the array: native byte order, aligned, strides that are multiples of the item size."""
+    return array.dtype.isnative and array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides)
 
 
 def check_devices(op_name: str, tensors: Iterable[Any]) -> None:

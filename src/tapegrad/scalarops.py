@@ -17,16 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes, expr, registry
-from .device import backend
+from . import expr, registry
+from .computation import NUMBERS, Computation
 from .expr import Expr
 from .graph import Entry
-from .kernels.cpu import Body, Fast
 from .modes import local
 from .registry import Op
 from .tensor import TENSOR_TYPES, Storage, Tensor, init, tick
-
-_GRAIN = 32768
 
 
 class ElementwiseOp(Op):
@@ -47,18 +44,13 @@ class ElementwiseOp(Op):
 
     def on_arrays(self, *arrays: Any, **params: Any) -> Any:
         """Run on bare arrays and numbers, without a tape."""
-        result = self.fast.call(*arrays)
-        return compute(self, arrays) if result is None else result
+        return self.computation(*arrays)
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
         return self.call(*inputs)
 
     call: Callable[..., Any]
-    fast: Fast
-
-    def body(self, complex_valued: bool) -> Body:
-        """The kernel body for real or complex numbers."""
-        return _body(self.inputs, self.booleans, (self.expression,), complex_valued)
+    computation: Computation
 
     @functools.cached_property
     def plans(self) -> dict[tuple[bool, ...], ElementwisePlan]:
@@ -68,10 +60,14 @@ class ElementwiseOp(Op):
 
     def formula(self, name: str, complex_valued: bool) -> Expr:
         """The VJP with respect to an input: the one given, or derived from the expression."""
-        given = self.formulas[name]
-        if given is None:
-            return expr.vjp(self.expression, name, self.cotangent, complex_valued=complex_valued)
-        return given if complex_valued else expr.without_conj(given)
+        key = (name, complex_valued)
+        if key not in self._derived:
+            given = self.formulas[name]
+            if given is None:
+                self._derived[key] = expr.vjp(self.expression, name, self.cotangent, complex_valued=complex_valued)
+            else:
+                self._derived[key] = given if complex_valued else expr.without_conj(given)
+        return self._derived[key]
 
     def gradient_op(self, name: str, complex_valued: bool) -> ElementwiseOp:
         """The op that computes the VJP with respect to an input, from (cotangent, saved values...)."""
@@ -89,6 +85,7 @@ class ElementwiseOp(Op):
             self._gradients[key].saved_names = tuple(names)
         return self._gradients[key]
 
+    _derived: dict[tuple[str, bool], Expr]
     _gradients: dict[tuple[str, bool], ElementwiseOp]
     saved_names: tuple[str, ...]
 
@@ -142,20 +139,14 @@ def _make(
     op.booleans = booleans
     op.cotangent = next(c for c in itertools.chain("gh", (f"g{i}" for i in itertools.count())) if c not in names)
     op.formulas = {n: None for n in names if n not in booleans} if formulas is None else formulas
-    op._gradients = {}
-    op.fast = Fast(len(names), 1, _GRAIN)
+    op._derived, op._gradients = {}, {}
+    op.computation = Computation(name, names, ([expr.without_conj(traced)], [traced]), booleans, dtype)
     op.call = _generate_call(op)
     return op
 
 
 def _forward(B: Any, *arrays: Any) -> Any:
     raise NotImplementedError("an elementwise op runs through its generated call")  # pragma: no cover
-
-
-@functools.lru_cache(maxsize=None)
-def _body(names: tuple[str, ...], booleans: tuple[str, ...], outputs: tuple[Expr, ...], complex_valued: bool) -> Body:
-    lines, results = expr.emit(outputs if complex_valued else [expr.without_conj(o) for o in outputs])
-    return Body(names, tuple(lines), tuple(results), booleans)
 
 
 # -------------------------------------------------------------------------------------------------------------- forward
@@ -187,7 +178,7 @@ def _generate_call(op: ElementwiseOp) -> Callable[..., Any]:
         "new": Tensor.__new__,
         "tick": tick,
         "Entry": Entry,
-        "fast": op.fast.call,
+        "fast": op.computation.fast.call,
         "as_float": as_float,
     }
     tracked = [i for i, x in enumerate(names) if x in op.formulas]
@@ -228,7 +219,7 @@ def general_call(op: ElementwiseOp, operands: tuple[Any, ...]) -> Tensor:
     """The path for everything the fast one refuses: scalars, mixed dtypes, broadcasting, strides, listeners."""
     inputs = _operands(op, operands)
     arrays = tuple(x._array if isinstance(x, Tensor) else x for x in inputs)
-    result = compute(op, arrays)
+    result = op.computation.general(arrays)
     output = init(Tensor.__new__(Tensor), result)
     if local.flags & 1 == 0 and op.formulas:
         record_elementwise(op, inputs, arrays, output)
@@ -242,7 +233,7 @@ def _operands(op: ElementwiseOp, operands: Sequence[Any]) -> tuple[Any, ...]:
     for name, value in zip(op.inputs, operands, strict=True):
         if isinstance(value, np.generic):
             value = value.item()
-        if isinstance(value, (bool, int, float, complex)):
+        if value.__class__ in NUMBERS:
             inputs.append(value)
         else:
             inputs.append(registry.as_tensor_input(value, op.name, name))
@@ -282,115 +273,13 @@ def record_elementwise(op: ElementwiseOp, inputs: Sequence[Any], arrays: Sequenc
     output._entry = entry
 
 
-def compute(op: ElementwiseOp, operands: Sequence[Any], out: Any = None) -> Any:
-    """Run an elementwise op on arrays and numbers: promotion, broadcasting, any strides. Writes ``out`` when it is given."""
-    promoted = _promoted(op, operands)
-    complex_valued = promoted.category == 3
-    _check_category(op, promoted)
-    outputs = (dtypes.bool_ if op.dtype == "bool" else promoted,)
-    return _run(op.name, op.fast, op.body(complex_valued), operands, promoted, outputs, None if out is None else (out,))[0]
-
-
-def _check_category(op: ElementwiseOp, promoted: dtypes.dtype) -> None:
-    if promoted.category == 3 and not _holomorphic(op.expression):
-        raise TypeError(f"{op.name} is not implemented for {promoted}; it works on real numbers")
-
-
-@functools.lru_cache(maxsize=None)
-def _holomorphic(e: Expr) -> bool:
-    """Whether the expression uses only functions that kernels have for complex numbers."""
-    known = {"var", "const", "add", "sub", "mul", "div", "neg", "pow", "exp", "log", "sqrt", "sin", "cos", "tanh", "conj", "eq", "ne"}
-    known |= {"where"}
-    stack, seen = [e], set()
-    while stack:
-        node = stack.pop()
-        if node.op not in known:
-            return False
-        if id(node) not in seen and node.op not in ("var", "const"):
-            seen.add(id(node))
-            stack.extend(node.args)
-    return True
-
-
-def _promoted(op: ElementwiseOp, operands: Sequence[Any]) -> dtypes.dtype:
-    """The dtype the op computes in."""
-    parts = [_Operand(x) if not isinstance(x, (bool, int, float, complex)) else x
-             for name, x in zip(op.inputs, operands, strict=True) if name not in op.booleans]  # fmt: skip
-    promoted = dtypes.result_type(*parts) if parts else dtypes.bool_
-    if op.dtype == "float" and promoted.category < 2:
-        promoted = dtypes.get_default_dtype()
-    return promoted
-
-
-class _Operand:
-    """An array as ``dtypes.result_type`` wants it."""
-
-    __slots__ = ("dtype", "ndim")
-
-    def __init__(self, array: Any) -> None:
-        self.dtype = dtypes.FROM_NUMPY[array.dtype]
-        self.ndim = array.ndim
-
-    def dim(self) -> int:
-        return int(self.ndim)
-
-
-def _run(
-    name: str,
-    fast: Fast,
-    body: Body,
-    operands: Sequence[Any],
-    promoted: dtypes.dtype,
-    out_dtypes: tuple[dtypes.dtype, ...],
-    out: tuple[Any, ...] | None = None,
-) -> tuple[Any, ...]:
-    ready = [_number(x, promoted) if isinstance(x, (bool, int, float, complex)) else x for x in operands]
-    arrays = [x for x in ready if not isinstance(x, float)]
-    shape = broadcast_shape(name, [x.shape for x in arrays])
-    B = backend(arrays[0])
-    outputs = tuple(B.empty(shape, d.numpy) for d in out_dtypes) if out is None else out
-    B.elementwise(body, ready, outputs, promoted.numpy)
-    if out is None:
-        B.learn(fast, body, ready, outputs, promoted.numpy)
-    return outputs
-
-
-def _number(value: Any, promoted: dtypes.dtype) -> Any:
-    """A Python number as the kernel takes it: a float in floating-point computations, else a 0-d array."""
-    if promoted.category == 2 and not isinstance(value, complex):
-        return float(value)
-    with np.errstate(all="ignore"):
-        return np.array(value).astype(promoted.numpy)
-
-
-def broadcast_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape that these broadcast to.
-
-    Raises:
-        RuntimeError: naming the op and all shapes when they don't.
-    """
-    rank = max(len(s) for s in shapes)
-    result = [1] * rank
-    for s in shapes:
-        for i, n in enumerate(s, start=rank - len(s)):
-            if n != 1:
-                if result[i] not in (1, n):
-                    listed = " and ".join(str(tuple(s)) for s in shapes)
-                    raise RuntimeError(
-                        f"{name}: shapes {listed} can't be broadcast together: sizes {result[i]} and {n} differ at dimension "
-                        f"{i - rank} and neither is 1"
-                    )
-                result[i] = n
-    return tuple(result)
-
-
 # ------------------------------------------------------------------------------------------------------------- backward
 
 
 class ElementwisePlan:
     """The fused backward of an op for one set of inputs that need a gradient."""
 
-    __slots__ = ("_names", "_passes", "backward", "fast", "name", "needs", "op", "saved")
+    __slots__ = ("_passes", "backward", "computation", "name", "needs", "op", "saved")
 
     def __init__(self, op: ElementwiseOp, needs: tuple[bool, ...]) -> None:
         self.op = op
@@ -401,15 +290,18 @@ class ElementwisePlan:
         self.saved = tuple(n for n in (*op.inputs, "out") if n in used)
         # a VJP that is the cotangent itself needs no kernel
         self._passes = tuple(f.op == "var" and f.args[0] == op.cotangent for f in formulas)
-        self._names = (op.cotangent, *self.saved)
-        outputs = self._passes.count(False)
-        self.fast = Fast(len(self._names), max(outputs, 1), _GRAIN)
-        self.backward = self._generate(outputs)
+        targets = [n for n, need in zip(op.inputs, needs, strict=True) if need]
+        computed = [n for n, passes in zip(targets, self._passes, strict=True) if not passes]
+        self.computation: Computation | None = None
+        if computed:
+            outputs = ([op.formula(n, False) for n in computed], [op.formula(n, True) for n in computed])
+            self.computation = Computation(f"backward of {op.name}", (op.cotangent, *self.saved), outputs, op.booleans, "promote")
+        self.backward = self._generate(len(computed))
 
     def _generate(self, outputs: int) -> Callable[[Any, Any], Any]:
         """``backward(entry, g)`` -> one gradient (array) per input, None for those not needed."""
         saved = "".join(f"{n}, " for n in self.saved)
-        names = ", ".join(self._names)
+        names = ", ".join((self.op.cotangent, *self.saved))
         out = [f"def backward(entry, {self.op.cotangent}):"]
         if saved:
             out += [f"    {saved}= entry.saved"]
@@ -419,28 +311,12 @@ class ElementwisePlan:
         passes = iter(self._passes)
         grads = [("None" if not need else self.op.cotangent if next(passes) else next(results)) for need in self.needs]
         out += [f"    return ({', '.join(grads)},)"]
-        scope: dict[str, Any] = {"fast": self.fast.call, "general": self.general}
+        scope: dict[str, Any] = {}
+        if self.computation is not None:
+            scope = {"fast": self.computation.fast.call, "general": self.computation.general}
         exec(compile("\n".join(out), f"<tapegrad backward of {self.name}>", "exec"), scope)
         backward: Callable[[Any, Any], Any] = scope["backward"]
         return backward
-
-    def general(self, operands: tuple[Any, ...]) -> Any:
-        """The fused backward on any layout and mix of dtypes: an array, or a tuple of arrays."""
-        op = self.op
-        parts = [x if isinstance(x, (bool, int, float, complex)) else _Operand(x)
-                 for n, x in zip(self._names, operands, strict=True) if n not in op.booleans]  # fmt: skip
-        promoted = dtypes.result_type(*parts)
-        complex_valued = promoted.category == 3
-        formulas = tuple(
-            f
-            for f, passes in zip(
-                [op.formula(n, complex_valued) for n, need in zip(op.inputs, self.needs, strict=True) if need], self._passes, strict=True
-            )
-            if not passes
-        )
-        body = _body(self._names, op.booleans, formulas, complex_valued)
-        results = _run(f"backward of {self.name}", self.fast, body, operands, promoted, (promoted,) * len(formulas))
-        return results[0] if len(results) == 1 else results
 
     def backward_tensors(self, entry: Any, g: Tensor) -> list[Any]:
         """The same on tensors: each gradient by its own elementwise op, which the tape records."""

@@ -27,7 +27,8 @@ from .tensor import Tensor, wrap
 _BY_SEQ = operator.attrgetter("seq")
 _SET_GRAD = Tensor._grad.__set__  # type: ignore[union-attr]  # the slot's descriptor
 # What getrefcount says of an array that only a dict holds: then nobody else can see it.
-_ALONE = sys.getrefcount({0: np.empty(1)}[0])
+_probe = {0: np.empty(1)}
+_ALONE = sys.getrefcount(_probe[0])
 _commit_lock = threading.Lock()
 
 

@@ -44,7 +44,7 @@ class Module(Tree):
         self._forward_pre_hooks = OrderedDict()
         self._forward_hooks = OrderedDict()
 
-    # ------------------------------------------------------------------------------------------------------------ calling
+    # -------------------------------------------------------------------------------------------------------- calling
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output; subclasses define it. Call the module itself, so that hooks run.
@@ -81,7 +81,9 @@ class Module(Tree):
                 return changed if isinstance(changed, tuple) else (changed,), kwargs
             if isinstance(changed, tuple) and len(changed) == 2:
                 return changed
-            raise RuntimeError(f"a forward pre-hook with_kwargs must return None or a tuple (args, kwargs), got {changed!r}")
+            raise RuntimeError(
+                f"a forward pre-hook with_kwargs must return None or a tuple (args, kwargs), got {changed!r}"
+            )
 
         return _added(self._forward_pre_hooks, run, prepend)
 
@@ -98,7 +100,7 @@ class Module(Tree):
 
         return _added(self._forward_hooks, run, prepend)
 
-    # ------------------------------------------------------------------------------------------------- modes and conversion
+    # ------------------------------------------------------------------------------------------- modes and conversion
 
     def apply(self: M, fn: Callable[[Module], object]) -> M:
         """Call ``fn`` with every module, children first; returns the module. Typical use: initialisation."""
@@ -139,7 +141,7 @@ class Module(Tree):
                 (grad.detach_() if grad.requires_grad else grad).zero_()
 
     def to(self: M, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> M:
-        """Convert parameters and buffers in place: ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(tensor)``.
+        """Convert parameters and buffers in place: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``...
 
         Only floating-point and complex ones change their dtype. Parameters stay the same objects. Returns the module.
 
@@ -191,17 +193,17 @@ class Module(Tree):
         with no_grad():
             for param in self.parameters():
                 grad = param.grad
-                param.data = fn(param.detach())
+                param.data = fn(param.detach())  # type: ignore[attr-defined]
                 param.grad = None if grad is None else fn(grad)
             for module in self.modules():
                 for name, buffer in module._buffers.items():
                     module._buffers[name] = None if buffer is None else fn(buffer)
         return self
 
-    # ---------------------------------------------------------------------------------------------------------- state dict
+    # ----------------------------------------------------------------------------------------------------- state dict
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """All parameters and persistent buffers by dotted name, detached unless ``keep_vars``. They share the module's memory."""
+        """Parameters and persistent buffers by name, sharing the module's memory; detached unless ``keep_vars``."""
         return {name: value if keep_vars else value.detach() for name, value in self._named_state(prefix)}
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True) -> IncompatibleKeys:
@@ -211,7 +213,7 @@ class Module(Tree):
             The names that the state dict lacks and those that the module lacks; with ``strict`` both must be empty.
 
         Raises:
-            RuntimeError: naming all problems: missing and unexpected names, wrong shapes, dtypes that can't be converted.
+            RuntimeError: naming all problems: missing and unexpected names, wrong shapes, unfit dtypes.
             TypeError: when ``state_dict`` is not a mapping.
         """
         if not isinstance(state_dict, Mapping):
@@ -227,7 +229,9 @@ class Module(Tree):
         with no_grad():
             problems += [problem for name, value in given.items() if (problem := _misfit(name, own[name], value))]
             if problems:
-                raise RuntimeError(f"error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(problems))
+                raise RuntimeError(
+                    f"error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(problems)
+                )
             for name, value in given.items():
                 own[name].copy_(value)
         return keys
@@ -243,7 +247,7 @@ class Module(Tree):
                 if buffer is not None and name not in module._transient:
                     yield dot + name, buffer
 
-    # -------------------------------------------------------------------------------------------------------------- printing
+    # ------------------------------------------------------------------------------------------------------- printing
 
     def extra_repr(self) -> str:
         """What ``repr`` shows between the brackets; subclasses define it."""
@@ -252,8 +256,8 @@ class Module(Tree):
     def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
-        children = [f"({name}): {_indented(repr(child))}" for name, child in self._modules.items()]
-        return _bracketed(type(self).__name__, lines, children)
+        children = [f"({name}): {indented(repr(child))}" for name, child in self._modules.items()]
+        return bracketed(type(self).__name__, lines, children)
 
 
 def _added(hooks: OrderedDict[int, Callable[..., Any]], hook: Callable[..., Any], prepend: bool) -> RemovableHandle:
@@ -268,9 +272,9 @@ def _misfit(name: str, own: Tensor, value: Any) -> str | None:
     if not isinstance(value, Tensor):
         return f"{name!r}: expected a Tensor, got {type(value).__name__}"
     if value.shape != own.shape:
-        return f"size mismatch for {name!r}: shape {tuple(value.shape)} in the state dict, {tuple(own.shape)} in the module"
+        return f"size mismatch for {name!r}: {tuple(value.shape)} in the state dict, {tuple(own.shape)} in the module"
     if not dtypes.can_cast(value.dtype, own.dtype):
-        return f"dtype mismatch for {name!r}: {value.dtype} in the state dict can't be converted to the module's {own.dtype}"
+        return f"dtype mismatch for {name!r}: {value.dtype} in the state dict can't become the module's {own.dtype}"
     try:
         check_writable(own, repr(name))
     except RuntimeError as error:
@@ -278,11 +282,11 @@ def _misfit(name: str, own: Tensor, value: Any) -> str | None:
     return None
 
 
-def _indented(text: str) -> str:
+def indented(text: str) -> str:
     return text.replace("\n", "\n  ")
 
 
-def _bracketed(name: str, lines: list[str], children: list[str]) -> str:
+def bracketed(name: str, lines: list[str], children: list[str]) -> str:
     """PyTorch's layout: on one line when there is at most one line and no child."""
     if not children and len(lines) <= 1:
         return f"{name}({''.join(lines)})"

@@ -13,8 +13,8 @@ from ..tensor import Tensor, init
 class Parameter(Tensor):
     """A tensor that a :class:`Module` registers as its parameter when it is assigned to an attribute.
 
-    It shares the memory of ``data`` (a tensor; an empty one by default) and requires grad unless told otherwise, also when it
-    is made inside ``no_grad()``.
+    It shares the memory of ``data`` (a tensor; an empty one by default) and requires grad unless told otherwise, also
+    when it is made inside ``no_grad()``.
 
     Raises:
         TypeError: when ``data`` is not a tensor.
@@ -29,7 +29,9 @@ class Parameter(Tensor):
         elif isinstance(data, Tensor):
             init(self, data._array, storage=data._storage)
         else:
-            raise TypeError(f"Parameter expects a Tensor, got {type(data).__name__}; wrap the data in tapegrad.tensor(...)")
+            raise TypeError(
+                f"Parameter expects a Tensor, got {type(data).__name__}; wrap the data in tapegrad.tensor(...)"
+            )
         if requires_grad:
             self.requires_grad_()
 

@@ -26,7 +26,7 @@ class Tree:
         self._transient = set()
         self._modules = {}
 
-    # ------------------------------------------------------------------------------------------------------- registration
+    # --------------------------------------------------------------------------------------------------- registration
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Register a parameter, or None to reserve the name; ``self.name = Parameter(...)`` does the same.
@@ -37,7 +37,9 @@ class Tree:
         """
         self._check_name("parameter", name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign a {type(param).__name__} as parameter {name!r} (tapegrad.nn.Parameter or None required)")
+            raise TypeError(
+                f"cannot assign a {type(param).__name__} as parameter {name!r} (tapegrad.nn.Parameter or None required)"
+            )
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -48,7 +50,9 @@ class Tree:
         """
         self._check_name("buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"cannot assign a {type(tensor).__name__} as buffer {name!r} (tapegrad.Tensor or None required)")
+            raise TypeError(
+                f"cannot assign a {type(tensor).__name__} as buffer {name!r} (tapegrad.Tensor or None required)"
+            )
         self._buffers[name] = tensor
         (self._transient.discard if persistent else self._transient.add)(name)
 
@@ -60,7 +64,9 @@ class Tree:
         """
         self._check_name("module", name, self._modules)
         if module is not None and not isinstance(module, Tree):
-            raise TypeError(f"cannot assign a {type(module).__name__} as child module {name!r} (tapegrad.nn.Module or None required)")
+            raise TypeError(
+                f"cannot assign a {type(module).__name__} as module {name!r} (tapegrad.nn.Module or None required)"
+            )
         self._modules[name] = module
 
     register_module = add_module
@@ -77,23 +83,27 @@ class Tree:
 
     def __setattr__(self, name: str, value: Any) -> None:
         tables = self.__dict__
-        for key, kind, register in (
-            ("_parameters", Parameter, self.register_parameter),
-            ("_modules", Tree, self.add_module),
-        ):
-            if isinstance(value, kind):
-                for other in (tables, tables.get("_parameters"), tables.get("_buffers"), tables.get("_modules")):
-                    if other is not None and other is not tables.get(key):
-                        other.pop(name, None)
-                register(name, value)
-                return
-            if name in tables.get(key, ()):
-                register(name, value)  # None empties the place; anything else is a TypeError
-                return
-        if name in tables.get("_buffers", ()):
+        if isinstance(value, Parameter):
+            self._vacate(name, "_parameters")
+            self.register_parameter(name, value)
+        elif name in tables.get("_parameters", ()):
+            self.register_parameter(name, value)  # None empties the place; anything else is a TypeError
+        elif isinstance(value, Tree):
+            self._vacate(name, "_modules")
+            self.add_module(name, cast("Module", value))
+        elif name in tables.get("_modules", ()):
+            self.add_module(name, value)
+        elif name in tables.get("_buffers", ()):
             self.register_buffer(name, value, name not in self._transient)
         else:
             object.__setattr__(self, name, value)
+
+    def _vacate(self, name: str, keep: str) -> None:
+        """Forget what ``name`` was, unless it stands in the table ``keep`` already."""
+        tables = self.__dict__
+        tables.pop(name, None)
+        for table in {"_parameters", "_buffers", "_modules"} - {keep}:
+            tables.get(table, {}).pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
         for table in ("_parameters", "_buffers", "_modules"):
@@ -112,12 +122,12 @@ class Tree:
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
 
-    # ------------------------------------------------------------------------------------------------------- going through
+    # -------------------------------------------------------------------------------------------------- going through
 
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, with dotted names; a module that occurs twice comes once unless told otherwise."""
+        """This module and all below it, with dotted names; a module that occurs twice comes once by default."""
         memo = set() if memo is None else memo
         module = cast("Module", self)
         if module in memo:
@@ -144,7 +154,7 @@ class Tree:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """The parameters with dotted names; one that occurs twice comes once unless told otherwise."""
+        """The parameters with dotted names; one that occurs twice comes once by default."""
         return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
@@ -163,7 +173,9 @@ class Tree:
 
     def _named(self, table: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
         seen: set[Any] | None = set() if remove_duplicate else None
-        owners = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else iter([(prefix, cast("Module", self))])
+        owners = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+        if not recurse:
+            owners = iter([(prefix, cast("Module", self))])
         for path, module in owners:
             dot = f"{path}." if path else ""
             yield from ((dot + name, value) for name, value in _distinct(getattr(module, table).items(), seen))

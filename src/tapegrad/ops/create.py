@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import dtypes
 from ..device import to_device
+from ..registry import usable
 from ..tensor import Tensor, wrap
 from .shape import sizes
 
@@ -63,7 +64,7 @@ def _as_array(data: Any, dtype: Any, copy: bool) -> Any:
         data = data._array
     if isinstance(data, (np.ndarray, np.generic)):
         wanted = dtypes.to_dtype(data.dtype).numpy if wanted is None else wanted
-        return np.array(data, wanted, order="C") if copy else np.asarray(data, wanted)
+        return np.array(data, wanted, order="C") if copy or not usable(np.asarray(data)) else np.asarray(data, wanted)
     if isinstance(data, (list, tuple)):
         data = _plain(data)
     if wanted is None:
@@ -104,8 +105,8 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy expects a NumPy array, got {type(array).__name__}")
     dtypes.to_dtype(array.dtype)
-    if not array.dtype.isnative:
-        raise TypeError(f"from_numpy: the array has byte order {array.dtype.byteorder!r}; use array.astype(array.dtype.newbyteorder('='))")
+    if not usable(array):
+        raise ValueError("from_numpy: the array's byte order, alignment or strides can't be shared with a tensor; use tensor(), which copies")
     return wrap(array)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes
 from ..registry import Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
-from ..scalarops import broadcast_shape
+from ..computation import broadcast_shape
 from ..tensor import Tensor
 
 

@@ -127,7 +127,7 @@ def check_grads(
 
 def _leaf(array: Array, requires_grad: bool) -> Tensor:
     tensor = wrap(array)
-    return tensor.requires_grad_() if requires_grad else tensor  # type: ignore[no-any-return]
+    return tensor.requires_grad_() if requires_grad else tensor
 
 
 def _need_double(x: Tensor, what: str) -> None:
@@ -152,6 +152,11 @@ def _same_bits(a: Array | None, b: Array | None) -> bool:
     if a is None or b is None:
         return a is b
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def _largest(estimate: Estimate) -> float:
+    """The largest entry that is known, less its error."""
+    return float(np.max(np.abs(estimate.value) - estimate.error, where=np.isfinite(estimate.error), initial=0.0))
 
 
 @dataclass
@@ -199,12 +204,12 @@ class _Check:
             _need_double(y, f"{self.of} {i}")
         return outputs
 
-    def on_arrays(self, *arrays: Array) -> list[Array]:
+    def on_arrays(self, *arrays: Array) -> tuple[Array, ...]:
         """The function as numerical differentiation wants it, of the inputs to differentiate with respect to."""
         args = list(self.args)
         for i, array in zip(self.wrt, arrays, strict=True):
             args[i] = _leaf(array, True)
-        return [y._array for y in self.call(args)]
+        return tuple(y._array for y in self.call(args))
 
     @property
     def targets(self) -> list[Tensor]:
@@ -222,7 +227,6 @@ class _Check:
 
         more = {n + k: f"cotangent {k}" for k in range(len(seeds))}
         args = [*self.args, *(_leaf(v._array, True) for v in seeds)]
-        # Accumulating into one buffer is what grad() does without create_graph; with it, gradients may be one tensor.
         return replace(
             self, fn=gradients, args=args, wrt=[*wrt, *more], labels=self.labels | more, of="gradient", order=self.order + 1
         )
@@ -298,26 +302,27 @@ class _Check:
         if mode == "jacobian":
             rows = self.analytic_jacobians(outputs)
             for i, x in enumerate(arrays):
-                numeric = numerical_jacobian(self.on_arrays_tuple, arrays, wrt=i, **options)
+                numeric = numerical_jacobian(self.on_arrays, arrays, wrt=i, **options)
+                about = f"with respect to {self.labels[self.wrt[i]]}"
                 for k, estimate in enumerate(numeric):
-                    self.judge(estimate, rows[k][i], f"{self.of} {k} with respect to {self.labels[self.wrt[i]]}")
-                for v, found in zip(weights, gradients, strict=True):
-                    self.judge(combine(numeric, v, x), found[i], f"the VJP with respect to {self.labels[self.wrt[i]]}")
+                    self.judge([(estimate, rows[k][i])], f"{self.of} {k} {about}")
+                self.judge([(combine(numeric, v, x), found[i]) for v, found in zip(weights, gradients, strict=True)],
+                           f"the VJP {about}", max(_largest(e) for e in numeric))  # fmt: skip
             return
-        for v, found in zip(weights, gradients, strict=True):
-            for i in range(len(arrays)):
-                what = f"with respect to {self.labels[self.wrt[i]]}"
-                if mode == "vjp":
-                    estimate = numerical_vjp(self.on_arrays_tuple, arrays, v, i, **options)
-                    self.judge(estimate, found[i], f"the VJP {what}")
-                else:  # one input at a time: none can hide behind the slopes of another
-                    moves = [d if j == i else None for j, d in enumerate(random_directions(arrays, self.rng))]
-                    slope = np.float64(np.vdot(found[i], moves[i]).real)  # type: ignore[arg-type]
-                    estimate = numerical_directional(self.on_arrays_tuple, arrays, v, moves, **options)
-                    self.judge(estimate, slope, f"the slope in a random direction {what}")
+        for i in range(len(arrays)):
+            about = f"with respect to {self.labels[self.wrt[i]]}"
+            if mode == "vjp":
+                found = [(numerical_vjp(self.on_arrays, arrays, v, i, **options), g[i]) for v, g in zip(weights, gradients, strict=True)]
+                self.judge(found, f"the VJP {about}")
+            else:
+                found = [self.along(arrays, v, g, i, options) for v, g in zip(weights, gradients, strict=True)]
+                self.judge(found, f"the slope in a random direction {about}")
 
-    def on_arrays_tuple(self, *arrays: Array) -> tuple[Array, ...]:
-        return tuple(self.on_arrays(*arrays))
+    def along(self, arrays: list[Array], v: list[Array], gradients: list[Array], i: int, options: dict[str, Any]) -> tuple[Estimate, Any]:
+        """The slope in a random direction, numerical and analytic; of one input alone, or it could hide behind another."""
+        moves = [d if j == i else None for j, d in enumerate(random_directions(arrays, self.rng))]
+        slope = np.float64(np.vdot(gradients[i], moves[i]).real)
+        return numerical_directional(self.on_arrays, arrays, v, moves, **options), slope
 
     def analytic_jacobians(self, outputs: list[Tensor]) -> list[list[Array]]:
         """Per output and input the Jacobian, one VJP a row, laid out as numerical_jacobian does."""
@@ -338,8 +343,11 @@ class _Check:
         rtol, atol = TOLERANCES[self.options.method if self.order == 1 else "second_order"]
         return rtol if self.options.rtol is None else self.options.rtol, atol if self.options.atol is None else self.options.atol
 
-    def judge(self, estimate: Estimate, analytic: Any, what: str) -> None:
-        verdict: Verdict = estimate.compare(analytic, self.tolerance())
-        undecided = verdict.status == "inconclusive" and not (self.options.allow_inconclusive and not verdict.inconclusive.all())
-        if verdict.status == "wrong" or undecided:
-            self.fail(f"{what}\n  {verdict.message}")
+    def judge(self, pairs: Sequence[tuple[Estimate, Any]], what: str, scale: float = 0.0) -> None:
+        """Compare values that have one scale: those for one cotangent may cancel to nothing."""
+        scale = max(scale, *(_largest(estimate) for estimate, _ in pairs)) if len(pairs) > 1 else scale
+        for estimate, analytic in pairs:
+            verdict: Verdict = estimate.compare(analytic, self.tolerance(), scale_floor=scale)
+            undecided = verdict.status == "inconclusive" and not (self.options.allow_inconclusive and not verdict.inconclusive.all())
+            if verdict.status == "wrong" or undecided:
+                self.fail(f"{what}\n  {verdict.message}")

@@ -4,8 +4,7 @@ Functions return a tuple of float64 or complex128 arrays, must be deterministic,
 elements count as 2 n reals (:func:`as_real`): PyTorch's gradient of a real loss, dL/dRe(z) + i dL/dIm(z), is then the
 ordinary real gradient read as complex numbers. The error estimate of an entry is the sum of
 
-* truncation: how far an extrapolated value is from the one above it in the table (C. Ridders, Adv. Eng. Software 4,
-  1982);
+* truncation: how far an extrapolated value is from the one above it in the table (Ridders, Adv. Eng. Softw. 4, 1982);
 * jump: the difference of the one-sided slopes, (f(x+h) - 2 f(x) + f(x-h)) / h, extrapolated likewise. It stays at a
   kink, where central differences converge to a value that means nothing (1/2 for relu at 0);
 * rounding: 4 (eps |f| + noise) / h, with the noise measured, since f may round by more than its value shows.

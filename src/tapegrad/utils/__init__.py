@@ -1,1 +1,7 @@
-"""Utilities."""
+"""Utilities: loading data."""
+
+from __future__ import annotations
+
+from . import data
+
+__all__ = ["data"]

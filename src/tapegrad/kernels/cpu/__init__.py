@@ -75,7 +75,7 @@ def learn(fast: Fast, body: Body, operands: Sequence[Operand], outputs: Sequence
             return
         elif not (operand.flags.c_contiguous and operand.flags.aligned):
             return
-    if mask and first.dtype.kind not in "fV" and first.dtype.name != "bfloat16":
+    if fast.knows(first.dtype, mask) or (mask and first.dtype.kind not in "fV"):
         return
     names = tuple("float64" if isinstance(o, float) else o.dtype.name for o in operands)
     pattern = "".join("s" if isinstance(o, float) else "c" for o in operands) + "c" * len(outputs)

@@ -353,14 +353,20 @@ class Fast:
         self.control = np.zeros(_TABLE + _CAPACITY * self._width, np.int64)
         self.control[:_TABLE] = rt.address, inputs, outputs, grain, 0, given
         self._keep: list[Any] = []
+        self._known: set[tuple[int, int]] = set()
         self.call = _builtin("fast", self.control)
+
+    def knows(self, dtype: np.dtype[Any], scalar_mask: int) -> bool:
+        """Whether there is a kernel for such operands."""
+        return (dtype.num, scalar_mask) in self._known
 
     def add(self, dtype: np.dtype[Any], scalar_mask: int, kernel: int, out_dtypes: tuple[np.dtype[Any], ...]) -> None:
         """Let the fast path run ``kernel`` when all arrays are ``dtype`` and the operands in ``scalar_mask`` are floats."""
         rows = int(self.control[_ROWS])
-        if rows == _CAPACITY:
+        if rows == _CAPACITY or self.knows(dtype, scalar_mask):
             return
         start = _TABLE + rows * self._width
         self.control[start : start + self._width] = id(dtype), scalar_mask, kernel, *map(id, out_dtypes)
         self._keep += [dtype, *out_dtypes]
+        self._known.add((dtype.num, scalar_mask))
         self.control[_ROWS] = rows + 1  # last, so that another thread never sees half a row

@@ -7,7 +7,6 @@ merged where the operands allow it.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,15 +20,29 @@ Operand = Array | float
 
 GRAIN = 32768  # elements below which one thread is faster
 _MAX_DIMS = 8
+_MAX_PLANS = 4096
 
 
-class Body(NamedTuple):
+class Body:
     """What one element computes: input names, statements, result names, and which inputs are truth values."""
 
-    inputs: tuple[str, ...]
-    lines: tuple[str, ...]
-    results: tuple[str, ...]
-    booleans: tuple[str, ...] = ()
+    __slots__ = ("booleans", "inputs", "lines", "plans", "results")
+
+    def __init__(
+        self, inputs: tuple[str, ...], lines: tuple[str, ...], results: tuple[str, ...], booleans: tuple[str, ...] = ()
+    ) -> None:
+        self.inputs = inputs
+        self.lines = lines
+        self.results = results
+        self.booleans = booleans
+        self.plans: dict[Any, _Plan] = {}  # how to launch it, per operands' shapes, strides and dtypes
+
+
+class _Plan(NamedTuple):
+    kernel: int
+    units: int
+    grain: int
+    slots: tuple[int, ...]
 
 
 class Layout(NamedTuple):
@@ -76,47 +89,42 @@ def _broadcast_strides(operand: Operand, shape: tuple[int, ...]) -> list[int]:
 def run(body: Body, operands: Sequence[Operand], outputs: Sequence[Array], compute: np.dtype[Any]) -> None:
     """Compute ``body`` on broadcast operands in dtype ``compute`` and write the outputs, all of the broadcast shape.
 
-    An output may be the very same memory as an operand; any other overlap is the caller's to avoid.
+    An output may be the very same memory as an operand; any other overlap is the caller's to avoid. Arrays are aligned and
+    their strides are multiples of their item size.
     """
-    shape = outputs[0].shape
-    n = outputs[0].size
-    if n == 0:
+    if outputs[0].size == 0:
         return
-    ready = [_aligned(o) for o in operands]
-    where = layout(shape, [*ready, *outputs])
+    key = (compute.num, *[None if o.__class__ is float else (o.shape, o.strides, o.dtype.num) for o in (*operands, *outputs)])
+    plan = body.plans.get(key)
+    if plan is None:
+        if len(body.plans) >= _MAX_PLANS:
+            body.plans.clear()
+        plan = body.plans[key] = _plan(body, operands, outputs, compute)
+    if plan.units == 0:  # too many dimensions for a kernel
+        shape = outputs[0].shape
+        run(body, [o if isinstance(o, float) else np.ascontiguousarray(np.broadcast_to(o, shape)) for o in operands], outputs, compute)
+        return
+    pointers = [np.array(o) if o.__class__ is float else o for o in operands]  # a kernel reads numbers as float64 in memory
+    call.launcher()(plan.kernel, plan.units, plan.grain, *pointers, *outputs, *plan.slots)
+
+
+def _plan(body: Body, operands: Sequence[Operand], outputs: Sequence[Array], compute: np.dtype[Any]) -> _Plan:
+    where = layout(outputs[0].shape, [*operands, *outputs])
     if len(where.shape) > _MAX_DIMS:
-        ready = [o if isinstance(o, float) else np.ascontiguousarray(np.broadcast_to(o, shape)) for o in ready]
-        where = layout(shape, [*ready, *outputs])
-    names = tuple("float64" if isinstance(o, float) else o.dtype.name for o in ready)
+        return _Plan(0, 0, 0, ())
+    names = tuple("float64" if isinstance(o, float) else o.dtype.name for o in operands)
     flat = len(where.shape) == 1 and "x" not in where.pattern
     address = kernel(body, names, tuple(o.dtype.name for o in outputs), compute.name, where.pattern, flat)
-    launch = call.launcher()
-    pointers = [_pointer(o) for o in ready] + list(outputs)
+    n = outputs[0].size
     if n > GRAIN:
         rt.start_threads()
     if flat:
-        launch(address, n, GRAIN, *pointers)
-        return
-    inner = where.shape[-1]
-    outer = where.shape[:-1]
+        return _Plan(address, n, GRAIN, ())
+    inner, outer = where.shape[-1], where.shape[:-1]
     steps = [stride for strides in where.strides for stride in (strides[-1], *strides[:-1])]
-    launch(address, n // inner, max(1, GRAIN // inner), *pointers, len(outer), inner, *outer, *steps)
+    return _Plan(address, n // inner, max(1, GRAIN // inner), (len(outer), inner, *outer, *steps))
 
 
-def _aligned(operand: Operand) -> Operand:
-    if isinstance(operand, float):
-        return operand
-    if operand.flags.aligned and all(s % operand.itemsize == 0 for s in operand.strides):
-        return operand
-    return operand.copy()
-
-
-def _pointer(operand: Operand) -> Array | Any:
-    """What the launcher turns into the operand's address: a float becomes a float64 in memory."""
-    return np.array(operand) if isinstance(operand, float) else operand
-
-
-@functools.lru_cache(maxsize=None)
 def kernel(
     body: Body, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...], compute: str, pattern: str, flat: bool
 ) -> int:

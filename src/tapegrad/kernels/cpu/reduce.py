@@ -1,8 +1,9 @@
 """Reductions: sums with a fixed pairwise tree, extrema, variance, logsumexp, cumulative sums.
 
-Arrays of any strides in, C-contiguous arrays out. Every result has the same bits for any number of threads: where a lane is
-cut for several threads, the cut depends on shapes alone and a second launch joins the parts in order. All work is done by
-``launch`` on arrays and numbers, so a recorded sequence can be replayed. Axes are tuples of non-negative integers.
+Arrays of any strides in, C-contiguous arrays out. Every result has the same bits for any number of threads: where a
+lane is cut for several threads, the cut depends on shapes alone and a second launch joins the parts in order. All work
+is done by ``launch`` on arrays and numbers, so a recorded sequence can be replayed. Axes are tuples of non-negative
+integers.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _MAX_PLANS = 4096
 
 
 class _Step(NamedTuple):
-    """One reduction, planned: an output of ``shape`` and ``dtype``, and one launch, or two with partial results between."""
+    """One reduction, planned: its output, and one launch, or two with ``parts`` partial results between them."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -53,7 +54,6 @@ class _Step(NamedTuple):
     join_kernel: int
     join_units: int
     join_table: Array
-    copy: bool
 
 
 @functools.cache
@@ -70,11 +70,6 @@ def _kernel(
     return cache.native(key, build)
 
 
-def _readable(x: Array) -> bool:
-    """Whether kernels can read an aligned array where it is."""
-    return x.dtype.isnative and all(s % x.itemsize == 0 for s in x.strides)
-
-
 def _plan(
     x: Array,
     axes: tuple[int, ...],
@@ -86,26 +81,26 @@ def _plan(
     after: str = "",
 ) -> _Step:
     """Plan a reduction of ``x`` over ``axes`` into an array of ``shape``."""
-    copy = not _readable(x)
-    strides = x.strides
-    if copy:
-        strides = np.empty(x.shape, np.dtype(x.dtype.name)).strides
-    sizes, steps = x.shape, tuple(s // x.itemsize for s in strides)
-    source, result = x.dtype.name, dtype.name
+    if not x.dtype.isnative:
+        raise TypeError(f"a reduction expects an array in native byte order, got {x.dtype}")
+    sizes, source, result, size = x.shape, x.dtype.name, dtype.name, x.itemsize
     if x.dtype.kind == "c":  # two numbers, side by side, are kept apart
-        sizes, steps = (*sizes, 2), (*(2 * s for s in steps), 1)
-        source, result = (f"float{4 * d.itemsize}" for d in (x.dtype, dtype))
+        sizes, size = (*sizes, 2), size // 2
+        source, result = f"float{8 * size}", f"float{4 * dtype.itemsize}"
+    steps = tuple(s // size for s in (*x.strides, size))[: len(sizes)]
     first = walk(sizes, steps, frozenset(axes), compute.itemsize)
     grain = max(1, (_GRAIN_EXP if before == "exp" else _GRAIN) // max(first.unit_elements, 1))
     if first.chunks == 1:
         kernel = _kernel(first.rows, first.contiguous, op, source, compute.name, result, before, after)
-        return _Step(shape, dtype, kernel, first.units, grain, first.table, 0, compute, 0, 0, first.table, copy)
+        return _Step(shape, dtype, kernel, first.units, grain, first.table, 0, compute, 0, 0, first.table)
     outputs = int(np.prod(shape, dtype=np.int64)) * (2 if x.dtype.kind == "c" else 1)
     join = walk((first.chunks, outputs), (outputs, 1), frozenset({0}), compute.itemsize)
     kernel = _kernel(first.rows, first.contiguous, op, source, compute.name, compute.name, before, "")
     last = _kernel(join.rows, join.contiguous, op, compute.name, compute.name, result, "", after)
     parts = first.chunks * outputs
-    return _Step(shape, dtype, kernel, first.units, grain, first.table, parts, compute, last, join.units, join.table, copy)
+    return _Step(
+        shape, dtype, kernel, first.units, grain, first.table, parts, compute, last, join.units, join.table, copy
+    )
 
 
 _plans: dict[Any, Any] = {}
@@ -119,11 +114,9 @@ def _remember(key: Any, step: Any) -> Any:
 
 
 def _run(x: Array, step: _Step, centre: Any = 0, scale: float = 0.0) -> Array:
-    shape, dtype, kernel, units, grain, table, parts, part_dtype, join_kernel, join_units, join_table, copy = step
+    shape, dtype, kernel, units, grain, table, parts, part_dtype, join_kernel, join_units, join_table = step
     out = np.empty(shape, dtype)
     if units:
-        if copy:
-            x = np.array(x, np.dtype(x.dtype.name), order="C")
         launch = launcher()
         if units > grain:
             rt.start_threads()

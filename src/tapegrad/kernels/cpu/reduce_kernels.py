@@ -35,7 +35,7 @@ _TREE_BYTES, _TILE_TREE_BYTES, _ROWS_BYTES = 8 * LEVELS, (LEVELS + 1) * TILE_BYT
 
 
 def _element_functions(before: str, after: str, compute: str) -> tuple[Any, Any, Any]:
-    """(centre at an address and place, what is combined given a value and a centre, result given total, centre, scale)."""
+    """(centre at an address and place, what is combined of a value and a centre, result of total, centre and scale)."""
     T, values = getattr(types, compute), abi.POINTERS[compute]
     scope = vmath.functions(compute) if before == "exp" or after == "log" else {}
     exp, log = scope.get("exp"), scope.get("log")

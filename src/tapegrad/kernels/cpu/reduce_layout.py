@@ -42,7 +42,7 @@ class Walk(NamedTuple):
 
 
 def walk(shape: tuple[int, ...], strides: tuple[int, ...], reduced: frozenset[int], itemsize: int) -> Walk:
-    """Plan a reduction of an array of ``shape`` over the dimensions in ``reduced``; strides in elements, output C-contiguous.
+    """Plan a reduction over the dimensions in ``reduced`` to a C-contiguous output; strides are in elements.
 
     Nothing here depends on the number of threads. ``itemsize`` is that of the values that are combined.
     """
@@ -142,4 +142,7 @@ def along(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
 
 def contiguous(x: Array) -> Array:
     """``x`` itself where it is aligned, native and C-contiguous, else such a copy."""
-    return np.require(x, np.dtype(x.dtype.name), ("C", "A"))
+    flags = x.flags
+    if flags.c_contiguous and flags.aligned and x.dtype.isnative:
+        return x
+    return np.array(x, np.dtype(x.dtype.name), order="C")

@@ -1,9 +1,9 @@
 """What reductions are made of: blocks of a fixed shape as explicit vector instructions, and the tree that joins them.
 
-A block is reduced by independent lanes of at most 16 steps each, then by halves; blocks are joined by a binary counter. The
-order never depends on alignment, the CPU's vector width or the number of threads, so neither do the bits. Addresses are
-64-bit integers in bytes and need no more than their element's alignment. This module imports Numba, so it is imported only
-when a kernel has to be compiled.
+A block is reduced by independent lanes of at most 16 steps each, then by halves; blocks are joined by a binary counter.
+The order never depends on alignment, the CPU's vector width or the number of threads, so neither do the bits. Addresses
+are 64-bit integers in bytes and need no more than their element's alignment. This module imports Numba, so it is
+imported only when a kernel has to be compiled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import abi, vmath
-from .reduce_layout import BLOCK_BYTES, LEVELS, ROWS, TILE_BYTES
+from .reduce_layout import BLOCK_BYTES, LEVELS, TILE_BYTES
 
 _WORD = ir.IntType(64)
 _I64 = types.int64
@@ -34,7 +34,7 @@ def inline(function: Any) -> Any:
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def stack_bytes(typing_context: Any, count: Any) -> Any:
-    """The address of ``count`` (a literal) bytes on the stack, not initialised: ``abi.stack_words`` clears its words."""
+    """The address of ``count`` (a literal) bytes on the stack, not cleared as those of ``abi.stack_words`` are."""
     room = ir.ArrayType(ir.IntType(8), count.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -186,7 +186,7 @@ def _rows_intrinsic(combine: Combine) -> Any:
     """
 
     def strips(builder: Any, args: list[Any], lanes: int, groups: int, place: Any) -> None:
-        """As many strips of ``groups`` vectors as fit into the columns that are left; ``place`` is the first of these."""
+        """As many strips of ``groups`` vectors as fit into the columns left; ``place`` holds the first of these."""
         address, stride, count, columns, out = args
         kind = combine.vector(lanes) if lanes > 1 else combine.element
         width, bytes_each = lanes * groups, lanes * combine.size

@@ -1,4 +1,4 @@
-"""The kernels of ``reduce.py`` that walk one axis of a contiguous (outer, n, inner) array: where an extremum is, running sums.
+"""The kernels of ``scan.py``: they walk one axis of a contiguous (outer, n, inner) array.
 
 Imported only when one of them has to be compiled.
 """

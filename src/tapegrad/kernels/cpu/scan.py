@@ -78,12 +78,12 @@ def _find_index(op: str, x: Array, axis: int | None, keepdims: bool) -> Array:
 
 
 def argmax(x: Array, axis: int | None, keepdims: bool) -> Array:
-    """The first index (int64) of the maximum along an axis, or in C order when it is None; a NaN counts as the maximum."""
+    """The first index (int64) of the maximum along an axis, or in C order without one; a NaN counts as the maximum."""
     return _find_index("max", x, axis, keepdims)
 
 
 def argmin(x: Array, axis: int | None, keepdims: bool) -> Array:
-    """The first index (int64) of the minimum along an axis, or in C order when it is None; a NaN counts as the minimum."""
+    """The first index (int64) of the minimum along an axis, or in C order without one; a NaN counts as the minimum."""
     return _find_index("min", x, axis, keepdims)
 
 

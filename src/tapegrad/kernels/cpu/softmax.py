@@ -1,7 +1,7 @@
 """softmax, log_softmax and cross_entropy with their gradients: fused, stable, float32 and float64.
 
-Arrays of any strides in (copied unless C-contiguous), C-contiguous arrays out. A lane is the unit of parallel work and is
-summed in a fixed tree, so the bits never depend on the number of threads.
+Arrays of any strides in (copied unless C-contiguous), C-contiguous arrays out. A lane is the unit of parallel work and
+is summed in a fixed tree, so the bits never depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def cross_entropy(
 ) -> tuple[Array, Array]:
     """Losses of the rows of (n, c) logits and their logsumexps, both (n,), for int64 targets (n,).
 
-    A loss is weight[target] * (logsumexp - logits[target]), mixed with the same of all classes when smoothed, and 0 where
-    the target is ``ignore_index``. ``weight`` (c,) has the logits' dtype. The caller checks that targets are in range;
-    one that is not is clamped.
+    A loss is weight[target] * (logsumexp - logits[target]), mixed with the same of all classes when smoothed, and 0
+    where the target is ``ignore_index``. ``weight`` (c,) has the logits' dtype. The caller checks that targets are in
+    range; one that is not is clamped.
     """
     logits, target = contiguous(logits), contiguous(target)
     n, classes = logits.shape

@@ -49,7 +49,8 @@ def _element_functions(kind: str, dtype: str) -> tuple[Any, Any, Any]:
 def lanes(kind: str, dtype: str) -> Any:
     """Contiguous lanes: slots a, b (or a again), output, n. A unit is a lane. The output holds the terms in between."""
     T, values = getattr(types, dtype), abi.POINTERS[dtype]
-    sums, largest_of = reducer("sum", dtype), _largest(dtype) if "backward" not in kind else inline(lambda address, n, tree: T(0))
+    sums = reducer("sum", dtype)
+    largest_of = inline(lambda address, n, tree: T(0)) if "backward" in kind else _largest(dtype)
     block, push, total = sums.block, sums.push, sums.total
     term, keep, result = _element_functions(kind, dtype)
     SIZE = np.dtype(dtype).itemsize
@@ -92,7 +93,7 @@ def _largest(dtype: str) -> Any:
 
 
 def columns(kind: str, dtype: str) -> Any:
-    """Strided lanes of (outer, n, inner) arrays: slots a, b (or a again), output, n, inner. A unit is a tile of lanes."""
+    """Lanes of (outer, n, inner) arrays: slots a, b (or a again), output, n, inner. A unit is a tile of lanes."""
     T, values = getattr(types, dtype), abi.POINTERS[dtype]
     sums, extrema = reducer("sum", dtype), reducer("max", dtype)
     push_rows, total_rows, push_largest, total_largest = (
@@ -212,7 +213,8 @@ def cross_entropy(dtype: str) -> Any:
                 if slots[2]:
                     loss *= weight[label]
                 if smoothing != 0.0:
-                    spread = weighted_sum(address, slots[2], classes, T(smoothing / classes), centre, rest, tree, buffer)
+                    factor = T(smoothing / classes)
+                    spread = weighted_sum(address, slots[2], classes, factor, centre, rest, tree, buffer)
                     loss = T(1.0 - smoothing) * loss + spread
             losses[row] = loss
 

@@ -1,0 +1,176 @@
+"""Running scalar expressions on arrays and numbers: promotion, broadcasting, and the choice of a kernel.
+
+Both the forward and the fused backward of an elementwise operation are a :class:`Computation`. What its operands' shapes and
+dtypes imply is worked out once per combination and kept.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import dtypes, expr
+from .device import backend
+from .expr import Expr
+from .kernels.cpu import Body, Fast, recording
+
+NUMBERS = (bool, int, float, complex)
+_GRAIN = 32768
+_MAX_PLANS = 4096
+
+
+class _Resolved(NamedTuple):
+    """What operands of certain shapes and dtypes imply."""
+
+    promoted: dtypes.dtype
+    outputs: tuple[np.dtype[Any], ...]
+    shape: tuple[int, ...]
+    body: Body
+
+
+class _Operand(NamedTuple):
+    """An array as ``dtypes.result_type`` wants it."""
+
+    dtype: dtypes.dtype
+    ndim: int
+
+    def dim(self) -> int:
+        return self.ndim
+
+
+class Computation:
+    """Expressions of the same inputs, computed elementwise by one kernel.
+
+    Args:
+        name: for messages.
+        inputs: the names of the operands.
+        outputs: expressions for real numbers and for complex ones (where conj is not the identity).
+        booleans: inputs that are truth values.
+        dtype: "promote", "float" (integers become the default float) or "bool".
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[str, ...],
+        outputs: tuple[Sequence[Expr], Sequence[Expr]],
+        booleans: tuple[str, ...],
+        dtype: str,
+    ) -> None:
+        self.name = name
+        self.inputs = inputs
+        self.booleans = booleans
+        self.dtype = dtype
+        self._outputs = outputs
+        self._promoting = [i for i, n in enumerate(inputs) if n not in booleans]
+        self._bodies: dict[bool, Body] = {}
+        self._plans: dict[Any, _Resolved] = {}
+        self.fast = Fast(len(inputs), len(outputs[0]), _GRAIN)
+
+    def body(self, complex_valued: bool) -> Body:
+        """The kernel body for real or complex numbers.
+
+        Raises:
+            TypeError: when an expression uses a function that has no complex form.
+        """
+        if complex_valued not in self._bodies:
+            outputs = self._outputs[complex_valued]
+            if complex_valued and not all(map(_has_complex_form, outputs)):
+                raise TypeError(f"{self.name} is not implemented for complex numbers")
+            lines, results = expr.emit(outputs)
+            self._bodies[complex_valued] = Body(self.inputs, tuple(lines), tuple(results), self.booleans)
+        return self._bodies[complex_valued]
+
+    def __call__(self, *operands: Any) -> Any:
+        """The result, an array or a tuple of them, for arrays and numbers of any layout."""
+        result = None if recording() else self.fast.call(*operands)
+        return self.general(operands) if result is None else result
+
+    def general(self, operands: Sequence[Any], out: Any = None) -> Any:
+        """As calling, without the fast path; with ``out``, into that array (single outputs only)."""
+        resolved = self.resolve(operands)
+        ready = [number(x, resolved.promoted) if x.__class__ in NUMBERS else x for x in operands]
+        B = backend(next(x for x in ready if x.__class__ is not float))
+        outputs = tuple([B.empty(resolved.shape, d) for d in resolved.outputs]) if out is None else (out,)
+        B.elementwise(resolved.body, ready, outputs, resolved.promoted.numpy)
+        if out is None:
+            B.learn(self.fast, resolved.body, ready, outputs, resolved.promoted.numpy)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def resolve(self, operands: Sequence[Any]) -> _Resolved:
+        """The dtypes, shape and kernel body for these operands.
+
+        Raises:
+            RuntimeError: when shapes can't be broadcast.
+            TypeError: as :meth:`body`.
+        """
+        default = dtypes.get_default_dtype()
+        key = (default, *[x.__class__ if x.__class__ in NUMBERS else (x.shape, x.dtype.num) for x in operands])
+        resolved = self._plans.get(key)
+        if resolved is None:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            resolved = self._plans[key] = self._resolve(operands, default)
+        return resolved
+
+    def _resolve(self, operands: Sequence[Any], default: dtypes.dtype) -> _Resolved:
+        shape = broadcast_shape(self.name, [x.shape for x in operands if x.__class__ not in NUMBERS])
+        parts = [
+            x if x.__class__ in NUMBERS else _Operand(dtypes.FROM_NUMPY[x.dtype], x.ndim)
+            for x in (operands[i] for i in self._promoting)
+        ]
+        promoted = dtypes.result_type(*parts) if parts else dtypes.bool_
+        if self.dtype == "float" and promoted.category < 2:
+            promoted = default
+        body = self.body(promoted.category == 3)
+        result = dtypes.bool_ if self.dtype == "bool" else promoted
+        return _Resolved(promoted, (result.numpy,) * len(body.results), shape, body)
+
+
+def number(value: Any, promoted: dtypes.dtype) -> Any:
+    """A Python number as the kernel takes it: a float in floating-point computations, else a 0-d array."""
+    if promoted.category == 2 and not isinstance(value, complex):
+        return float(value)
+    with np.errstate(all="ignore"):
+        return np.array(value).astype(promoted.numpy)
+
+
+@functools.cache
+def _complex_functions() -> frozenset[str]:
+    return frozenset("var const add sub mul div neg pow exp log sqrt sin cos tanh conj eq ne where".split())
+
+
+def _has_complex_form(e: Expr) -> bool:
+    stack, seen = [e], set()
+    while stack:
+        node = stack.pop()
+        if node.op not in _complex_functions():
+            return False
+        if id(node) not in seen and node.op not in ("var", "const"):
+            seen.add(id(node))
+            stack.extend(node.args)
+    return True
+
+
+def broadcast_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that these broadcast to.
+
+    Raises:
+        RuntimeError: naming the op and all shapes when they don't.
+    """
+    rank = max(len(s) for s in shapes)
+    result = [1] * rank
+    for s in shapes:
+        for i, n in enumerate(s, start=rank - len(s)):
+            if n != 1:
+                if result[i] not in (1, n):
+                    listed = " and ".join(str(tuple(s)) for s in shapes)
+                    raise RuntimeError(
+                        f"{name}: shapes {listed} can't be broadcast together: sizes {result[i]} and {n} differ at dimension "
+                        f"{i - rank} and neither is 1"
+                    )
+                result[i] = n
+    return tuple(result)

@@ -1,0 +1,92 @@
+"""Shared by all tests: Hypothesis profiles, tiers that must be asked for, and a guard against leaking global state."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+import tapegrad as tg
+from tapegrad import dtypes, modes, printing, registry
+from tapegrad.kernels.cpu import cache, runtime
+
+sys.path.insert(0, str(Path(__file__).parent))  # test modules share op_matrix
+
+_SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}  # a first call may compile
+settings.register_profile("dev", max_examples=10, **_SLOW)
+settings.register_profile("ci", max_examples=100, **_SLOW)
+settings.register_profile("nightly", max_examples=1000, **_SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
+
+TIERS = ("nightly", "compare", "gpu")
+_deselected = pytest.StashKey[dict[str, int]]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without -m, leave out the tiers that must be asked for."""
+    if config.option.markexpr:
+        return
+    counts = config.stash[_deselected] = dict.fromkeys(TIERS, 0)
+    kept, left = [], []
+    for item in items:
+        tier = next((t for t in TIERS if item.get_closest_marker(t)), None)
+        if tier is None:
+            kept.append(item)
+        else:
+            counts[tier] += 1
+            left.append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what did not run."""
+    counts = config.stash.get(_deselected, {})
+    for tier, count in counts.items():
+        if count:
+            terminalreporter.write_line(f"{count} {tier} tests deselected; run them with -m {tier}")
+
+
+def _cache_settings() -> dict[str, str]:
+    names = ("TAPEGRAD_CACHE_DIR", "XDG_CACHE_HOME", "HOME")
+    return {k: v for k, v in os.environ.items() if k in names or k.startswith("NUMBA_")}
+
+
+def _restore_cache_settings(before: dict[str, str]) -> None:
+    for name in _cache_settings():
+        os.environ.pop(name)
+    os.environ.update(before)
+
+
+def _restore_registry(names: set[str]) -> None:
+    for name in set(registry.REGISTRY) - names:
+        del registry.REGISTRY[name]
+        delattr(registry.ON_ARRAYS, name)
+        delattr(registry.ON_TENSORS, name)
+
+
+def _restore_modes(before: dict[str, Any]) -> None:
+    vars(modes.local).clear()
+    vars(modes.local).update(before)
+
+
+# What each global is called in the failure, how to read it, and how to put it back.
+_STATE: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
+    ("the default dtype", dtypes.get_default_dtype, dtypes.set_default_dtype),
+    ("grad mode or listeners", lambda: {k: getattr(modes.local, k) for k in modes._Modes.__annotations__ | _MODES}, _restore_modes),
+    ("np.errstate", np.geterr, lambda before: np.seterr(**before)),
+    ("the number of threads", lambda: int(runtime.block[runtime.THREADS]), runtime.set_num_threads),
+    ("warnings.filters", lambda: list(warnings.filters), lambda before: warnings.filters.__setitem__(slice(None), before)),
+    ("the registered ops", lambda: set(registry.REGISTRY), _restore_registry),
+    ("print options", printing.get_printoptions, lambda before: printing.set_printoptions(**before)),
+    ("the kernel cache's settings", _cache_settings, _restore_cache_settings),
+]
