@@ -74,15 +74,14 @@ def _restore_registry(names: set[str]) -> None:
         delattr(registry.ON_TENSORS, name)
 
 
-def _restore_modes(before: dict[str, Any]) -> None:
-    vars(modes.local).clear()
-    vars(modes.local).update(before)
+def _mode_flags() -> dict[str, Any]:
+    return {name: getattr(modes.local, name) for name in ("grad", "inference", "anomaly", "listeners", "saved_hooks", "flags")}
 
 
 # What each global is called in the failure, how to read it, and how to put it back.
 _STATE: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
     ("the default dtype", dtypes.get_default_dtype, dtypes.set_default_dtype),
-    ("grad mode or listeners", lambda: {k: getattr(modes.local, k) for k in modes._Modes.__annotations__ | _MODES}, _restore_modes),
+    ("grad mode, listeners or hooks", _mode_flags, modes._set),
     ("np.errstate", np.geterr, lambda before: np.seterr(**before)),
     ("the number of threads", lambda: int(runtime.block[runtime.THREADS]), runtime.set_num_threads),
     ("warnings.filters", lambda: list(warnings.filters), lambda before: warnings.filters.__setitem__(slice(None), before)),
@@ -90,3 +89,20 @@ _STATE: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
     ("print options", printing.get_printoptions, lambda before: printing.set_printoptions(**before)),
     ("the kernel cache's settings", _cache_settings, _restore_cache_settings),
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves global state changed, and put the state back; seed the default generator."""
+    before = [read() for _, read, _ in _STATE]
+    state = tg.get_rng_state()
+    tg.manual_seed(0)
+    yield
+    tg.set_rng_state(state)
+    leaks = []
+    for (name, read, restore), old in zip(_STATE, before, strict=True):
+        new = read()
+        if new != old:
+            leaks.append(f"{name}: was {old!r}, now {new!r}")
+            restore(old)
+    assert not leaks, "the test leaked global state:\n" + "\n".join(leaks)

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ..body import Body
 from . import elementwise as _elementwise
 from .call import Fast, Launches, Steps, recording, replay_address
-from .elementwise import Body, Operand
+from .elementwise import Operand
 from .elementwise import run as elementwise
 from .gemm import matmul as _gemm
-from ._temp import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, min_with_index, sum, sum_to, var, softmax, softmax_backward, log_softmax, log_softmax_backward, cross_entropy, cross_entropy_backward
+from .reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
+from ._temp import softmax, softmax_backward, log_softmax, log_softmax_backward, cross_entropy, cross_entropy_backward
 from .runtime import address as runtime_address
 from .runtime import get_num_threads, set_num_threads
 
@@ -24,22 +26,16 @@ copy_into = np.positive  # a ufunc: one C call, copy_into(source, target)
 
 
 _ADD = Body(("a", "b"), ("t0 = a + b",), ("t0",))
-_DIVIDE = Body(("a", "b"), ("t0 = a / b",), ("t0",))
 _SAME = Body(("a",), (), ("a",))
-_add_into, _divide_into = Fast(2, 1, 32768, given=True), Fast(2, 1, 32768, given=True)
-
-
-def _into(fast: Fast, body: Body, target: Any, operand: Operand) -> Any:
-    """Run a kernel of two operands whose first is also the output."""
-    if recording() or fast.call(target, operand, target) is None:
-        elementwise(body, (target, operand), (target,), target.dtype)
-        learn(fast, body, (target, operand), (target,), target.dtype)
-    return target
+_add_into = Fast(2, 1, 32768, given=True)
 
 
 def accumulate(into: Any, value: Any) -> Any:
     """``into += value`` (broadcast), in the memory of ``into``; returns it."""
-    return _into(_add_into, _ADD, into, value)
+    if recording() or _add_into.call(into, value, into) is None:
+        elementwise(_ADD, (into, value), (into,), into.dtype)
+        learn(_add_into, _ADD, (into, value), (into,), into.dtype)
+    return into
 
 
 def copy(x: Any) -> Any:
@@ -109,15 +105,6 @@ def scatter_rows(x: Any, index: Any, size: tuple[int, ...], skip: int | None) ->
     if skip is not None:
         out[skip] = 0
     return out
-
-
-def mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """The mean over axes, as their sum divided by their count; NaN over no elements."""
-    total = sum(x, axes, keepdims, x.dtype)
-    count = 1
-    for a in axes:
-        count *= x.shape[a]
-    return _into(_divide_into, _DIVIDE, total, float(count))
 
 
 def matmul(a: Any, b: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..body import Body
 from . import call
 from . import runtime as rt
 
@@ -21,21 +22,6 @@ Operand = Array | float
 GRAIN = 32768  # elements below which one thread is faster
 _MAX_DIMS = 8
 _MAX_PLANS = 4096
-
-
-class Body:
-    """What one element computes: input names, statements, result names, and which inputs are truth values."""
-
-    __slots__ = ("booleans", "inputs", "lines", "plans", "results")
-
-    def __init__(
-        self, inputs: tuple[str, ...], lines: tuple[str, ...], results: tuple[str, ...], booleans: tuple[str, ...] = ()
-    ) -> None:
-        self.inputs = inputs
-        self.lines = lines
-        self.results = results
-        self.booleans = booleans
-        self.plans: dict[Any, _Plan] = {}  # how to launch it, per operands' shapes, strides and dtypes
 
 
 class _Plan(NamedTuple):

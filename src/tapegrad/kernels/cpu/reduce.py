@@ -98,9 +98,7 @@ def _plan(
     kernel = _kernel(first.rows, first.contiguous, op, source, compute.name, compute.name, before, "")
     last = _kernel(join.rows, join.contiguous, op, compute.name, compute.name, result, "", after)
     parts = first.chunks * outputs
-    return _Step(
-        shape, dtype, kernel, first.units, grain, first.table, parts, compute, last, join.units, join.table, copy
-    )
+    return _Step(shape, dtype, kernel, first.units, grain, first.table, parts, compute, last, join.units, join.table)
 
 
 _plans: dict[Any, Any] = {}
@@ -142,7 +140,9 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool, dtype: np.dtype[Any]) -
     key = (x.shape, x.strides, x.dtype, axes, keepdims, dtype)
     step = _plans.get(key)
     if step is None:
-        if dtype.kind == "c" and x.dtype.kind != "c":
+        if x.dtype.kind == "c" != dtype.kind:
+            raise TypeError(f"sum cannot add {x.dtype} values into {dtype}")
+        if dtype.kind == "c" != x.dtype.kind:
             return sum(x.astype(dtype), axes, keepdims, dtype)
         shape = reduced_shape(x.shape, axes, keepdims)
         step = _remember(key, _plan(x, axes, shape, dtype, compute_dtype(dtype), "sum"))
@@ -187,7 +187,7 @@ def var_mean(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float)
     steps = _plans.get(key)
     if steps is None:
         shape, compute = reduced_shape(x.shape, axes, keepdims), compute_dtype(x.dtype)
-        first = x[tuple(slice(0, 1) if d in axes else slice(None) for d in range(x.ndim))]
+        first = x[(*(slice(0, 1) if d in axes else slice(None) for d in range(x.ndim)), ...)]
         steps = _remember(
             key,
             (

@@ -1,0 +1,51 @@
+"""The ``tapegrad`` command, also ``python -m tapegrad``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def installed_version() -> str:
+    """The installed version, or "unknown" for a source tree that was never installed."""
+    try:
+        return version("tapegrad")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tapegrad", description="Tape-based automatic differentiation in Python.")
+    parser.add_argument("--version", action="version", version=f"tapegrad {installed_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    demo = commands.add_parser("demo", help="train two classifiers of handwritten digits and show the results")
+    demo.add_argument(
+        "--out", type=Path, default=Path("runs/demo"), help="where pictures and checkpoint go (%(default)s)"
+    )
+    demo.add_argument("--seed", type=int, default=0, help="random starting point (%(default)s)")
+    demo.add_argument("--quick", action="store_true", help="train for two epochs and require no accuracy")
+    commands.add_parser("doctor", help="print what a bug report needs: versions, CPU, threads, kernel cache, GPU")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "doctor":
+            from . import doctor
+
+            print(doctor.report())
+            return 0
+        from . import demo
+
+        return demo.run(options.out, options.seed, options.quick)
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""Every op x sample x dtype x layout: values against an independent reference, gradients against numerical ones."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from op_composites import composite_cases
+from op_matrix import (
+    EPS,
+    NO_GRADIENT,
+    NO_NUMERIC_GRADIENT,
+    NO_SAMPLES,
+    Case,
+    assert_close,
+    expected_dtype,
+    is_primitive,
+    op_cases,
+    widened,
+)
+
+import tapegrad as tg
+from tapegrad import autograd, dtypes
+from tapegrad.expr import Expr
+from tapegrad.registry import REGISTRY, EdgePoint, ErrorInput, Op
+from tapegrad.scalarops import ElementwiseOp
+from tapegrad.tensor import Tensor, wrap
+from tapegrad.testing import check_grads
+from tapegrad.testing.layouts import LAYOUTS
+
+OPS, COMPOSITES = op_cases(), composite_cases()
+CASES = OPS + COMPOSITES
+DIFFERENTIABLE = [c for c in CASES if any(c.gradient) and (c.op is None or c.op.name not in NO_NUMERIC_GRADIENT)]
+FLOATS = ("float32", "float64")
+OTHERS = [d.name for d in dtypes.ALL if d.name not in FLOATS]
+
+
+def cases(selected: Sequence[Case]) -> Any:
+    return pytest.mark.parametrize("case", selected, ids=[c.name for c in selected])
+
+
+def listed(result: Any) -> list[Tensor]:
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def run(case: Case, arrays: Sequence[Any], what: str, *, to_float: bool = False) -> list[Tensor]:
+    """Run the case on these arrays and compare with its reference; nothing may be modified or aliased."""
+    kept = [a.copy() for a in arrays]
+    results = listed(case.fn(*case.tensors(arrays, requires_grad=False)))
+    for a, k in zip(arrays, kept, strict=True):
+        assert a.tobytes() == k.tobytes(), f"{what}: an input was modified"
+    expected = case.reference(*[widened(a, to_float) for a in arrays])
+    for y, e in zip(results, expected if isinstance(expected, tuple) else (expected,), strict=True):
+        eps = EPS.get(y.dtype.name, 0.0)
+        if case.op is None and any(a.dtype == np.float32 for a in arrays):
+            eps = EPS["float32"]
+        assert_close(y._array, e, eps, what, tight=is_primitive(case))
+    for a, y in itertools.product(arrays, results):
+        if case.op is not None and not case.op.view:
+            assert not np.shares_memory(a, y._array), f"{what}: the result shares memory with an input"
+    for y, z in itertools.combinations(results, 2):
+        assert not np.shares_memory(y._array, z._array), f"{what}: two results share memory"
+    return results
+
+
+# --------------------------------------------------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@cases(CASES)
+def test_values(case: Case, dtype: str, layout: str) -> None:
+    arrays = case.arrays(dtype, layout=layout)
+    results = run(case, arrays, f"{case.name} {dtype} {layout}")
+    if case.op is not None:
+        assert results[0].dtype is expected_dtype(case, arrays)
+
+
+@pytest.mark.parametrize("dtype", OTHERS)
+@cases(OPS)
+def test_values_of_other_dtypes(case: Case, dtype: str) -> None:
+    kind = {0: "b", 1: "i", 2: "f", 3: "c"}[dtypes.to_dtype(dtype).category]
+    arrays = case.arrays(dtype, layout="transposed")
+    assert case.op is not None
+    if kind not in case.kinds:
+        # An elementwise op refuses complex numbers that it has no meaning for; the others are guarded by their functions.
+        if kind == "c" and isinstance(case.op, ElementwiseOp):
+            with pytest.raises(TypeError, match=f"{case.op.name} is not implemented for tapegrad.{dtype}"):
+                case.fn(*case.tensors(arrays, requires_grad=False))
+        return
+    to_float = case.op.dtype == "float"
+    results = run(case, arrays, f"{case.name} {dtype}", to_float=to_float)
+    assert results[0].dtype is expected_dtype(case, arrays)
+
+
+# ------------------------------------------------------------------------------------------------------------ gradients
+
+
+@cases(DIFFERENTIABLE)
+def test_gradients_of_first_and_second_order(case: Case) -> None:
+    check_grads(case.fn, case.tensors(case.arrays()), order=2)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[1:])
+@cases(DIFFERENTIABLE)
+def test_gradients_in_every_layout(case: Case, layout: str) -> None:
+    arrays = case.arrays(layout=layout)
+    if layout == "expanded" and not case.smooth:  # ties: the gradient is a convention, but not one of layouts
+        gradients = [vjp(case, [order(a) for a in arrays]) for order in (np.asarray, np.ascontiguousarray)]
+        for a, b in zip(*gradients, strict=True):
+            assert_close(a, b, EPS["float64"], f"{case.name} {layout}")
+        return
+    check_grads(case.fn, case.tensors(arrays), order=1)
+
+
+def vjp(case: Case, arrays: Sequence[Any], *, create_graph: bool = False) -> list[Any]:
+    """The gradients for fixed random cotangents, in float64 precision or the arrays' own."""
+    inputs = case.tensors(arrays)
+    outputs = [y for y in listed(case.fn(*inputs)) if y.requires_grad]
+    rng = np.random.default_rng(5)
+    seeds = [wrap(np.asarray(rng.uniform(0.5, 1.5, y._array.shape).astype(np.float32), y._array.dtype)) for y in outputs]
+    found = autograd.grad(outputs, [x for x in inputs if x.requires_grad], seeds, create_graph=create_graph, allow_unused=True)
+    return [None if g is None else g._array for g in found]
+
+
+@cases(DIFFERENTIABLE)
+def test_float32_gradients_against_float64(case: Case) -> None:
+    arrays = case.arrays(np.float32)
+    wide = vjp(case, [a.astype(np.float64) if a.dtype == np.float32 else a for a in arrays])
+    for narrow, exact, i in zip(vjp(case, arrays), wide, itertools.count()):
+        assert narrow.dtype == np.float32
+        scale = np.max(np.abs(exact), initial=0.0)
+        wrong = np.abs(narrow - exact) > 1e-5 * np.abs(exact) + 1e-6 * scale
+        assert narrow.shape == exact.shape
+        assert not wrong.any(), f"{case.name}: gradient {i}: {narrow[wrong]} should be {exact[wrong]}"
+
+
+@cases([c for c in DIFFERENTIABLE if c.op is not None and "c" in c.kinds])
+def test_complex_gradients(case: Case) -> None:
+    check_grads(case.fn, case.tensors(case.arrays(np.complex128)), order=2 if case.name.endswith("-0") else 1)
+
+
+THIRD = [c for c in OPS if c.op is not None and c.op.name in ("tanh", "exp", "sigmoid", "gelu", "pow", "div") and c.name.endswith("-2")]
+
+
+@cases(THIRD)
+def test_gradients_of_third_order(case: Case) -> None:
+    check_grads(case.fn, case.tensors(case.arrays()), order=3)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("seed", range(1, 5))
+@cases(DIFFERENTIABLE)
+def test_second_order_in_every_layout(case: Case, seed: int, layout: str) -> None:
+    arrays = case.arrays(layout=layout, seed=seed)
+    smooth = case.smooth or layout != "expanded"
+    check_grads(case.fn, case.tensors(arrays), order=2 if smooth else 1, seed=seed, allow_inconclusive=not smooth)
+
+
+@pytest.mark.nightly
+@cases([c for c in OPS if isinstance(c.op, ElementwiseOp) and any(c.gradient)])
+def test_third_order_of_every_elementwise_op(case: Case) -> None:
+    check_grads(case.fn, case.tensors(case.arrays()), order=3)
+
+
+# ----------------------------------------------------------------------------------------------- conventions and mistakes
+
+POINTS = [(op, k) for op in REGISTRY.values() for k in range(len(op.edge_points))]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("op", "k"), POINTS, ids=[f"{op.name}-{k}" for op, k in POINTS])
+def test_published_gradient_at_edge_points(op: Op, k: int, dtype: str) -> None:
+    point: EdgePoint = op.edge_points[k]
+    for create_graph in (False, True):
+        inputs = [tg.tensor(x, dtype=dtypes.to_dtype(dtype), requires_grad=True) for x in point.inputs]
+        out = listed(op(*inputs, **point.params))[0]
+        found = autograd.grad(out, inputs, tg.ones_like(out), create_graph=create_graph)
+        for g, expected in zip(found, point.grads, strict=True):
+            assert g is not None
+            np.testing.assert_array_equal(g.detach().numpy(), np.asarray(expected, dtype))
+
+
+MISTAKES = [(op.name, e) for op in REGISTRY.values() for e in op.error_inputs]
+
+
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES, ids=[f"{n}-{e.match}" for n, e in MISTAKES])
+def test_mistakes_raise(name: str, mistake: ErrorInput) -> None:
+    with pytest.raises(mistake.error, match=mistake.match):
+        mistake.make(tg)
+
+
+ELEMENTWISE = [op for op in REGISTRY.values() if isinstance(op, ElementwiseOp)]
+
+
+@pytest.mark.parametrize("op", ELEMENTWISE, ids=[op.name for op in ELEMENTWISE])
+def test_elementwise_mistakes_raise(op: ElementwiseOp) -> None:
+    good = [wrap(np.ones((2, 3), np.bool_ if n in op.booleans else np.float32)) for n in op.inputs]
+    for i, name in enumerate(op.inputs):
+        with pytest.raises(TypeError, match=rf"{op.name}\(\): argument '{name}' must be a Tensor, not str"):
+            op.call(*good[:i], "text", *good[i + 1 :])
+    if len(op.inputs) > 1:
+        bad = [*good[:-1], wrap(np.ones((4, 5), np.float32))]
+        with pytest.raises(RuntimeError, match=rf"{op.name}: shapes .*\(2, 3\).* and \(4, 5\) can't be broadcast"):
+            op.call(*bad)
+
+
+# ------------------------------------------------------------------------------------------------------ nothing is missing
+
+
+def has_kink(op: ElementwiseOp) -> bool:
+    """Whether the expression or a given derivative is made with functions that have kinks or branches."""
+    stack: list[Any] = [op.expression, *(f for f in op.formulas.values() if f is not None)]
+    kinds = set()
+    while stack:
+        node: Expr = stack.pop()
+        kinds.add(node.op)
+        stack += [a for a in node.args if isinstance(a, Expr)]
+    return bool(kinds & {"where", "abs", "maximum", "minimum", "sign"})
+
+
+# Kinks without an edge point: there is no point at which the gradient is a convention.
+NO_EDGE_POINTS = {"where": "its branches are chosen by a bool input, not by a value"}
+# Ops with a public function that takes nothing which could be wrong.
+NO_MISTAKES = {"clone": "takes one tensor and nothing else", "to": "its function has no arguments to check; Tensor.to parses them"}
+
+
+@pytest.mark.parametrize("name", list(REGISTRY))
+def test_the_declaration_is_complete(name: str) -> None:
+    op = REGISTRY[name]
+    assert op.batch, f"{name} says nothing about batching"
+    if name in NO_SAMPLES:
+        assert not op.samples, f"{name} is exempt, but has samples"
+        return
+    assert op.samples, f"{name} has no samples"
+    assert op.reference is not None, f"{name} has no reference"
+    assert any(int(np.prod(i.shape)) > 1 for s in op.samples for i in s.inputs), f"{name} has only trivial samples"
+    differentiable = op.formulas if isinstance(op, ElementwiseOp) else op.vjp
+    if isinstance(op, ElementwiseOp) and differentiable and has_kink(op):
+        assert op.edge_points or name in NO_EDGE_POINTS, f"{name} has a kink, but no edge points"
+    if op.function is not None and not isinstance(op, ElementwiseOp):  # elementwise mistakes are the same for all
+        assert op.error_inputs or name in NO_MISTAKES, f"{name} has a public function, but no error inputs"
+    if differentiable:
+        targets = {t for key in differentiable for t in (key if isinstance(key, tuple) else (key,))}
+        for n, i in zip(op.inputs, op.samples[0].inputs, strict=True):
+            assert n in targets or i.kind != "real" or (name, n) in NO_GRADIENT, f"{name} has no VJP for {n}"
+
+
+def test_exemptions_are_of_ops_that_exist() -> None:
+    named = {*NO_SAMPLES, *NO_NUMERIC_GRADIENT, *NO_EDGE_POINTS, *NO_MISTAKES, *(name for name, _ in NO_GRADIENT)}
+    assert named <= set(REGISTRY)
+
+
+def test_values_are_the_same_in_every_run() -> None:
+    digests = [zlib.crc32(a.tobytes()) for c in OPS[:3] for a in c.arrays()]
+    assert digests == [zlib.crc32(a.tobytes()) for c in OPS[:3] for a in c.arrays()]
+    assert len(set(digests)) == len(digests)
