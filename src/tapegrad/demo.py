@@ -193,10 +193,11 @@ def progress_bar(console: Console) -> Progress:
 
 def summary(results: list[Result]) -> Table:
     """One row per model."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="Test set", title_justify="left")
-    table.add_column("model")
+    table = Table(title="Test set", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("model", no_wrap=True)
     for name in ("parameters", "best epoch", "seconds", "accuracy", "required"):
         table.add_column(name, justify="right")
     for r in results:
@@ -212,13 +213,15 @@ def summary(results: list[Result]) -> Table:
     return table
 
 
-def confusion(predicted: Any, actual: Any) -> Table:
+def confusion(name: str, predicted: Any, actual: Any) -> Table:
     """How often each digit (row) was taken for each digit (column)."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     counts = np.zeros((CLASSES, CLASSES), np.int64)
     np.add.at(counts, (actual, predicted), 1)
-    table = Table(title="Confusion matrix: rows are digits, columns what they were taken for", title_justify="left")
+    title = f"Confusion matrix of the {name}: rows are digits, columns what they were taken for"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("")
     for digit in range(CLASSES):
         table.add_column(str(digit), justify="right", min_width=3)
@@ -299,7 +302,7 @@ def run(out: Path, seed: int, quick: bool) -> int:
     console.print()
     console.print(summary(results))
     console.print()
-    console.print(confusion(predicted, test.y.numpy()))
+    console.print(confusion(best.model.title, predicted, test.y.numpy()))
     console.print()
     out.mkdir(parents=True, exist_ok=True)
     draw_losses(results, out / "losses.png")

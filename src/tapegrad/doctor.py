@@ -45,7 +45,7 @@ def _python() -> str:
 
 
 def _processor() -> str:
-    import llvmlite.binding as llvm
+    import llvmlite.binding as llvm  # type: ignore[import-untyped]
 
     model = ""
     if os.path.exists("/proc/cpuinfo"):
@@ -65,7 +65,8 @@ def _threads() -> str:
 
     layer = runtime.start_threads()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{runtime.get_num_threads()} used, {usable} usable by this process, {os.cpu_count()} in the machine; layer {layer}"
+    used = runtime.get_num_threads()
+    return f"{used} used, {usable} usable by this process, {os.cpu_count()} in the machine; layer {layer}"
 
 
 def _settings() -> str:
@@ -111,7 +112,7 @@ _ITEMS: dict[str, Callable[[], str]] = {
     "tapegrad": lambda: f"{_package('tapegrad')()} in {Path(__file__).parent}",
     "Python": _python,
     "NumPy": _package("numpy"),
-    "BLAS of NumPy": _blas,
+    "NumPy's BLAS": _blas,
     "Numba": _package("numba"),
     "llvmlite": _package("llvmlite"),
     "ml_dtypes": _package("ml_dtypes"),

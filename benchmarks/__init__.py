@@ -1,0 +1,1 @@
+"""Benchmarks beside PyTorch: ``python -m benchmarks [family...] [--quick] [--json PATH]``."""
