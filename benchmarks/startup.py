@@ -23,7 +23,7 @@ print(time.perf_counter() - start)
 
 
 def _seconds(code: str) -> float:
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    return float(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def run(quick: bool) -> list[Result]:

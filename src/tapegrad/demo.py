@@ -192,13 +192,13 @@ def progress_bar(console: Console) -> Progress:
 
 
 def summary(results: list[Result]) -> Table:
-    """One row per model."""
+    """One row per model; the epoch is the one that was kept."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(title="Test set", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("model", no_wrap=True)
-    for name in ("parameters", "best epoch", "seconds", "accuracy", "required"):
+    for name in ("parameters", "epoch", "seconds", "accuracy", "required"):
         table.add_column(name, justify="right")
     for r in results:
         color = "green" if r.test_accuracy >= r.model.required else "red"
@@ -220,7 +220,7 @@ def confusion(name: str, predicted: Any, actual: Any) -> Table:
 
     counts = np.zeros((CLASSES, CLASSES), np.int64)
     np.add.at(counts, (actual, predicted), 1)
-    title = f"Confusion matrix of the {name}: rows are digits, columns what they were taken for"
+    title = f"Confusion matrix of the {name} (row: digit, column: read as)"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("")
     for digit in range(CLASSES):
@@ -309,10 +309,8 @@ def run(out: Path, seed: int, quick: bool) -> int:
     draw_predictions(best.model, test, out / "predictions.png")
     console.print(f"Pictures:   {out / 'losses.png'}, {out / 'predictions.png'}", soft_wrap=True)
     same = check_checkpoint(best, out / "best.safetensors", test)
-    told = "gives the same bits" if same else "[red]gives other values[/]"
-    console.print(
-        f"Checkpoint: {out / 'best.safetensors'}; loaded into a fresh {best.model.title}, it {told}", soft_wrap=True
-    )
+    told = "same bits" if same else "[red]other values[/]"
+    console.print(f"Checkpoint: {out / 'best.safetensors'} (in a fresh model: {told})", soft_wrap=True)
     missed = [] if quick else [r for r in results if r.test_accuracy < r.model.required]
     for r in missed:
         console.print(f"[red]The {r.model.title} reached {r.test_accuracy:.1%}, less than {r.model.required:.0%}[/]")

@@ -41,7 +41,7 @@ def axis_sets(ndim: int) -> Iterator[tuple[int, ...]]:
 
 def layouts(shape: tuple[int, ...], dtype: Any) -> Iterator[np.ndarray[Any, Any]]:
     """Arrays of one shape, differently laid out in memory."""
-    x = (100 * rng.standard_normal(shape)).astype(dtype)
+    x = np.array(100 * rng.standard_normal(shape), dtype)
     yield x
     yield np.asfortranarray(x)
     yield np.repeat(x, 2, axis=-1)[..., ::2] if shape else x
@@ -129,8 +129,11 @@ def test_nothing_sums_to_zero() -> None:
     assert sum(np.ones((0, 3)), (1,), False, np.dtype("float64")).shape == (0,)
 
 
-@pytest.mark.parametrize("source", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"])
-@pytest.mark.parametrize("result", ["int64", "int8", "uint8", "float32"])
+@pytest.mark.parametrize(
+    "source, result",
+    [("bool", "int64"), ("int8", "int8"), ("int8", "int64"), ("uint8", "int64"), ("int32", "uint8"), ("int64", "int64")]
+    + [("uint32", "uint64"), ("int16", "float32")],
+)
 def test_integers_wrap_in_the_result_dtype(source: str, result: str) -> None:
     x = rng.integers(0, 2 if source == "bool" else 120, (37, 5, 90)).astype(source)
     for axes in axis_sets(3):
@@ -207,7 +210,7 @@ def test_variance_about_a_large_mean() -> None:
 # ------------------------------------------------------------------------------------------------------------- extrema
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint8", "int32", "uint32", "int64", "bool"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint32", "int64", "bool"])
 def test_extrema_and_their_indices(dtype: str) -> None:
     for shape in SHAPES:
         for x in layouts(shape, dtype) if dtype[0] == "f" else [rng.integers(0, 99, shape).astype(dtype)]:

@@ -40,9 +40,9 @@ def close(result: Any, expected: Any, dtype: Any, ulps: float, scale: float = 1.
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_softmax_and_gradients_along_every_axis(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    x = (4 * rng.standard_normal(shape)).astype(dtype)
+    x = np.array(4 * rng.standard_normal(shape), dtype)
     for a in (x, np.asfortranarray(x), np.flip(x), np.broadcast_to(x[..., :1], shape) if 0 not in shape and shape else x):
-        g = rng.standard_normal(a.shape).astype(dtype)
+        g = np.array(rng.standard_normal(a.shape), dtype)
         kept = a.copy()
         for axis in range(max(a.ndim, 1)):
             wide = a.reshape(a.shape or (1,))

@@ -14,9 +14,9 @@ from .elementwise import Operand
 from .elementwise import run as elementwise
 from .gemm import matmul as _gemm
 from .reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
-from ._temp import softmax, softmax_backward, log_softmax, log_softmax_backward, cross_entropy, cross_entropy_backward
 from .runtime import address as runtime_address
 from .runtime import get_num_threads, set_num_threads
+from .softmax import cross_entropy, cross_entropy_backward, log_softmax, log_softmax_backward, softmax, softmax_backward
 
 empty = np.empty
 broadcast_to = np.broadcast_to
