@@ -17,8 +17,8 @@ from .trace import CompileError, Trace, differing_line
 class Compiled:
     """A training step (or any function of tensors) whose kernels run without the interpreter.
 
-    The first two calls run eagerly under a trace and must do the same operations with the same constants; the second is also
-    replayed, and must give the same bits. Later calls with the same shapes and dtypes only run the kernels: Python code inside
+    The first two calls run eagerly under a trace and must do the same operations with the same constants; the third runs both
+    eagerly and replayed, and must give the same bits. Later calls with the same shapes and dtypes only run the kernels: Python code inside
     the function does not run again, and gradients are found in ``.grad`` as after an eager call. A call that does not fit
     (other shapes, a parameter with other memory) is traced anew.
 
@@ -30,33 +30,48 @@ class Compiled:
         functools.update_wrapper(self, function)
         self.function = function
         self.program: Program | None = None
+        self._candidate: Program | None = None  # a program that has not been confirmed yet
         self._first: Trace | None = None
 
     def __call__(self, *args: Any) -> Any:
         arrays = tuple(_array(a, i) for i, a in enumerate(args))
-        program = self.program
-        if program is not None and local.flags == 0 and program.fits(arrays):
-            return program.run(arrays)
-        return self._trace(arrays)
+        program = self._candidate
+        if program is None or local.flags != 0 or not program.fits(arrays):
+            return self._trace(arrays)
+        if self.program is None:
+            return self._confirm(program, arrays)
+        return program.run(arrays)
 
     def _trace(self, arrays: tuple[Any, ...]) -> Any:
         previous = self._first
-        before = {} if previous is None else {i: t._array.copy() for i, t in previous.written.items()}
         inputs = tuple(wrap(a.copy()) for a in arrays)
         trace = self._first = Trace(inputs)
-        self.program = None
+        self.program = self._candidate = None
         result = trace.run(lambda: self.function(*inputs))
-        shown = map_tensors(result, lambda t: wrap(t._array.copy()))
-        if previous is None or _shapes(previous) != _shapes(trace) or previous.written.keys() != trace.written.keys():
-            return shown  # the next call decides
-        line = differing_line(previous, trace)
-        if line is not None:
-            raise CompileError(f"compile: the operation at {line} did not do the same in two calls; pass what changes as a tensor argument")
-        gradients = [(t, t._grad) for t, _ in trace.read.values() if t._entry is not None and t.is_leaf]
-        program = Program(trace, tuple(t._array for t in inputs), result, gradients)
-        _check(program, before, arrays, result)
+        if previous is not None and _shapes(previous) == _shapes(trace) and previous.written.keys() == trace.written.keys():
+            line = differing_line(previous, trace)
+            if line is not None:
+                raise CompileError(
+                    f"compile: the operation at {line} did not do the same in two calls; pass what changes as a tensor argument"
+                )
+            gradients = [(t, t._grad) for t, _ in trace.read.values() if t._entry is not None and t.is_leaf]
+            self._candidate = Program(trace, tuple(t._array for t in inputs), result, gradients)
+        return map_tensors(result, lambda t: wrap(t._array.copy()))
+
+    def _confirm(self, program: Program, arrays: tuple[Any, ...]) -> Any:
+        """Run a step eagerly and replayed, on values that were not traced, and require the same bits."""
+        before = [t._array.copy() for t in program.written]
+        result = self.function(*(wrap(a.copy()) for a in arrays))
+        eager = _state(program, result)
+        for t, array in zip(program.written, before, strict=True):
+            np.copyto(t._array, array)
+        replayed = program.run(arrays)
+        for (what, a), (_, b) in zip(eager, _state(program, replayed), strict=True):
+            if a.tobytes() != b.tobytes():
+                self._candidate = None
+                raise CompileError(f"compile: replay did not reproduce {what}; part of the step is not done by kernels, or depends on data")
         self.program = program
-        return shown
+        return replayed
 
     @property
     def njit(self) -> Any:
@@ -66,32 +81,21 @@ class Compiled:
         it holds addresses of this process.
 
         Raises:
-            CompileError: before the function has been called twice.
+            CompileError: before the function has been called three times.
         """
         if self.program is None:
-            raise CompileError("compile: call the function twice before using .njit, so that there is a program")
+            raise CompileError("compile: call the function three times before using .njit, so that there is a confirmed program")
         from .native import njit_function
 
         return njit_function(self.program)
-
-
-def _check(program: Program, before: dict[int, Any], arrays: tuple[Any, ...], result: Any) -> None:
-    """Replay the step just traced from the state before it, and require the same bits."""
-    eager = _state(program, result)
-    for key, t in program.trace.written.items():
-        np.copyto(t._array, before[key])
-    program.run(arrays)
-    for (what, a), (_, b) in zip(eager, _state(program, result), strict=True):
-        if a.tobytes() != b.tobytes():
-            raise CompileError(f"compile: replay did not reproduce {what}; part of the step is not done by kernels")
 
 
 def _state(program: Program, result: Any) -> list[tuple[str, Any]]:
     """Copies of everything that the step wrote: results, gradients, parameters."""
     found: list[tuple[str, Any]] = []
     map_tensors(result, lambda t: found.append(("the result", t._array.copy())))
-    found += [(f"the gradient of shape {tuple(t.shape)}", g._array.copy()) for t, g in program._gradients if g is not None]
-    found += [(f"the tensor of shape {tuple(t.shape)}", t._array.copy()) for t in program._written]
+    found += [(f"the gradient of shape {tuple(t.shape)}", t._grad._array.copy()) for t, _ in program.gradients if t._grad is not None]
+    found += [(f"the tensor of shape {tuple(t.shape)}", t._array.copy()) for t in program.written]
     return found
 
 

@@ -31,8 +31,8 @@ class Program:
         self.steps = Steps(trace.launches.rows)
         self._result = result
         self._outside = list(trace.read.values())
-        self._written = list(trace.written.values())
-        self._gradients = gradients
+        self.written = list(trace.written.values())
+        self.gradients = gradients
 
     def fits(self, arrays: tuple[Any, ...]) -> bool:
         """Whether the program may run on these arguments: their shapes and dtypes, and the memory of every parameter, are as traced."""
@@ -51,9 +51,9 @@ class Program:
 
     def finish(self) -> None:
         """Leave tensors as an eager step would: versions moved on, gradients in place."""
-        for t in self._written:
+        for t in self.written:
             t._storage.wrote("a compiled step")
-        for leaf, grad in self._gradients:
+        for leaf, grad in self.gradients:
             leaf._grad = grad
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from ..body import Body
 from . import elementwise as _elementwise
 from .call import Fast, Launches, Steps, recording, replay_address
-from .elementwise import Operand
+from .elementwise import Operand, copy
 from .elementwise import run as elementwise
 from .gemm import matmul as _gemm
 from .reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
@@ -26,7 +26,6 @@ copy_into = np.positive  # a ufunc: one C call, copy_into(source, target)
 
 
 _ADD = Body(("a", "b"), ("t0 = a + b",), ("t0",))
-_SAME = Body(("a",), (), ("a",))
 _add_into = Fast(2, 1, 32768, given=True)
 
 
@@ -36,15 +35,6 @@ def accumulate(into: Any, value: Any) -> Any:
         elementwise(_ADD, (into, value), (into,), into.dtype)
         learn(_add_into, _ADD, (into, value), (into,), into.dtype)
     return into
-
-
-def copy(x: Any) -> Any:
-    """A row-major copy."""
-    if not recording():
-        return x.copy(order="C")
-    out = np.empty(x.shape, x.dtype)
-    elementwise(_SAME, (x,), (out,), x.dtype)
-    return out
 
 
 def cast(x: Any, dtype: np.dtype[Any]) -> Any:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .elementwise import copy
+
 Array = np.ndarray[Any, np.dtype[Any]]
 FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
@@ -141,8 +143,8 @@ def along(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
 
 
 def contiguous(x: Array) -> Array:
-    """``x`` itself where it is aligned, native and C-contiguous, else such a copy."""
+    """``x`` itself where it is aligned and C-contiguous, else such a copy."""
     flags = x.flags
-    if flags.c_contiguous and flags.aligned and x.dtype.isnative:
+    if flags.c_contiguous and flags.aligned:
         return x
-    return np.array(x, np.dtype(x.dtype.name), order="C")
+    return copy(x)

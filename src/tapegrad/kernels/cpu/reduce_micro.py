@@ -8,6 +8,7 @@ imported only when a kernel has to be compiled.
 
 from __future__ import annotations
 
+import functools
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -28,8 +29,13 @@ _GROUPS = BLOCK_BYTES // _LANE_BYTES // 16  # groups of lanes reduced side by si
 
 
 def inline(function: Any) -> Any:
-    """Compile a helper into its callers."""
+    """Compile a helper into its callers: for what differs from one kernel to the next."""
     return njit(inline="always", error_model="numpy")(function)
+
+
+def shared(function: Any) -> Any:
+    """Compile a helper once for all kernels of this process; LLVM then inlines it or not."""
+    return njit(error_model="numpy")(function)
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
@@ -229,6 +235,7 @@ def _rows_intrinsic(combine: Combine) -> Any:
     return rows
 
 
+@functools.cache
 def reducer(op: str, dtype: str) -> SimpleNamespace:
     """The pieces for one operation and dtype: ``both``, ``block``, ``rows``, and a tree for values and one for tiles.
 
@@ -239,7 +246,7 @@ def reducer(op: str, dtype: str) -> SimpleNamespace:
     both, block, rows = _combine_intrinsic(combine), _block_intrinsic(combine), _rows_intrinsic(combine)
     element = abi.POINTERS[dtype]
 
-    @inline
+    @shared
     def push(tree, count, value):  # type: ignore[no-untyped-def]
         """Add a value to the tree at an address; the new count."""
         levels = element(tree)
@@ -251,7 +258,7 @@ def reducer(op: str, dtype: str) -> SimpleNamespace:
         levels[level] = value
         return count + 1
 
-    @inline
+    @shared
     def total(tree, count):  # type: ignore[no-untyped-def]
         """All that was pushed, at least one value."""
         levels = element(tree)
@@ -268,7 +275,7 @@ def reducer(op: str, dtype: str) -> SimpleNamespace:
             bits >>= 1
         return value
 
-    @inline
+    @shared
     def push_rows(tree, count, address, stride, number, columns):  # type: ignore[no-untyped-def]
         """Add a block of 1 <= number <= ROWS rows to a tree of tiles; the new count."""
         if count & 1 == 0:
@@ -283,7 +290,7 @@ def reducer(op: str, dtype: str) -> SimpleNamespace:
             level += TILE_BYTES
         return count + 1
 
-    @inline
+    @shared
     def total_rows(tree, count, columns):  # type: ignore[no-untyped-def]
         """The address of the tile that holds all that was pushed, at least one block; it is part of the tree."""
         place, bits = tree, count
@@ -317,7 +324,7 @@ def converters(dtype: str, compute: str) -> SimpleNamespace:
     return SimpleNamespace(pointer=abi.POINTERS[dtype], load=load, store=store, size=np.dtype(dtype).itemsize)
 
 
-@inline
+@shared
 def offset_of(index, table, first, number, words, column):  # type: ignore[no-untyped-def]
     """Index times stride, summed over ``number`` dimensions that start at ``table[first]`` and have ``words`` each."""
     offset = 0

@@ -1,0 +1,103 @@
+"""The ``tapegrad`` command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import __main__ as command
+from tapegrad import demo, doctor
+
+SOURCE = str(Path(tg.__file__).parents[1])
+
+
+def run(*arguments: str, code: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``python -m tapegrad``, or some code, in a process of its own, from this source tree."""
+    start = [sys.executable, "-c", code] if code else [sys.executable, "-m", "tapegrad"]
+    path = f"import sys; sys.path.insert(0, {SOURCE!r})\n"
+    if code:
+        start[2] = path + code
+    else:
+        start = [sys.executable, "-c", path + "from tapegrad.__main__ import main; sys.exit(main())"]
+    return subprocess.run([*start, *arguments], capture_output=True, text=True, timeout=300, cwd=cwd)
+
+
+def test_quick_demo(tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("rich")
+    pytest.importorskip("matplotlib")
+    done = run("demo", "--quick", "--out", "here", "--seed", "3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for text in ("logistic regression", "perceptron", "2/2", "samples/s", "Confusion matrix", "same bits"):
+        assert text in done.stdout
+    assert "\x1b" not in done.stdout  # no colours in a pipe
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    for name in ("losses.png", "predictions.png"):
+        assert (tmp_path / "here" / name).read_bytes().startswith(b"\x89PNG")
+    loaded = tg.load(tmp_path / "here" / "best.safetensors")
+    assert loaded["model"] in {"logistic regression", "perceptron"}
+
+
+def test_objective_is_the_formula():
+    tg.manual_seed(0)
+    model = demo.Perceptron()
+    x, y = tg.rand(5, 64), tg.tensor([0, 1, 2, 3, 4])
+    w1, w2 = model.W1.detach().numpy().astype(float), model.W2.detach().numpy().astype(float)
+    logits = np.maximum(x.numpy() @ w1.T, 0) @ w2.T
+    loss = (np.log(np.exp(logits).sum(1)) - logits[np.arange(5), y.numpy()]).mean()
+    expected = loss + 1e-3 / 2 * ((w1**2).sum() + (w2**2).sum())
+    assert model.objective(x, y).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_missing_extra_is_named():
+    code = "sys.modules['rich'] = None; sys.modules['rich.console'] = None\n"
+    done = run(code=code + "from tapegrad.__main__ import main; sys.exit(main(['demo']))")
+    assert done.returncode == 2
+    assert "pip install 'tapegrad[demo]'" in done.stderr
+    assert "rich" in done.stderr
+
+
+def test_importing_stays_light():
+    heavy = "{'rich', 'matplotlib', 'sklearn', 'argparse', 'numba.cuda', 'tapegrad.demo', 'tapegrad.doctor'}"
+    done = run(code=f"import tapegrad; print(sorted({heavy} & set(sys.modules)))")
+    assert done.stdout.strip() == "[]"
+
+
+def test_doctor(capsys):
+    assert command.main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    for label in ("tapegrad:", "Python:", "NumPy:", "Numba:", "llvmlite:", "processor:", "features:", "threads:"):
+        assert label in text
+    assert "this version has no CUDA backend yet" in text
+    assert "kernels" in text
+    assert "not found out" not in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_doctor_never_fails(monkeypatch):
+    def broken() -> str:
+        raise ImportError("no such thing")
+
+    monkeypatch.setitem(doctor._ITEMS, "threads", broken)
+    assert "threads:        not found out (ImportError: no such thing)" in doctor.report()
+
+
+def test_doctor_does_not_start_cuda():
+    done = run(code="from tapegrad import doctor; doctor.report(); print('numba.cuda' in sys.modules)")
+    assert done.stdout.strip() == "False"
+
+
+def test_command_line(capsys):
+    with pytest.raises(SystemExit) as done:
+        command.main(["--version"])
+    assert done.value.code == 0
+    assert "tapegrad" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as done:
+        command.main([])
+    assert done.value.code == 2
