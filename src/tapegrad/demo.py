@@ -45,7 +45,8 @@ class LogisticRegression(nn.Module):
 
     def objective(self, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
         """The softmax loss of labels y, shape (n,)."""
-        return F.cross_entropy(self(x), y)
+        loss: tg.Tensor = F.cross_entropy(self(x), y)
+        return loss
 
     def optimizer(self) -> optim.Optimizer:
         """Gradient descent with momentum, as Caffe's solver."""
@@ -68,13 +69,15 @@ class Perceptron(nn.Module):
         """Logits, shape (n, 10), of images, shape (n, 64)."""
         z = x @ self.W1.T
         h: tg.Tensor = z.relu()
-        return h @ self.W2.T
+        logits: tg.Tensor = h @ self.W2.T
+        return logits
 
     def objective(self, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
         """J, as in the formula, of labels y, shape (n,)."""
         L = F.cross_entropy(self(x), y)
         s = self.decay / 2 * ((self.W1**2).sum() + (self.W2**2).sum())
-        return L + s
+        J: tg.Tensor = L + s
+        return J
 
     def optimizer(self) -> optim.Optimizer:
         """Adam."""
@@ -279,7 +282,7 @@ def run(out: Path, seed: int, quick: bool) -> int:
     """Train, show and save; the process's exit status. ``quick`` trains for 2 epochs and requires no accuracy."""
     try:
         import matplotlib.figure  # noqa: F401
-        import sklearn.datasets  # noqa: F401
+        import sklearn.datasets  # type: ignore[import-untyped]  # noqa: F401
         from rich.console import Console
     except ImportError as error:
         print(

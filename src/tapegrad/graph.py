@@ -14,6 +14,34 @@ from typing import Any
 from .tensor import Storage, Tensor, tick
 
 
+class Packed:
+    """What a saved-tensor hook made of a saved value."""
+
+    __slots__ = ("dtype", "shape", "value")
+
+    def __init__(self, value: Any, shape: tuple[int, ...], dtype: Any) -> None:
+        self.value = value
+        self.shape = shape
+        self.dtype = dtype
+
+    def unpack(self, hook: Callable[[Any], Any], name: str) -> Any:
+        """The array again.
+
+        Raises:
+            TypeError, RuntimeError: when the hook returns something else than a tensor like the one packed.
+        """
+        tensor = hook(self.value)
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name}: the unpack hook must return a Tensor, got {type(tensor).__name__}")
+        array = tensor._array
+        if array.shape != self.shape or array.dtype != self.dtype:
+            raise RuntimeError(
+                f"{name}: the unpack hook must return a tensor of the shape and dtype that was packed, {tuple(self.shape)} and {self.dtype}; "
+                f"got {tuple(array.shape)} and {array.dtype}"
+            )
+        return array
+
+
 class Extra:
     """What few edges have, kept out of the others: hooks, a tensor that retains its gradient, a source line, and so on."""
 

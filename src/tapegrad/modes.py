@@ -37,6 +37,12 @@ class _Modes(threading.local):
 
 
 local = _Modes()
+_NAMES = ("flags", "grad", "inference", "anomaly", "tracing", "listeners", "saved_hooks")
+
+
+def snapshot() -> dict[str, Any]:
+    """This thread's modes; ``local.__dict__.update(...)`` puts them back, in one call that no signal can split."""
+    return {name: getattr(local, name) for name in _NAMES}
 
 
 def is_grad_enabled() -> bool:

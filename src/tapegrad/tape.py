@@ -7,8 +7,10 @@ until all are known, and then they are committed together in one native call tha
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import operator
+import os
 import sys
 import threading
 from collections import deque
@@ -19,8 +21,8 @@ import numpy as np
 
 from . import dtypes
 from .device import backend
-from .graph import FREED, Edge, Leaf, Output
-from .modes import enable_grad, local, no_grad
+from .graph import FREED, Edge, Extra, Leaf, Output, Packed
+from .modes import enable_grad, local, no_grad, snapshot
 from .registry import ON_TENSORS, checksum
 from .tensor import Tensor, wrap
 
@@ -30,6 +32,15 @@ _SET_GRAD = Tensor._grad.__set__  # type: ignore[union-attr]  # the slot's descr
 _probe = {0: np.empty(1)}
 _ALONE = sys.getrefcount(_probe[0])
 _commit_lock = threading.Lock()
+
+
+def _new_lock() -> None:
+    """A forked child must not inherit a lock that another thread held."""
+    global _commit_lock
+    _commit_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)
 
 
 def backward(
@@ -101,6 +112,7 @@ def grad(
     seeds = _seeds(roots, grad_outputs, create_graph)
     staged = _sweep(roots, seeds, create_graph if retain_graph is None else retain_graph, create_graph, targets)
     results: list[Tensor | None] = []
+    taken = {id(_owner(t._array)) for t in (*roots, *targets)} | {id(_owner(s._array)) for s in _tensors(grad_outputs)}
     for i, target in enumerate(targets):
         value = staged.found.get(target._entry)
         if value is None and not (allow_unused or materialize_grads):
@@ -110,10 +122,26 @@ def grad(
             )
         if value is None and materialize_grads:
             value = wrap(np.zeros(target._array.shape, target._array.dtype))
-        elif value is not None and not isinstance(value, Tensor):
+        elif isinstance(value, Tensor):
+            if id(_owner(value._array)) in taken:  # the seed itself, an input, or the gradient of another input
+                with enable_grad() if create_graph else no_grad():
+                    value = ON_TENSORS.clone(value)
+            taken.add(id(_owner(value._array)))
+        elif value is not None:
             value = wrap(_own(staged.found, target._entry))
         results.append(value)
     return tuple(results)
+
+
+def _tensors(given: Any) -> list[Tensor]:
+    return [t for t in ([given] if isinstance(given, Tensor) else given or ()) if isinstance(t, Tensor)]
+
+
+def _owner(array: Any) -> Any:
+    """The array whose memory this one shows."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def _check_inputs(targets: Sequence[Tensor], name: str) -> None:
@@ -148,6 +176,8 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool) -> list[Any]:
                     f"backward: a gradient can be made up only for a tensor with one element, this one has shape {tuple(root.shape)}; "
                     "reduce it (.sum(), .mean()) or pass gradient="
                 )
+            if array.dtype.kind == "c":
+                raise RuntimeError(f"backward: a gradient can be made up only for real tensors, this one has dtype {root.dtype}; pass gradient=")
             seed = wrap(np.ones(array.shape, array.dtype))
         elif not isinstance(seed, Tensor):
             raise TypeError(f"backward: gradient {i} must be a Tensor or None, got {type(seed).__name__}")
@@ -172,8 +202,20 @@ class _Staged:
 
 
 def _sweep(roots: list[Tensor], seeds: list[Any], retain: bool, create_graph: bool, targets: list[Tensor] | None) -> _Staged:
-    with enable_grad() if create_graph else no_grad(), np.errstate(all="ignore"):
-        return _Sweep(retain, create_graph or local.tracing).run(roots, seeds, targets)
+    # Ctrl-C may strike inside the __exit__ of a context manager written in Python. So the modes are put back by one C call, and
+    # NumPy's error state by leaving a copy of the context, which is C too.
+    modes, before = local.__dict__, snapshot()
+    try:
+        modes.update(grad=create_graph, flags=local.flags & ~1 | (not create_graph))
+        staged: _Staged = contextvars.copy_context().run(_run_sweep, roots, seeds, retain, create_graph, targets)
+        return staged
+    finally:
+        modes.update(before)
+
+
+def _run_sweep(roots: list[Tensor], seeds: list[Any], retain: bool, create_graph: bool, targets: list[Tensor] | None) -> _Staged:
+    np.seterr(all="ignore")
+    return _Sweep(retain, create_graph or local.tracing).run(roots, seeds, targets)
 
 
 class _Sweep:
@@ -189,6 +231,7 @@ class _Sweep:
         order = _reachable([root._entry for root in roots])
         wanted = None if targets is None else {t._entry for t in targets}
         needed = None if wanted is None else _leading_to(order, wanted)
+        anomaly = local.anomaly
         for root in reversed(roots):
             self.add(root._entry, seeds.pop())
         pending, found, on_tensors = self.pending, self.staged.found, self.on_tensors
@@ -205,6 +248,8 @@ class _Sweep:
             g = pending.pop(edge)
             if wanted is not None and edge in wanted:
                 found[edge] = g
+            if needed is not None and not needed[edge]:
+                continue
             if type(edge) is Output:
                 self.collect(edge, g)
                 continue
@@ -217,7 +262,7 @@ class _Sweep:
             for cell in edge.cells:
                 if cell is not None and cell.stamp > edge.seq:
                     raise _modified(edge, cell)
-            if edge.extra is not None:
+            if edge.extra is not None or anomaly:
                 grads = self.differentiate_slowly(edge, g)
             elif on_tensors:
                 grads = edge.op.backward_tensors(edge, g)
@@ -258,10 +303,10 @@ class _Sweep:
 
     def differentiate_slowly(self, edge: Any, g: Any) -> Sequence[Any]:
         """The gradients of an entry that has extras: packed or checksummed values, inputs to reduce to, anomaly mode."""
-        extra = edge.extra
+        extra = edge.extra or Extra()
         kept = edge.saved
         if extra.unpack is not None:
-            edge.saved = tuple(t._array if isinstance(t := extra.unpack(p), Tensor) else p for p in kept)
+            edge.saved = tuple([p.unpack(extra.unpack, edge.op.name) if type(p) is Packed else p for p in kept])
         try:
             if extra.checksums is not None and tuple(map(checksum, edge.saved)) != extra.checksums:
                 raise RuntimeError(f"a value that {edge.op.name}{_at(edge)} saved for backward was changed from outside tapegrad")
@@ -327,13 +372,14 @@ def _reachable(roots: list[Any]) -> list[Any]:
     return order
 
 
-def _leading_to(order: list[Any], wanted: set[Any]) -> set[Any]:
-    """The edges from which a wanted one can be reached."""
-    needed = set()
+def _leading_to(order: list[Any], wanted: set[Any]) -> dict[Any, bool]:
+    """The edges from which a wanted one can be reached; false for a wanted one below which there is no other."""
+    needed: dict[Any, bool] = {}
     for edge in reversed(order):
         below = (edge.entry,) if type(edge) is Output else () if edge.is_leaf else edge.edges
-        if edge in wanted or any(e in needed for e in below):
-            needed.add(edge)
+        beyond = any(e in needed for e in below)
+        if beyond or edge in wanted:
+            needed[edge] = beyond
     return needed
 
 

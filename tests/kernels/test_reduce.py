@@ -45,7 +45,7 @@ def layouts(shape: tuple[int, ...], dtype: Any) -> Iterator[np.ndarray[Any, Any]
     yield x
     yield np.asfortranarray(x)
     yield np.repeat(x, 2, axis=-1)[..., ::2] if shape else x
-    yield np.flip(x)
+    yield np.asarray(np.flip(x))
     yield np.broadcast_to(x[..., :1], shape) if 0 not in shape and shape else x
     yield np.ascontiguousarray(x.swapaxes(0, -1)).swapaxes(0, -1) if shape else x
     raw = np.zeros(x.nbytes + 1, np.uint8)[1:].view(dtype) if x.ndim == 1 else x  # misaligned
@@ -148,7 +148,9 @@ def test_short_floats_are_summed_in_float32(name: str) -> None:
         exact = x.astype(np.float64).sum(axes)
         result = sum(x, axes, False, dtype)
         assert result.dtype == dtype
-        np.testing.assert_allclose(result.astype(np.float64), exact, rtol=float(1.01 * 2.0 ** (-11 if name == "float16" else -8)))
+        half_ulp = 2.0 ** (-11 if name == "float16" else -8)
+        exact = np.where(np.abs(exact) < 65520, exact, np.inf) if name == "float16" else exact
+        np.testing.assert_allclose(result.astype(np.float64), exact, rtol=1.01 * half_ulp)
         same(amax(x, axes, True).astype(np.float32), x.astype(np.float32).max(axes, keepdims=True))
     same(argmax(x, 1, False), x.astype(np.float32).argmax(1))
     same(max_with_index(x, 0, False)[0].astype(np.float32), x.astype(np.float32).max(0))
@@ -160,7 +162,8 @@ def test_complex_sums(dtype: str) -> None:
     for y in (x, x.T, x[::-1], x[..., ::2], x[:, :1, :0]):
         for axes in axis_sets(3):
             result = sum(y, axes, True, y.dtype)
-            np.testing.assert_allclose(result, y.astype(complex).sum(axes, keepdims=True), atol=1e-3 if y.itemsize == 8 else 1e-12)
+            atol = 1e-3 if y.itemsize == 8 else 1e-12
+            np.testing.assert_allclose(result, y.astype(complex).sum(axes, keepdims=True), atol=atol)
             assert result.dtype == y.dtype
     np.testing.assert_allclose(sum(x.real.copy(), (0,), False, x.dtype), x.real.sum(0), rtol=1e-5, atol=1e-5)
     with pytest.raises(TypeError, match="complex"):

@@ -20,7 +20,7 @@ from tapegrad.kernels.cpu.softmax import (
 )
 
 FLOATS = [np.dtype("float32"), np.dtype("float64")]
-SHAPES = [(), (7,), (32, 10), (3, 4, 5), (5, 2000), (3, 1500, 7), (2, 20, 700), (200, 16), (0, 3), (3, 0), (40, 1)]
+SHAPES = [(7,), (32, 10), (3, 4, 5), (5, 2000), (3, 1500, 7), (2, 20, 700), (200, 16), (0, 3), (3, 0), (40, 1)]
 rng = np.random.default_rng(11)
 
 
@@ -40,17 +40,16 @@ def close(result: Any, expected: Any, dtype: Any, ulps: float, scale: float = 1.
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_softmax_and_gradients_along_every_axis(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    x = np.array(4 * rng.standard_normal(shape), dtype)
-    for a in (x, np.asfortranarray(x), np.flip(x), np.broadcast_to(x[..., :1], shape) if 0 not in shape and shape else x):
-        g = np.array(rng.standard_normal(a.shape), dtype)
+    x = (4 * rng.standard_normal(shape)).astype(dtype)
+    repeated = np.broadcast_to(x[..., :1], shape) if 0 not in shape else x
+    for a in (x, np.asfortranarray(x), np.flip(x), repeated):
+        g = rng.standard_normal(a.shape).astype(dtype)
         kept = a.copy()
-        for axis in range(max(a.ndim, 1)):
-            wide = a.reshape(a.shape or (1,))
-            log_p = reference_log_softmax(wide, axis).reshape(a.shape)
+        for axis in range(a.ndim):
+            log_p = reference_log_softmax(a, axis)
             p = np.exp(log_p)
-            gw, n = g.astype(np.longdouble), max(a.shape[axis] if a.shape else 1, 1)
-            total = (gw * p).reshape(wide.shape).sum(axis, keepdims=True).reshape([1] * a.ndim) if not a.ndim else (gw * p).sum(axis, keepdims=True)
-            gsum = gw if not a.ndim else gw.sum(axis, keepdims=True)
+            gw, n = g.astype(np.longdouble), max(a.shape[axis], 1)
+            total, gsum = (gw * p).sum(axis, keepdims=True), gw.sum(axis, keepdims=True)
             y, log_y = softmax(a, axis), log_softmax(a, axis)
             close(y, p, dtype, 24, 1 / n)
             close(log_y, log_p, dtype, 4, 4)
@@ -152,10 +151,19 @@ def test_cross_entropy_at_infinities_and_bad_targets() -> None:
     np.testing.assert_array_equal(clamped, cross_entropy(x, np.array([2, 0, 2, 0]), None, -100, 0.0)[0])
 
 
+def test_softmax_of_a_scalar() -> None:
+    x = np.array(3.0)
+    assert softmax(x, 0) == 1 and log_softmax(x, 0) == 0
+    assert softmax_backward(x, softmax(x, 0), 0) == 0 and log_softmax_backward(x, log_softmax(x, 0), 0) == 0
+
+
 def test_empty_cross_entropy() -> None:
     losses, level = cross_entropy(np.ones((0, 3)), np.zeros(0, np.int64), None, -100, 0.0)
     assert losses.shape == level.shape == (0,)
-    assert cross_entropy_backward(losses, np.ones((0, 3)), np.zeros(0, np.int64), level, None, -100, 0.0).shape == (0, 3)
+    assert cross_entropy_backward(losses, np.ones((0, 3)), np.zeros(0, np.int64), level, None, -100, 0.0).shape == (
+        0,
+        3,
+    )
 
 
 @pytest.mark.parametrize("shape", [(3000, 50), (40, 20_000), (100, 60, 70)], ids=str)

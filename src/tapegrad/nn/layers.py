@@ -40,7 +40,8 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, self.weight, self.bias)
+        output: Tensor = F.linear(input, self.weight, self.bias)
+        return output
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
@@ -84,7 +85,8 @@ class Embedding(Module):
             init.zeros_(self.weight.detach()[self.padding_idx])
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight, self.padding_idx)
+        output: Tensor = F.embedding(input, self.weight, self.padding_idx)
+        return output
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
@@ -148,7 +150,8 @@ class Softmax(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softmax(input, self.dim)
+        output: Tensor = F.softmax(input, self.dim)
+        return output
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -162,7 +165,8 @@ class LogSoftmax(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.log_softmax(input, self.dim)
+        output: Tensor = F.log_softmax(input, self.dim)
+        return output
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -185,7 +189,8 @@ class Dropout(Module):
         self.p, self.inplace = p, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, self.p, self.training, self.inplace)
+        output: Tensor = F.dropout(input, self.p, self.training, self.inplace)
+        return output
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

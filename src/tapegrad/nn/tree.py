@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from ..tensor import Tensor
@@ -35,7 +35,7 @@ class Tree:
             TypeError: when it is neither, or the name is not a string.
             KeyError: when the name is empty, holds a dot or is taken.
         """
-        self._check_name("parameter", name, self._parameters)
+        self._check_name("parameter", name, "_parameters")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
                 f"cannot assign a {type(param).__name__} as parameter {name!r} (tapegrad.nn.Parameter or None required)"
@@ -48,7 +48,7 @@ class Tree:
         Raises:
             TypeError, KeyError: as :meth:`register_parameter`.
         """
-        self._check_name("buffer", name, self._buffers)
+        self._check_name("buffer", name, "_buffers")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
                 f"cannot assign a {type(tensor).__name__} as buffer {name!r} (tapegrad.Tensor or None required)"
@@ -62,7 +62,7 @@ class Tree:
         Raises:
             TypeError, KeyError: as :meth:`register_parameter`.
         """
-        self._check_name("module", name, self._modules)
+        self._check_name("module", name, "_modules")
         if module is not None and not isinstance(module, Tree):
             raise TypeError(
                 f"cannot assign a {type(module).__name__} as module {name!r} (tapegrad.nn.Module or None required)"
@@ -71,14 +71,14 @@ class Tree:
 
     register_module = add_module
 
-    def _check_name(self, kind: str, name: str, table: Mapping[str, Any]) -> None:
-        if "_modules" not in self.__dict__:
+    def _check_name(self, kind: str, name: str, table: str) -> None:
+        if table not in self.__dict__:
             raise AttributeError(f"cannot assign a {kind} before Module.__init__() call")
         if not isinstance(name, str):
             raise TypeError(f"{kind} name should be a string, got {type(name).__name__}")
         if "." in name or not name:
             raise KeyError(f"{kind} name can't " + ("be empty" if not name else f'contain ".", got {name!r}'))
-        if name not in table and hasattr(self, name):
+        if name not in self.__dict__[table] and hasattr(self, name):
             raise KeyError(f"attribute {name!r} already exists")
 
     def __setattr__(self, name: str, value: Any) -> None:

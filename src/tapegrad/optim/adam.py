@@ -42,7 +42,7 @@ class Adam(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        check_at_least_zero(learning_rate=lr, epsilon_value=eps, weight_decay_value=weight_decay)
+        check_at_least_zero({"learning rate": lr, "epsilon value": eps, "weight_decay value": weight_decay})
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

@@ -111,7 +111,7 @@ class Optimizer:
         """State and options, with each parameter replaced by its number; tensors share the optimizer's memory."""
         number = {p: i for i, p in enumerate(self._all_params())}
         return {
-            "state": {number[p]: dict(state) for p, state in self.state.items()},
+            "state": {number[p]: dict(state) for p, state in self.state.items() if state},
             "param_groups": [{**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups],
         }
 
@@ -180,7 +180,7 @@ def _adopted(param: Tensor, value: Any) -> Any:
     return copied
 
 
-def check_at_least_zero(**options: float) -> None:
+def check_at_least_zero(options: dict[str, float]) -> None:
     """Raise when an option is negative or NaN.
 
     Raises:
@@ -188,4 +188,4 @@ def check_at_least_zero(**options: float) -> None:
     """
     for name, value in options.items():
         if not value >= 0.0:
-            raise ValueError(f"Invalid {name.replace('_', ' ')}: {value}")
+            raise ValueError(f"Invalid {name}: {value}")

@@ -36,7 +36,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        check_at_least_zero(learning_rate=lr, momentum_value=momentum, weight_decay_value=weight_decay)
+        check_at_least_zero({"learning rate": lr, "momentum value": momentum, "weight_decay value": weight_decay})
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         options = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}

@@ -28,7 +28,8 @@ from .reduce_layout import (
     WIDTH_OUT,
     WIDTH_STEP,
 )
-from .reduce_micro import converters, inline, offset_of, reducer, stack_bytes
+from .reduce_micro import converters, inline, stack_bytes
+from .reduce_tree import offset_of, reducer
 
 _KEPT_WORDS, _REDUCED_WORDS = 3, 2
 _TREE_BYTES, _TILE_TREE_BYTES, _ROWS_BYTES = 8 * LEVELS, (LEVELS + 1) * TILE_BYTES, ROWS * TILE_BYTES
@@ -110,20 +111,21 @@ def reduction(
     def rows(slots, start, stop):  # type: ignore[no-untyped-def]
         table = word(slots[2])
         kept, chunks, step = table[KEPT], table[CHUNKS], table[STEP]
-        runs_at = DIMS + kept * _KEPT_WORDS
+        kept_at = slots[2] + 8 * DIMS
+        runs_at = kept_at + 8 * kept * _KEPT_WORDS
         tree, buffer = stack_bytes(_TREE_BYTES), stack_bytes(BLOCK_BYTES)
         scale = float_of_bits(slots[4])
         for unit in range(start, stop):
             index, chunk = unit, 0
             if chunks > 1:
                 index, chunk = unit // chunks, unit % chunks
-            begin = slots[0] + (table[OFFSET] + offset_of(index, table, DIMS, kept, _KEPT_WORDS, 1)) * SIZE
-            place = offset_of(index, table, DIMS, kept, _KEPT_WORDS, 2)
+            begin = slots[0] + (table[OFFSET] + offset_of(index, kept_at, kept, _KEPT_WORDS, 1)) * SIZE
+            place = offset_of(index, kept_at, kept, _KEPT_WORDS, 2)
             centre = centre_at(slots[3], place)
             run, last_run, first, last = share_of(table, chunk)
             pushed = 0
             while run < last_run:
-                base = begin + offset_of(run, table, runs_at, table[REDUCED], _REDUCED_WORDS, 1) * SIZE
+                base = begin + offset_of(run, runs_at, table[REDUCED], _REDUCED_WORDS, 1) * SIZE
                 for i in range(first, last, BLOCK):
                     value = block_of(base + i * step * SIZE, step, min(BLOCK, last - i), centre, buffer)
                     pushed = push(tree, pushed, value)
@@ -135,7 +137,8 @@ def reduction(
         table = word(slots[2])
         kept, chunks, step = table[KEPT], table[CHUNKS], table[STEP]
         width, width_step, width_out = table[WIDTH], table[WIDTH_STEP], table[WIDTH_OUT]
-        runs_at = DIMS + kept * _KEPT_WORDS
+        kept_at = slots[2] + 8 * DIMS
+        runs_at = kept_at + 8 * kept * _KEPT_WORDS
         tiles = (width + TILE - 1) // TILE
         tree, buffer, centres = stack_bytes(_TILE_TREE_BYTES), stack_bytes(_ROWS_BYTES), stack_bytes(TILE_BYTES)
         scale = float_of_bits(slots[4])
@@ -145,15 +148,15 @@ def reduction(
             column = tile * TILE
             wide = min(TILE, width - column)
             begin = slots[0] + SIZE * (
-                table[OFFSET] + column * width_step + offset_of(index, table, DIMS, kept, _KEPT_WORDS, 1)
+                table[OFFSET] + column * width_step + offset_of(index, kept_at, kept, _KEPT_WORDS, 1)
             )
-            place = column * width_out + offset_of(index, table, DIMS, kept, _KEPT_WORDS, 2)
+            place = column * width_out + offset_of(index, kept_at, kept, _KEPT_WORDS, 2)
             for j in range(wide):
                 centre[j] = centre_at(slots[3], place + j * width_out)
             run, last_run, first, last = share_of(table, chunk)
             pushed = 0
             while run < last_run:
-                base = begin + offset_of(run, table, runs_at, table[REDUCED], _REDUCED_WORDS, 1) * SIZE
+                base = begin + offset_of(run, runs_at, table[REDUCED], _REDUCED_WORDS, 1) * SIZE
                 for i in range(first, last, ROWS):
                     number = min(ROWS, last - i)
                     if DIRECT:

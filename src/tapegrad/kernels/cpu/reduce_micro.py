@@ -1,6 +1,6 @@
-"""What reductions are made of: blocks of a fixed shape as explicit vector instructions, and the tree that joins them.
+"""What reductions are made of: blocks of a fixed shape as explicit vector instructions.
 
-A block is reduced by independent lanes of at most 16 steps each, then by halves; blocks are joined by a binary counter.
+A block is reduced by independent lanes of at most 16 steps each, then by halves (``reduce_tree`` joins the blocks).
 The order never depends on alignment, the CPU's vector width or the number of threads, so neither do the bits. Addresses
 are 64-bit integers in bytes and need no more than their element's alignment. This module imports Numba, so it is
 imported only when a kernel has to be compiled.
@@ -8,7 +8,6 @@ imported only when a kernel has to be compiled.
 
 from __future__ import annotations
 
-import functools
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import abi, vmath
-from .reduce_layout import BLOCK_BYTES, LEVELS, TILE_BYTES
+from .reduce_layout import BLOCK_BYTES
 
 _WORD = ir.IntType(64)
 _I64 = types.int64
@@ -31,11 +30,6 @@ _GROUPS = BLOCK_BYTES // _LANE_BYTES // 16  # groups of lanes reduced side by si
 def inline(function: Any) -> Any:
     """Compile a helper into its callers: for what differs from one kernel to the next."""
     return njit(inline="always", error_model="numpy")(function)
-
-
-def shared(function: Any) -> Any:
-    """Compile a helper once for all kernels of this process; LLVM then inlines it or not."""
-    return njit(error_model="numpy")(function)
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
@@ -56,13 +50,12 @@ class Combine:
     """How two LLVM values (scalars or vectors) become one: ``sum``, ``max`` or ``min``; NaN wins in the last two."""
 
     def __init__(self, op: str, dtype: str) -> None:
-        self.op, self.dtype = op, np.dtype(dtype)
+        self.op, self.dtype, self.name = op, np.dtype(dtype), f"{op}.{dtype}"
         self.floating = self.dtype.kind == "f"
         self.size = self.dtype.itemsize
         self.lanes = _LANE_BYTES // self.size
         self.numba = getattr(types, dtype)
-        bits = 8 * self.size
-        self.element = (ir.FloatType() if bits == 32 else ir.DoubleType()) if self.floating else ir.IntType(bits)
+        self.element = _llvm(self.numba)
 
     @property
     def identity(self) -> Any:
@@ -112,29 +105,46 @@ class Combine:
         return builder.extract_element(vector, ir.Constant(index, 0))
 
 
-def _function(builder: Any, name: str, result: Any, parameters: int, emit: Any) -> Any:
-    """A function of 64-bit integers inside this module, emitted on first use; callers share its code."""
-    found = builder.module.globals.get(name)
-    if found is None:
-        found = ir.Function(builder.module, ir.FunctionType(result, [_WORD] * parameters), name)
-        found.linkage = "internal"
-        found.attributes.add("noinline")
-        emit(ir.IRBuilder(found.append_basic_block("entry")), list(found.args))
-    return found
+class Native:
+    """A function inside a kernel's module, emitted when first called there; ``emit(builder, args)`` writes its body.
 
+    Functions written this way cost Numba nothing: as Python helpers they would take most of a kernel's compile time.
+    """
 
-def _combine_intrinsic(combine: Combine) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
-    def both(typing_context: Any, a: Any, b: Any) -> Any:
+    def __init__(self, name: str, result: Any, parameters: list[Any], emit: Any) -> None:
+        self.name, self.emit = name, emit
+        self.signature = result(*parameters)
+
+    def __call__(self, builder: Any, *args: Any) -> Any:
+        function = builder.module.globals.get(self.name)
+        if function is None:
+            returns = ir.VoidType() if self.signature.return_type == types.void else _llvm(self.signature.return_type)
+            kind = ir.FunctionType(returns, [_llvm(parameter) for parameter in self.signature.args])
+            function = ir.Function(builder.module, kind, self.name)
+            function.linkage = "internal"
+            self.emit(ir.IRBuilder(function.append_basic_block("entry")), list(function.args))
+        return builder.call(function, args)
+
+    def intrinsic(self) -> Any:
+        """The function for Numba code to call."""
+
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return combine(builder, *args)
+            value = self(builder, *args)
+            return context.get_dummy_value() if signature.return_type == types.void else value
 
-        return combine.numba(combine.numba, combine.numba), generate
+        names = ", ".join(f"a{k}" for k in range(len(self.signature.args)))
+        scope: dict[str, Any] = {"signature": self.signature, "generate": generate}
+        exec(f"def call(typing_context, {names}): return signature, generate", scope)
+        return intrinsic(scope["call"])
 
-    return both
+
+def _llvm(numba_type: Any) -> Any:
+    if isinstance(numba_type, types.Float):
+        return ir.FloatType() if numba_type.bitwidth == 32 else ir.DoubleType()
+    return ir.IntType(numba_type.bitwidth)
 
 
-def _block_intrinsic(combine: Combine) -> Any:
+def block(combine: Combine) -> Native:
     """``block(address, count)``: 1 <= count <= BLOCK contiguous elements into one value."""
 
     def emit_groups(builder: Any, address: Any, vectors: Any) -> Any:
@@ -175,17 +185,10 @@ def _block_intrinsic(combine: Combine) -> Any:
             builder.store(combine(builder, emit_groups(builder, address, vectors), builder.load(total)), total)
         builder.ret(builder.load(total))
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def block(typing_context: Any, address: Any, count: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.call(_function(builder, f"block.{combine.op}", combine.element, 2, emit), args)
-
-        return combine.numba(_I64, _I64), generate
-
-    return block
+    return Native(f"block.{combine.name}", combine.numba, [_I64, _I64], emit)
 
 
-def _rows_intrinsic(combine: Combine) -> Any:
+def rows(combine: Combine) -> Native:
     """``rows(address, stride, count, columns, out)``: out[j] = the rows' j-th elements in order, for 1 <= count rows.
 
     ``out`` may be the very place of a row.
@@ -224,91 +227,7 @@ def _rows_intrinsic(combine: Combine) -> Any:
             lanes //= 4 if lanes >= 4 else 2
         builder.ret_void()
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def rows(typing_context: Any, address: Any, stride: Any, count: Any, columns: Any, out: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            builder.call(_function(builder, f"rows.{combine.op}", ir.VoidType(), 5, emit), args)
-            return context.get_dummy_value()
-
-        return types.void(_I64, _I64, _I64, _I64, _I64), generate
-
-    return rows
-
-
-@functools.cache
-def reducer(op: str, dtype: str) -> SimpleNamespace:
-    """The pieces for one operation and dtype: ``both``, ``block``, ``rows``, and a tree for values and one for tiles.
-
-    A tree is memory on the stack (``LEVELS`` values, or ``LEVELS`` + 1 tiles of ``TILE_BYTES``) and a count of what was
-    pushed: the bits of the count tell which levels are in use.
-    """
-    combine = Combine(op, dtype)
-    both, block, rows = _combine_intrinsic(combine), _block_intrinsic(combine), _rows_intrinsic(combine)
-    element = abi.POINTERS[dtype]
-
-    @shared
-    def push(tree, count, value):  # type: ignore[no-untyped-def]
-        """Add a value to the tree at an address; the new count."""
-        levels = element(tree)
-        level, bits = 0, count
-        while bits & 1:
-            value = both(levels[level], value)
-            level += 1
-            bits >>= 1
-        levels[level] = value
-        return count + 1
-
-    @shared
-    def total(tree, count):  # type: ignore[no-untyped-def]
-        """All that was pushed, at least one value."""
-        levels = element(tree)
-        level, bits = 0, count
-        while not bits & 1:
-            level += 1
-            bits >>= 1
-        value = levels[level]
-        bits >>= 1
-        while bits:
-            level += 1
-            if bits & 1:
-                value = both(levels[level], value)
-            bits >>= 1
-        return value
-
-    @shared
-    def push_rows(tree, count, address, stride, number, columns):  # type: ignore[no-untyped-def]
-        """Add a block of 1 <= number <= ROWS rows to a tree of tiles; the new count."""
-        if count & 1 == 0:
-            rows(address, stride, number, columns, tree)
-            return count + 1
-        spare = tree + LEVELS * TILE_BYTES
-        rows(address, stride, number, columns, spare)
-        level, bits = tree, count
-        while bits & 1:
-            bits >>= 1
-            rows(level, spare - level, 2, columns, spare if bits & 1 else level + TILE_BYTES)
-            level += TILE_BYTES
-        return count + 1
-
-    @shared
-    def total_rows(tree, count, columns):  # type: ignore[no-untyped-def]
-        """The address of the tile that holds all that was pushed, at least one block; it is part of the tree."""
-        place, bits = tree, count
-        while not bits & 1:
-            place += TILE_BYTES
-            bits >>= 1
-        level = place
-        bits >>= 1
-        while bits:
-            level += TILE_BYTES
-            if bits & 1:
-                rows(level, place - level, 2, columns, place)
-            bits >>= 1
-        return place
-
-    return SimpleNamespace(
-        both=both, block=block, rows=rows, push=push, total=total, push_rows=push_rows, total_rows=total_rows
-    )
+    return Native(f"rows.{combine.name}", types.void, [_I64] * 5, emit)
 
 
 def converters(dtype: str, compute: str) -> SimpleNamespace:
@@ -322,16 +241,3 @@ def converters(dtype: str, compute: str) -> SimpleNamespace:
     target = types.uint8 if dtype == "bool" else getattr(types, dtype)
     load, store = inline(lambda value: scalar(value)), inline(lambda value: target(value))
     return SimpleNamespace(pointer=abi.POINTERS[dtype], load=load, store=store, size=np.dtype(dtype).itemsize)
-
-
-@shared
-def offset_of(index, table, first, number, words, column):  # type: ignore[no-untyped-def]
-    """Index times stride, summed over ``number`` dimensions that start at ``table[first]`` and have ``words`` each."""
-    offset = 0
-    for d in range(number - 1, 0, -1):
-        row = first + d * words
-        offset += index % table[row] * table[row + column]
-        index //= table[row]
-    if number > 0:
-        offset += index * table[first + column]
-    return offset

@@ -12,7 +12,8 @@ from numba import types
 
 from . import abi
 from .reduce_layout import BLOCK_BYTES, LEVELS, TILE_BYTES
-from .reduce_micro import converters, inline, reducer, stack_bytes
+from .reduce_micro import converters, inline, stack_bytes
+from .reduce_tree import reducer
 
 _TREE_BYTES = 8 * LEVELS
 _SEEK = 256  # elements looked at together

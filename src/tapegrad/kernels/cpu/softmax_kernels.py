@@ -10,7 +10,8 @@ from numba import types
 from . import abi, vmath
 from .abi import float_of_bits
 from .reduce_layout import BLOCK_BYTES, LEVELS, ROWS, TILE_BYTES
-from .reduce_micro import inline, reducer, stack_bytes
+from .reduce_micro import inline, stack_bytes
+from .reduce_tree import reducer
 
 _TREE_BYTES, _TILE_TREE_BYTES = 8 * LEVELS, (LEVELS + 1) * TILE_BYTES
 _NEAR = 16.0  # an exponent rounded at this size still gives a probability to within a few ulp
