@@ -89,15 +89,22 @@ class Computation:
         result = None if recording() else self.fast.call(*operands)
         return self.general(operands) if result is None else result
 
-    def general(self, operands: Sequence[Any], out: Any = None) -> Any:
+    @functools.cached_property
+    def fast_into(self) -> Fast:
+        """The fast path that writes into a given array."""
+        return Fast(len(self.inputs), 1, _GRAIN, given=True)
+
+    def general(self, operands: Sequence[Any], out: Any = None, learn: bool = True) -> Any:
         """As calling, without the fast path; with ``out``, into that array (single outputs only)."""
         resolved = self.resolve(operands)
         ready = [number(x, resolved.promoted) if x.__class__ in NUMBERS else x for x in operands]
         B = backend(next(x for x in ready if x.__class__ is not float))
         outputs = tuple([B.empty(resolved.shape, d) for d in resolved.outputs]) if out is None else (out,)
         B.elementwise(resolved.body, ready, outputs, resolved.promoted.numpy)
-        if out is None:
+        if learn and out is None:
             B.learn(self.fast, resolved.body, ready, outputs, resolved.promoted.numpy)
+        elif learn and out.dtype == resolved.outputs[0] and out.flags.c_contiguous:
+            B.learn(self.fast_into, resolved.body, ready, outputs, resolved.promoted.numpy)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def resolve(self, operands: Sequence[Any]) -> _Resolved:

@@ -18,7 +18,7 @@ from .graph import Entry
 from .modes import enable_grad, local
 from .registry import ON_TENSORS, Op, View
 from .scalarops import ElementwiseOp
-from .tensor import Tensor, init, wrap
+from .tensor import TENSOR_TYPES, Tensor, init, wrap
 
 
 def check_writable(target: Tensor, name: str) -> None:
@@ -26,7 +26,7 @@ def check_writable(target: Tensor, name: str) -> None:
     if not isinstance(target, Tensor):
         raise TypeError(f"{name}(): argument 'self' must be a Tensor, not {type(target).__name__}")
     array = target._array
-    if any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
+    if array.size and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
         raise RuntimeError(
             f"{name}: this tensor of shape {tuple(array.shape)} is expanded, several elements share one place in memory; .clone() it first"
         )
@@ -64,6 +64,8 @@ def _check_result(target: Tensor, name: str, shape: tuple[int, ...], result: dty
 
 def elementwise_(op: ElementwiseOp, target: Tensor, *others: Any) -> Tensor:
     """Write the result of an elementwise op into its first operand, and record it."""
+    if _write_quickly(op, target, others):
+        return target
     name = f"{op.name}_"
     check_writable(target, name)
     inputs = scalarops._operands(op, (target, *others))
@@ -79,11 +81,35 @@ def elementwise_(op: ElementwiseOp, target: Tensor, *others: Any) -> Tensor:
         if isinstance(a, np.ndarray) and np.may_share_memory(a, memory) and (recording or not _same_place(a, memory)):
             arrays[i] = a.copy()
     if result == memory.dtype:
-        op.computation.general(arrays, out=memory)
+        op.computation.general(arrays, out=memory, learn=not recording)
     else:
         np.copyto(memory, op.computation.general(arrays), casting="unsafe")
     _finish(op, name, target, inputs, arrays, {}, recording)
     return target
+
+
+def _write_quickly(op: ElementwiseOp, target: Any, others: tuple[Any, ...]) -> bool:
+    """Do it by the fast path, when nothing is recorded and the operands are simple: what optimizers do most of the time."""
+    if local.flags != 1 or target.__class__ not in TENSOR_TYPES:
+        return False
+    memory = target._array
+    arrays = [memory]
+    for x in others:
+        if x.__class__ in TENSOR_TYPES:
+            array = x._array
+            if array is not memory and np.may_share_memory(array, memory):
+                return False
+            arrays.append(array)
+        elif x.__class__ is float or x.__class__ is int:
+            arrays.append(scalarops.as_float(x))
+        else:
+            return False
+    if not memory.flags.writeable:
+        return False
+    if op.computation.fast_into.call(*arrays, memory) is None:
+        return False
+    target._storage.wrote(f"{op.name}_")
+    return True
 
 
 def _same_place(a: Any, b: Any) -> bool:

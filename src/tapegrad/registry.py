@@ -24,7 +24,7 @@ import numpy as np
 
 from . import dtypes
 from .device import backend
-from .graph import Call, Edge, Entry, Output
+from .graph import Call, Edge, Entry, Output, Packed
 from .modes import local
 from .tensor import Storage, Tensor, init, tick, wrap
 
@@ -239,7 +239,13 @@ def record(
     plan: Plan, inputs: Sequence[Any], params: dict[str, Any], arrays: Sequence[Any], output: Any, result: Any, edges: tuple[Any, ...]
 ) -> Call:
     """Make the entry of an op that ran, and attach it to its (single) output."""
-    edges = tuple(e if a is not None and differentiable(a) else None for e, a in zip(edges, arrays, strict=True))
+    # a derivative that is zero by definition (what copy_ overwrites) needs no edge, which would keep what lies behind it alive
+    edges = tuple([
+        e if e is not None and a is not None and differentiable(a) and name in plan.targets else None
+        for e, a, name in zip(edges, arrays, plan.op.inputs, strict=True)
+    ])
+    if "index" in params:  # the caller may write to its index arrays before backward
+        params = {**params, "index": _frozen(params["index"])}
     entry = Call.__new__(Call)
     entry.seq = tick()
     entry.op = plan
@@ -250,9 +256,13 @@ def record(
     values: list[Any] = []
     cells: list[Storage | None] = []
     for name in plan.saves(tuple(e is not None for e in edges)):
-        if name == "out":
+        if name == "out" and isinstance(output, tuple):
+            # of several outputs, those without gradient (indices): the others could not be rebuilt with theirs
+            values.append(tuple([None if differentiable(a) else a for a in result]))
+            cells.append(next((o._storage for o in output if not differentiable(o._array)), None))
+        elif name == "out":
             values.append(result)
-            cells.append(None if isinstance(output, tuple) else output._storage)
+            cells.append(output._storage)
         else:
             i = plan.index[name]
             values.append(arrays[i])
@@ -269,20 +279,38 @@ def record(
     return entry
 
 
+def _frozen(index: Any) -> Any:
+    return tuple([part.copy() if isinstance(part, np.ndarray) else part for part in index]) if isinstance(index, tuple) else index
+
+
 def annotate(entry: Entry) -> None:
     """What only listeners and anomaly mode want in an entry: its source line, packed or checksummed saved values."""
     entry.more().line = source_line()
     if local.saved_hooks:
         pack, unpack = local.saved_hooks[-1]
         entry.more().unpack = unpack
-        entry.saved = tuple(pack(t) if isinstance(t, Tensor) else t for t in entry.op.saved_tensors(entry))
-        entry.cells = (None,) * len(entry.cells)
+        packed: list[Any] = []
+        cells: list[Storage | None] = []
+        for value, cell in zip(entry.saved, entry.cells, strict=True):
+            if not isinstance(value, np.ndarray):
+                packed.append(value)
+                cells.append(cell)
+                continue
+            # detached, since an output that is packed as it is would keep its own entry alive
+            made = pack(wrap(value, None, cell))
+            packed.append(Packed(made, value.shape, value.dtype))
+            # what was packed as a copy may change from now on
+            array = made._array if isinstance(made, Tensor) else made
+            cells.append(cell if isinstance(array, np.ndarray) and np.may_share_memory(array, value) else None)
+        entry.saved, entry.cells = tuple(packed), tuple(cells)
     elif local.anomaly:
         entry.more().checksums = tuple(map(checksum, entry.saved))
 
 
 def checksum(value: Any) -> int:
     """A checksum of a saved array, to see writes from outside the library."""
+    if isinstance(value, tuple):
+        return hash(tuple(map(checksum, value)))
     return zlib.crc32(np.ascontiguousarray(value).tobytes()) if isinstance(value, np.ndarray) else 0
 
 
@@ -355,7 +383,7 @@ class Formula:
 class Plan:
     """How the engine differentiates an op: what is saved, and gradients of arrays or of tensors from it."""
 
-    __slots__ = ("_saves", "formulas", "index", "metadata", "name", "op")
+    __slots__ = ("_saves", "formulas", "index", "metadata", "name", "op", "targets")
 
     def __init__(self, op: Op) -> None:
         self.op = op
@@ -363,6 +391,7 @@ class Plan:
         self.index = {name: i for i, name in enumerate(op.inputs)}
         self.formulas = [Formula(t if isinstance(t, tuple) else (t,), f) for t, f in op.vjp.items()]
         self._saves: dict[tuple[bool, ...], tuple[str, ...]] = {}
+        self.targets = {t for formula in self.formulas for t in formula.targets}
         asked = {n for formula in self.formulas for n in formula.names}
         self.metadata = [(f"{x}_{kind}", i) for x, i in self.index.items() for kind in ("shape", "dtype") if f"{x}_{kind}" in asked]
         for formula in self.formulas:
@@ -415,7 +444,7 @@ def rebuild(names: Sequence[str], index: dict[str, int], entry: Entry, out_edge:
     tensors: list[Any] = []
     for name, value, cell in zip(names, entry.saved, entry.cells, strict=True):
         if isinstance(value, tuple):
-            tensors.append(tuple(wrap(v) for v in value))
+            tensors.append(tuple([None if v is None else wrap(v) for v in value]))
         elif value is None or isinstance(value, (bool, int, float, complex)):
             tensors.append(value)
         else:

@@ -8,6 +8,7 @@ until all are known, and then they are committed together in one native call tha
 from __future__ import annotations
 
 import contextvars
+import copy
 import itertools
 import operator
 import os
@@ -24,7 +25,7 @@ from .device import backend
 from .graph import FREED, Edge, Extra, Leaf, Output, Packed
 from .modes import enable_grad, local, no_grad, snapshot
 from .registry import ON_TENSORS, checksum
-from .tensor import Tensor, wrap
+from .tensor import Tensor, init, wrap
 
 _BY_SEQ = operator.attrgetter("seq")
 _SET_GRAD = Tensor._grad.__set__  # type: ignore[union-attr]  # the slot's descriptor
@@ -334,7 +335,11 @@ class _Sweep:
     def run_hooks(self, edge: Any) -> None:
         """Show a complete gradient to the edge's hooks, which may replace it; keep it where it is to be retained."""
         extra = edge.extra
-        g = self.pending[edge]
+        # A hook may write to what it is shown, so that must be nobody else's memory.
+        if not extra.hooks:
+            g = self.pending[edge]
+        else:
+            g = ON_TENSORS.clone(self.pending[edge]) if self.on_tensors else _own(self.pending, edge)
         for hook in list(extra.hooks.values()):
             shown = g if self.on_tensors else wrap(g)
             replaced = hook(shown)
@@ -392,9 +397,10 @@ def _own(grads: dict[Any, Any], key: Any) -> Any:
 
 def _commit(staged: _Staged, create_graph: bool, targets: Sequence[Tensor]) -> None:
     """Write all gradients at once."""
-    leaves = [(edge, edge.tensor()) for edge in staged.found if edge.is_leaf]
-    work: list[tuple[Tensor, Any, Any]] = [(t, staged.found, edge) for edge, t in leaves if t is not None]
-    work += [(t, staged.found, t._entry) for t in targets if not t.is_leaf and t._entry in staged.found and not t.retains_grad]
+    leaves = [(edge, t) for edge in staged.found if edge.is_leaf and (t := edge.tensor()) is not None and t._entry is not None]
+    work: list[tuple[Tensor, Any, Any]] = [(t, staged.found, edge) for edge, t in leaves]
+    unique = {id(t): t for t in targets if not t.is_leaf and t._entry in staged.found and not t.retains_grad}
+    work += [(t, staged.found, t._entry) for t in unique.values()]
     retained = dict(enumerate(g for _, g in staged.retained))
     work += [(t, retained, i) for i, (t, _) in enumerate(staged.retained)]
     staged.retained.clear()
@@ -402,6 +408,11 @@ def _commit(staged: _Staged, create_graph: bool, targets: Sequence[Tensor]) -> N
         actions: list[tuple[Any, ...]] = []
         for tensor, grads, key in work:
             old = tensor._grad
+            if old is not None and (old._array.shape != tensor._array.shape or old._array.dtype != tensor._array.dtype):
+                raise RuntimeError(
+                    f"backward: a tensor of shape {tuple(tensor.shape)}, {tensor.dtype}, has a .grad of shape {tuple(old.shape)}, {old.dtype}, "
+                    "since its .data was replaced; set .grad = None first"
+                )
             if create_graph or local.tracing:
                 with enable_grad() if create_graph else no_grad():
                     new = ON_TENSORS.clone(grads[key]) if old is None else ON_TENSORS.add(old, grads[key])
@@ -417,7 +428,7 @@ def _commit(staged: _Staged, create_graph: bool, targets: Sequence[Tensor]) -> N
         # One C call without a bytecode of Python in between: a signal handler runs before it or after it.
         deque(itertools.starmap(operator.call, actions), maxlen=0)
     for edge, tensor in leaves:
-        if tensor is not None and edge.extra is not None:
+        if edge.extra is not None:
             for hook in list(edge.extra.post_hooks.values()):
                 hook(tensor)
 
@@ -516,12 +527,43 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
             raise RuntimeError(
                 f"only floating-point and complex tensors can require grad, this one has dtype {self.dtype}; use .to(tapegrad.float32)"
             )
-        self._entry = Leaf(self)
+        leaf = self._entry = getattr(self, "_leaf", None) or Leaf(self)
+        leaf.shape, leaf.dtype = self._array.shape, self._array.dtype
     elif not requires_grad and entry is not None:
         if not entry.is_leaf:
             raise RuntimeError("can't switch requires_grad off for a tensor that an operation made; use .detach()")
+        self._leaf = entry  # graphs refer to it, and it has the hooks
         self._entry = None
     return self
+
+
+def _set_requires_grad(self: Tensor, value: bool) -> None:
+    requires_grad_(self, value)
+
+
+def _rebuilt(kind: type[Tensor], array: Any, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
+    """A tensor of a type from its parts: what copies and pickles are made of."""
+    tensor = init(kind.__new__(kind), array)
+    tensor.__dict__.update(attributes)
+    return requires_grad_(tensor) if requires_grad else tensor
+
+
+def _check_leaf(self: Tensor, what: str) -> None:
+    if not self.is_leaf:
+        raise RuntimeError(f"{what}: only leaf tensors can be copied whole, this one was made by {self._entry.name()}; use .detach() or .clone()")
+
+
+def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    _check_leaf(self, "deepcopy")
+    copied = _rebuilt(type(self), self._array.copy(), self._entry is not None, copy.deepcopy(self.__dict__, memo))
+    memo[id(self)] = copied
+    copied._grad = copy.deepcopy(self._grad, memo)
+    return copied
+
+
+def _reduce(self: Tensor, protocol: Any) -> Any:
+    _check_leaf(self, "pickle")
+    return _rebuilt, (type(self), self._array, self._entry is not None, self.__dict__)
 
 
 def _backward_method(
@@ -539,7 +581,9 @@ def install() -> None:
         "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
         "retain_grad": retain_grad,
         "requires_grad_": requires_grad_,
-        "requires_grad": property(lambda self: self._entry is not None, lambda self, value: requires_grad_(self, value) and None),
+        "requires_grad": property(lambda self: self._entry is not None, _set_requires_grad),
+        "__deepcopy__": _deepcopy,
+        "__reduce_ex__": _reduce,
         "retains_grad": property(_retains_grad),
     }.items():
         setattr(Tensor, name, function)

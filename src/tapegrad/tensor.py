@@ -67,13 +67,15 @@ class Tensor:
     """
 
     # _array: NumPy (or CUDA) array; _entry: the entry or leaf that a gradient flows to, None when none does;
-    # _grad: accumulated gradient; _storage: see Storage; _base: for views, what they view (see views.View).
-    __slots__ = ("__dict__", "__weakref__", "_array", "_base", "_entry", "_grad", "_storage")
+    # _grad: accumulated gradient; _storage: see Storage; _base: for views, what they view (see registry.View);
+    # _leaf: the leaf of a tensor whose requires_grad was switched off.
+    __slots__ = ("__dict__", "__weakref__", "_array", "_base", "_entry", "_grad", "_leaf", "_storage")
     __array_priority__ = 1000
 
     _array: Any
     _entry: Any
     _grad: Tensor | None
+    _leaf: Any
     _storage: Storage
     _base: Any
 

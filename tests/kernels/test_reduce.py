@@ -213,7 +213,7 @@ def test_variance_about_a_large_mean() -> None:
 # ------------------------------------------------------------------------------------------------------------- extrema
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint32", "int64", "bool"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "bool"])
 def test_extrema_and_their_indices(dtype: str) -> None:
     for shape in SHAPES:
         for x in layouts(shape, dtype) if dtype[0] == "f" else [rng.integers(0, 99, shape).astype(dtype)]:

@@ -38,8 +38,9 @@ _TREE_BYTES, _TILE_TREE_BYTES, _ROWS_BYTES = 8 * LEVELS, (LEVELS + 1) * TILE_BYT
 def _element_functions(before: str, after: str, compute: str) -> tuple[Any, Any, Any]:
     """(centre at an address and place, what is combined of a value and a centre, result of total, centre and scale)."""
     T, values = getattr(types, compute), abi.POINTERS[compute]
-    scope = vmath.functions(compute) if before == "exp" or after == "log" else {}
-    exp, log = scope.get("exp"), scope.get("log")
+    scope: dict[str, Any] = vmath.functions(compute) if before == "exp" or after == "log" else {}
+    exp: Any = scope.get("exp")
+    log: Any = scope.get("log")
     centre = inline(lambda address, place: T(0))
     if before in ("shift", "square") or after == "shift":
         centre = inline(lambda address, place: values(address)[place])

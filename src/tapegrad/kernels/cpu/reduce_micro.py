@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
+from numba.core import cgutils as _cgutils
 from numba.extending import intrinsic
 
 from . import abi, vmath
 from .reduce_layout import BLOCK_BYTES
 
+cgutils: Any = _cgutils  # Numba has no annotations
 _WORD = ir.IntType(64)
 _I64 = types.int64
 _LANE_BYTES = 64  # one group of lanes; LLVM splits it where the CPU's vectors are shorter
@@ -32,9 +33,8 @@ def inline(function: Any) -> Any:
     return njit(inline="always", error_model="numpy")(function)
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def stack_bytes(typing_context: Any, count: Any) -> Any:
-    """The address of ``count`` (a literal) bytes on the stack, not cleared as those of ``abi.stack_words`` are."""
+def _stack_bytes(typing_context: Any, count: Any) -> Any:
+    """``stack_bytes(count)``: the address of ``count`` (a literal) bytes on the stack, not cleared as those of ``abi.stack_words`` are."""
     room = ir.ArrayType(ir.IntType(8), count.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -44,6 +44,9 @@ def stack_bytes(typing_context: Any, count: Any) -> Any:
         return builder.ptrtoint(place, _WORD)
 
     return _I64(types.literal(count.literal_value)), generate
+
+
+stack_bytes: Any = intrinsic(prefer_literal=True)(_stack_bytes)
 
 
 class Combine:

@@ -11,10 +11,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
 from .reduce_layout import LEVELS, TILE_BYTES
-from .reduce_micro import Combine, Native, block, rows
+from .reduce_micro import Combine, Native, block, cgutils, rows
 
 _WORD, _BIT = ir.IntType(64), ir.IntType(1)
 _I64 = types.int64
