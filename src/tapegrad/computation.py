@@ -7,7 +7,7 @@ dtypes imply is worked out once per combination and kept.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ class _Resolved(NamedTuple):
     outputs: tuple[np.dtype[Any], ...]
     shape: tuple[int, ...]
     body: Body
+    lasting: bool  # does not follow from the default dtype, which may change
 
 
 class _Operand(NamedTuple):
@@ -97,6 +98,7 @@ class Computation:
     def general(self, operands: Sequence[Any], out: Any = None, learn: bool = True) -> Any:
         """As calling, without the fast path; with ``out``, into that array (single outputs only)."""
         resolved = self.resolve(operands)
+        learn = learn and resolved.lasting
         ready = [number(x, resolved.promoted) if x.__class__ in NUMBERS else x for x in operands]
         B = backend(next(x for x in ready if x.__class__ is not float))
         outputs = tuple([B.empty(resolved.shape, d) for d in resolved.outputs]) if out is None else (out,)
@@ -130,11 +132,18 @@ class Computation:
             for x in (operands[i] for i in self._promoting)
         ]
         promoted = dtypes.result_type(*parts) if parts else dtypes.bool_
-        if self.dtype == "float" and promoted.category < 2:
+        lasting = self.dtype != "float" or promoted.category >= 2
+        if not lasting:
             promoted = default
+        if promoted.category == 0 and self._subtracts():
+            raise RuntimeError(f"{self.name}: subtraction and negation are not defined for bool tensors; use ~ to invert and != to compare")
         body = self.body(promoted.category == 3)
         result = dtypes.bool_ if self.dtype == "bool" else promoted
-        return _Resolved(promoted, (result.numpy,) * len(body.results), shape, body)
+        return _Resolved(promoted, (result.numpy,) * len(body.results), shape, body, lasting)
+
+
+    def _subtracts(self) -> bool:
+        return any(e.op in ("sub", "neg") for e in _nodes(self._outputs[0]))
 
 
 def number(value: Any, promoted: dtypes.dtype) -> Any:
@@ -151,15 +160,19 @@ def _complex_functions() -> frozenset[str]:
 
 
 def _has_complex_form(e: Expr) -> bool:
-    stack, seen = [e], set()
+    return all(node.op in _complex_functions() for node in _nodes([e]))
+
+
+def _nodes(outputs: Sequence[Expr]) -> Iterator[Expr]:
+    """The nodes of expressions, each once."""
+    stack, seen = list(outputs), set()
     while stack:
         node = stack.pop()
-        if node.op not in _complex_functions():
-            return False
-        if id(node) not in seen and node.op not in ("var", "const"):
+        if id(node) not in seen:
             seen.add(id(node))
-            stack.extend(node.args)
-    return True
+            yield node
+            if node.op not in ("var", "const"):
+                stack.extend(node.args)
 
 
 def broadcast_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

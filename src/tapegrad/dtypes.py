@@ -153,7 +153,7 @@ def of_array(array: Any) -> dtype:
 
 def of_scalar(value: bool | int | float | complex) -> dtype:
     """The dtype a Python number has on its own: bool, int64, the default float or the default complex."""
-    return to_dtype(type(value))
+    return to_dtype(next((kind for kind in _BY_PYTHON if isinstance(value, kind)), type(value)))
 
 
 # ------------------------------------------------------------------------------------------------------------ promotion

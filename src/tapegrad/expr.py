@@ -22,6 +22,7 @@ class Expr:
 
     __slots__ = ("args", "is_bool", "op")
     __hash__ = object.__hash__
+    __array_ufunc__ = None  # so that NumPy's scalars leave operators to this class
 
     def __init__(self, op: str, args: tuple[Any, ...], is_bool: bool = False) -> None:
         self.op = op
@@ -37,7 +38,7 @@ class Expr:
 
 def _operator(name: str, swap: bool = False) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
-        if not isinstance(other, (Expr, bool, int, float)):
+        if not isinstance(other, (Expr, bool, int, float, np.bool_, np.integer, np.floating)):
             return NotImplemented
         return apply(name, other, self) if swap else apply(name, self, other)
 
@@ -69,8 +70,17 @@ def var(name: str, *, is_bool: bool = False) -> Expr:
 
 
 def const(value: bool | int | float) -> Expr:
-    """A literal; it takes the dtype of the computation."""
-    return Expr("const", (value,), isinstance(value, bool))
+    """A literal; it takes the dtype of the computation.
+
+    Raises:
+        TypeError: when it is not a real number.
+    """
+    if isinstance(value, (np.bool_, np.integer, np.floating)):
+        value = value.item()
+    for kind in (bool, int, float):
+        if isinstance(value, kind):  # subclasses go: a literal is written into source with its type's own repr
+            return Expr("const", (kind(value),), kind is bool)
+    raise TypeError(f"an expression takes real numbers, not {type(value).__name__}")
 
 
 def _as_expr(value: Any) -> Expr:
@@ -106,7 +116,7 @@ def trace(function: Callable[..., Any], names: Sequence[str], booleans: Sequence
         TypeError: when the function does not return an expression or number.
     """
     result = function(*[var(n, is_bool=n in booleans) for n in names])
-    if not isinstance(result, (Expr, bool, int, float)):
+    if not isinstance(result, (Expr, bool, int, float, np.bool_, np.integer, np.floating)):
         raise TypeError(f"an elementwise function must return an expression of its arguments, got {type(result).__name__}")
     return _as_expr(result)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import registry
+from . import inplace, registry
 from .graph import Call, Edge, Output
-from .modes import enable_grad, local, no_grad
+from .modes import local, no_grad
 from .tensor import Tensor, init, tick, wrap
 
 
@@ -29,6 +30,7 @@ class FunctionCtx:
         self._dirty: tuple[Tensor, ...] = ()
         self._constant: tuple[Tensor, ...] = ()
         self._materialize = True
+        self._edges: tuple[Edge | None, ...] = ()  # of the arguments, while backward runs
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for ``backward``; inputs and outputs keep their place in the graph, and writes to them are noticed.
@@ -57,12 +59,27 @@ class FunctionCtx:
 class _FunctionPlan:
     """How the engine differentiates one call of a Function."""
 
-    def __init__(self, function: type[Function], ctx: FunctionCtx, outputs: list[tuple[tuple[int, ...], Any]]) -> None:
+    def __init__(self, function: type[Function], ctx: FunctionCtx, outputs: Sequence[Any]) -> None:
         self.function = function
         self.name = function.__name__
         self.ctx = ctx
-        self.outputs = outputs
+        # per output, the shape and dtype, or None for what is no tensor
+        self.outputs = [(o._array.shape, o._array.dtype) if isinstance(o, Tensor) else None for o in outputs]
+        self.edges: dict[int, weakref.ref[Output]] = {}
         self.places: list[Edge | int | None] = []
+
+    def edge(self, entry: Call, index: int) -> Edge:
+        """Where the gradient of an output flows to: one edge as long as anybody uses it."""
+        if not entry.outputs:
+            return entry
+        ref = self.edges.get(index)
+        edge = None if ref is None else ref()
+        if edge is None:
+            given = self.outputs[index]
+            assert given is not None
+            edge = Output(entry, index, *given)
+            self.edges[index] = weakref.ref(edge)
+        return edge
 
     def backward(self, entry: Any, g: Any) -> list[Any]:
         grads = self._run(entry, [None if x is None else wrap(x) for x in self._listed(g)])
@@ -80,7 +97,7 @@ class _FunctionPlan:
             if value is None:
                 tensors.append(None)
             else:
-                edge = _output_edge(entry, place) if isinstance(place, int) else place
+                edge = self.edge(entry, place) if isinstance(place, int) else place
                 tensors.append(wrap(value, edge, cell))
         return tensors
 
@@ -88,14 +105,14 @@ class _FunctionPlan:
         ctx = self.ctx
         if ctx._materialize:
             grads = [
-                wrap(np.zeros(shape, dtype)) if g is None and dtype.kind in "fcV" else g
-                for g, (shape, dtype) in zip(grads, self.outputs, strict=True)
+                g if g is not None or given is None else wrap(np.zeros(*given)) for g, given in zip(grads, self.outputs, strict=True)
             ]
         ctx.saved_tensors = tuple(self.saved_tensors(entry))
+        ctx._edges = entry.edges
         try:
             result = self.function.backward(ctx, *grads)
         finally:
-            ctx.saved_tensors = ()
+            ctx.saved_tensors = ctx._edges = ()
         results = list(result) if isinstance(result, tuple) else [result]
         expected = len(entry.edges)
         if len(results) > expected and all(r is None for r in results[expected:]):
@@ -114,10 +131,6 @@ class _FunctionPlan:
             if value._array.dtype != edge.dtype:
                 results[i] = value.to(edge.dtype)
         return results
-
-
-def _output_edge(entry: Call, index: int) -> Any:
-    return Output(entry, index, entry.saved[0]) if entry.outputs else entry
 
 
 class Function:
@@ -159,26 +172,33 @@ class Function:
         for v in values:
             if v is not None and not isinstance(v, Tensor) and not many:
                 raise TypeError(f"{cls.__name__}.forward must return a Tensor or a tuple of them, got {type(v).__name__}")
-        outputs = tuple(_fresh(v, args, ctx) for v in values)
-        for t in ctx._dirty:
-            t._storage.wrote(cls.__name__)
-        if recording:
-            cls._record(ctx, args, edges, values, outputs)
+        cls._check_dirty(ctx, args, values)
+        outputs = _separate(values, args, ctx, recording)
+        if recording and any(isinstance(o, Tensor) for o in outputs):
+            cls._record(ctx, edges, values, outputs)
         if local.flags > 1:
             registry.tell(cls, tuple(a for a in args if isinstance(a, Tensor)), {}, outputs)
         return outputs if many else outputs[0]
 
     @classmethod
-    def _record(cls, ctx: FunctionCtx, args: Any, edges: Any, values: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
+    def _check_dirty(cls, ctx: FunctionCtx, args: tuple[Any, ...], values: tuple[Any, ...]) -> None:
+        for t in ctx._dirty:
+            if not any(t is a for a in args) or not any(t is v for v in values):
+                raise RuntimeError(f"{cls.__name__}: mark_dirty is for arguments of forward that it writes to and returns")
+            t._storage.wrote(cls.__name__)
+            inplace.check_writable(t, cls.__name__)
+
+    @classmethod
+    def _record(cls, ctx: FunctionCtx, edges: Any, values: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
         tensors = [o for o in outputs if isinstance(o, Tensor)]
         entry = Call.__new__(Call)
         entry.seq = tick()
-        plan = entry.op = _FunctionPlan(cls, ctx, [(o._array.shape, o._array.dtype) for o in tensors])
+        plan = entry.op = _FunctionPlan(cls, ctx, outputs)
         entry.edges = edges
         entry.params = {}
         entry.extra = None
         entry.shape, entry.dtype = tensors[0]._array.shape, tensors[0]._array.dtype
-        entry.outputs = len(tensors) if len(tensors) > 1 else 0
+        entry.outputs = len(outputs) if len(outputs) > 1 else 0
         saved, cells = [], []
         for t in ctx._to_save:
             at = next((i for i, v in enumerate(values) if v is t), None)
@@ -187,21 +207,38 @@ class Function:
             cells.append(None if kept is None else kept._storage)
             plan.places.append(at if at is not None and t is not None else None if t is None else t._entry)
         entry.saved, entry.cells = tuple(saved), tuple(cells)
-        ctx._to_save = ()
         constant = {id(t) for t in ctx._constant}
-        for i, output in enumerate(tensors):
-            if registry.differentiable(output._array) and id(output) not in constant and id(values[i]) not in constant:
-                output._entry = Output(entry, i, output._array) if entry.outputs else entry
-        ctx._constant = ctx._dirty = ()
+        for i, output in enumerate(outputs):
+            if not isinstance(output, Tensor) or not registry.differentiable(output._array):
+                continue
+            edge = None if id(output) in constant or id(values[i]) in constant else plan.edge(entry, i)
+            if any(output is t for t in ctx._dirty):
+                inplace.rebase(output, edge)
+            else:
+                output._entry = edge
+        ctx._to_save = ctx._constant = ctx._dirty = ()
         if local.flags > 1:
             registry.annotate(entry)
 
 
-def _fresh(value: Any, args: tuple[Any, ...], ctx: FunctionCtx) -> Any:
-    """An output that is an input must be another tensor, unless it was written in place."""
-    if isinstance(value, Tensor) and any(value is a for a in args) and not any(value is d for d in ctx._dirty):
-        return init(Tensor.__new__(Tensor), value._array, None, value._storage)
-    return value
+def _separate(values: tuple[Any, ...], args: tuple[Any, ...], ctx: FunctionCtx, recording: bool) -> tuple[Any, ...]:
+    """The outputs as tensors of their own.
+
+    An output that shows an argument's memory (or another output's) is copied when it is recorded, unless it was written in place:
+    a later write to either would change the other without the tape knowing.
+    """
+    outputs: list[Any] = []
+    taken = [a._array for a in args if isinstance(a, Tensor)]
+    for value in values:
+        if isinstance(value, Tensor) and not any(value is d for d in ctx._dirty):
+            array = value._array
+            if recording and (value._entry is not None or any(np.may_share_memory(array, other) for other in taken)):
+                value = wrap(array.copy())
+            elif any(value is a for a in args):
+                value = init(Tensor.__new__(Tensor), array, None, value._storage)
+            taken.append(array)
+        outputs.append(value)
+    return tuple(outputs)
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -211,11 +248,13 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(ctx: Any, *grads: Any) -> Any:
         with no_grad():
             results = backward(ctx, *grads)
-        if not local.grad or not any(isinstance(g, Tensor) and g._entry is not None for g in grads):
+        if not local.grad:
             return results
-        with enable_grad():
-            many = results if isinstance(results, tuple) else (results,)
-            marked = tuple(_NotTwice.apply(r, *grads) if isinstance(r, Tensor) else r for r in many)
+        # the results depend on the cotangents and, by whatever was saved, on the arguments
+        causes = [g for g in grads if isinstance(g, Tensor)]
+        causes += [wrap(np.broadcast_to(np.zeros((), e.dtype), e.shape), e) for e in ctx._edges if e is not None]
+        many = results if isinstance(results, tuple) else (results,)
+        marked = tuple(_NotTwice.apply(r, *causes) if isinstance(r, Tensor) else r for r in many)
         return marked if isinstance(results, tuple) else marked[0]
 
     return wrapper

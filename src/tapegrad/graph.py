@@ -121,12 +121,12 @@ class Output(Edge):
 
     __slots__ = ("entry", "index")
 
-    def __init__(self, entry: Call, index: int, array: Any) -> None:
+    def __init__(self, entry: Call, index: int, shape: tuple[int, ...], dtype: Any) -> None:
         self.seq = tick()
         self.entry = entry
         self.index = index
-        self.shape = array.shape
-        self.dtype = array.dtype
+        self.shape = shape
+        self.dtype = dtype
         self.extra = None
 
     def name(self) -> str:

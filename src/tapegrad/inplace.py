@@ -15,10 +15,10 @@ import numpy as np
 from . import dtypes, registry, scalarops
 from .device import backend
 from .graph import Entry
-from .modes import enable_grad, local
-from .registry import ON_TENSORS, Op, View
+from .modes import local
+from .registry import Op, View, differentiable
 from .scalarops import ElementwiseOp
-from .tensor import TENSOR_TYPES, Tensor, init, wrap
+from .tensor import TENSOR_TYPES, Tensor, wrap
 
 
 def check_writable(target: Tensor, name: str) -> None:
@@ -123,7 +123,7 @@ def write(op: Op, target: Tensor, others: Sequence[Tensor | None], params: dict[
     memory = target._array
     inputs = (target, *others)
     arrays = [None if x is None else x._array for x in inputs]
-    recording = local.flags & 1 == 0 and any(x is not None and x._entry is not None for x in inputs)
+    recording = local.flags & 1 == 0 and differentiable(memory) and any(x is not None and x._entry is not None for x in inputs)
     if recording and op.plan.saves(tuple(x is not None and x._entry is not None for x in inputs)):
         arrays = [a.copy() if a is not None and np.may_share_memory(a, memory) else a for a in arrays]
     result = op.forward(backend(memory), *arrays, **params)
@@ -144,8 +144,14 @@ def _finish(op: Op, name: str, target: Tensor, inputs: Sequence[Any], arrays: li
         shown = wrap(target._array, None, target._storage)
         if isinstance(op, ElementwiseOp):
             scalarops.record_elementwise(op, (stand_in, *inputs[1:]), arrays, shown)
+            entry = shown._entry
+            if entry is not None and any(isinstance(a, np.ndarray) and a.dtype != entry.dtype for a in arrays):
+                # computed in a wider dtype than the target's, and so are the gradients
+                entry.more().fix = tuple([None if e is None else (e.shape, e.dtype) for e in entry.edges])
         else:
-            edges = tuple(None if t is None else t._entry for t in inputs)
+            edges = tuple([None if t is None else t._entry for t in inputs])
+            if op.inputs[0] not in op.plan.targets:  # overwritten whole: an edge would only keep the past alive
+                edges = (None, *edges[1:])
             registry.record(op.plan, (stand_in, *inputs[1:]), params, arrays, shown, target._array, edges)
         rebase(target, shown._entry)
     if local.flags > 1:
@@ -156,25 +162,31 @@ def rebase(target: Tensor, entry: Entry | None) -> None:
     """Make ``entry`` the maker of ``target``'s new value, and bring its root and the views of the same memory up to date."""
     base: View | None = target._base
     if base is None:
-        target._entry = entry
+        _point(target, entry)
         root = target
     else:
         root = base.root
+        if not base.tracked:  # made inside no_grad() of a root that was a constant
+            base = target._base = View(root, base.steps, True)
         value = wrap(target._array, entry)
         shown = wrap(root._array, None, root._storage)
         edges = (root._entry, entry)
         registry.record(COPY_SLICES.plan, (root, value), {"view": base}, [root._array, target._array], shown, root._array, edges)
-        root._entry = shown._entry
-    with enable_grad():
-        for ref in root._storage.views:
-            view = ref()
-            if view is not None and view._base is not None and view._base.tracked and view._base.root is root:
-                view._entry = view._base.of(_untracked_view(root), ON_TENSORS)._entry
+        _point(root, shown._entry)
+    for ref in root._storage.views:
+        view = ref()
+        if view is not None and view._base is not None and view._base.tracked and view._base.root is root:
+            _point(view, view._base.entry())
 
 
-def _untracked_view(root: Tensor) -> Tensor:
-    """The root under another storage, so that replaying views on it registers none."""
-    return init(Tensor.__new__(Tensor), root._array, root._entry)
+def _point(tensor: Tensor, entry: Any) -> None:
+    """Make an entry the tensor's; a gradient that it retains is then that of its new value."""
+    old = tensor._entry
+    tensor._entry = entry
+    if old is not None and old is not entry and old.extra is not None and old.extra.retained is not None:
+        if entry is not None:
+            entry.more().retained = old.extra.retained
+        old.extra.retained = None
 
 
 def _copy_slices_backward(K: Any, g: Any, view: View, needs: tuple[bool, bool]) -> tuple[Any, Any]:
@@ -183,16 +195,24 @@ def _copy_slices_backward(K: Any, g: Any, view: View, needs: tuple[bool, bool]) 
     if needs[1]:
         into_view = view.of(g, K)
     if needs[0]:
-        kept = np.ones(array.shape, np.bool_)
-        view.of(kept, registry.ON_ARRAYS)[...] = False
+        kept = _overwritten(np.ones(array.shape, np.bool_), view, False)
         into_root = K.where(wrap(kept) if isinstance(g, Tensor) else kept, g, 0.0)
     return into_root, into_view
 
 
 def _copy_slices(B: Any, root: Any, value: Any, *, view: View) -> Any:
-    out = root.copy()
-    view.of(out, registry.ON_ARRAYS)[...] = value
-    return out
+    return _overwritten(root.copy(), view, value)
+
+
+def _overwritten(array: Any, view: View, value: Any) -> Any:
+    """``array``, with that part of it written."""
+    part = view.of(array, registry.ON_ARRAYS)
+    if np.may_share_memory(part, array) or part.size == 0:
+        part[...] = value
+    else:  # where the root's memory allowed a reshape to be a view, this array's does not
+        places = view.of(np.arange(array.size).reshape(array.shape), registry.ON_ARRAYS)
+        array.reshape(-1)[places] = value
+    return array
 
 
 COPY_SLICES = registry.register(

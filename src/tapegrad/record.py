@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from . import registry
-from .graph import FREED, Leaf, Output
+from .graph import FREED, Leaf, Output, Packed
 from .modes import listening
 from .tape import _reachable
 from .tensor import Tensor
@@ -75,7 +75,8 @@ def _bytes(n: int) -> str:
 def _saved_bytes(entry: Any) -> int:
     if entry.saved is FREED:
         return 0
-    return sum(int(getattr(value, "nbytes", 0)) for value in entry.saved)
+    kept = {id(v): v for value in entry.saved for v in (value if isinstance(value, tuple) else (value,))}
+    return sum(int(getattr(v.value if isinstance(v, Packed) else v, "nbytes", 0)) for v in kept.values())
 
 
 def tape_of(root: Tensor) -> Recording:

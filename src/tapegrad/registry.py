@@ -224,7 +224,7 @@ def _finish_many(op: Op, inputs: Any, params: dict[str, Any], arrays: list[Any],
         entry.outputs = len(result)
         for i, output in enumerate(outputs):
             if differentiable(output._array):
-                output._entry = Output(entry, i, output._array)
+                output._entry = Output(entry, i, output._array.shape, output._array.dtype)
     if local.flags > 1:
         tell(op, inputs, params, outputs)
     return outputs
@@ -239,11 +239,10 @@ def record(
     plan: Plan, inputs: Sequence[Any], params: dict[str, Any], arrays: Sequence[Any], output: Any, result: Any, edges: tuple[Any, ...]
 ) -> Call:
     """Make the entry of an op that ran, and attach it to its (single) output."""
-    # a derivative that is zero by definition (what copy_ overwrites) needs no edge, which would keep what lies behind it alive
-    edges = tuple([
-        e if e is not None and a is not None and differentiable(a) and name in plan.targets else None
-        for e, a, name in zip(edges, arrays, plan.op.inputs, strict=True)
-    ])
+    edges = tuple([e if e is not None and differentiable(a) else None for e, a in zip(edges, arrays, strict=True)])
+    for edge, name in zip(edges, plan.op.inputs, strict=True):
+        if edge is not None and name not in plan.targets:
+            raise RuntimeError(f"{plan.name}: the derivative with respect to {name!r} is not implemented; .detach() it if it is constant")
     if "index" in params:  # the caller may write to its index arrays before backward
         params = {**params, "index": _frozen(params["index"])}
     entry = Call.__new__(Call)
@@ -257,8 +256,8 @@ def record(
     cells: list[Storage | None] = []
     for name in plan.saves(tuple(e is not None for e in edges)):
         if name == "out" and isinstance(output, tuple):
-            # of several outputs, those without gradient (indices): the others could not be rebuilt with theirs
-            values.append(tuple([None if differentiable(a) else a for a in result]))
+            values.append(result)
+            # formulas use the indices among several outputs
             cells.append(next((o._storage for o in output if not differentiable(o._array)), None))
         elif name == "out":
             values.append(result)
@@ -352,6 +351,17 @@ class View:
             value = getattr(K, op.name)(value, **params)
         return value
 
+    def entry(self) -> Any:
+        """The entry of the tensor with this view, made anew for the root's present one; listeners are not told."""
+        root = self.root
+        array, edge = root._array, root._entry
+        for op, params in self.steps if edge is not None else ():
+            result = op.on_arrays(array, **params)
+            output = wrap(result)
+            edge = record(op.plan, (wrap(array, edge, root._storage),), params, (array,), output, result, (edge,))
+            array = result
+        return edge
+
 
 def _note_view(op: Op, source: Tensor, output: Tensor, params: dict[str, Any]) -> None:
     if not np.may_share_memory(source._array, output._array):
@@ -444,7 +454,7 @@ def rebuild(names: Sequence[str], index: dict[str, int], entry: Entry, out_edge:
     tensors: list[Any] = []
     for name, value, cell in zip(names, entry.saved, entry.cells, strict=True):
         if isinstance(value, tuple):
-            tensors.append(tuple([None if v is None else wrap(v) for v in value]))
+            tensors.append(tuple([wrap(v) for v in value]))
         elif value is None or isinstance(value, (bool, int, float, complex)):
             tensors.append(value)
         else:

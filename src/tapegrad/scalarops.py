@@ -34,13 +34,15 @@ class ElementwiseOp(Op):
         formulas: input name -> VJP as an expression of the cotangent, the inputs and ``out``; inputs left out have none.
         booleans: inputs that are truth values.
         cotangent: the name that the cotangent has in formulas.
+        check: given the operands (tensors and numbers), raises for those the op is not defined for. Only the general path calls
+            it, so it may refuse by dtype, and by the value of a number among integer tensors.
     """
 
     expression: Expr
     formulas: dict[str, Expr | None]
     booleans: tuple[str, ...]
     cotangent: str
-    complex_ok: bool
+    check: Callable[..., None] | None = None
 
     def on_arrays(self, *arrays: Any, **params: Any) -> Any:
         """Run on bare arrays and numbers, without a tape."""
@@ -235,11 +237,15 @@ def _operands(op: ElementwiseOp, operands: Sequence[Any]) -> tuple[Any, ...]:
             value = value.item()
         if value.__class__ in NUMBERS:
             inputs.append(value)
+        elif isinstance(value, NUMBERS):  # an IntEnum, say
+            inputs.append(next(kind for kind in NUMBERS if isinstance(value, kind))(value))
         else:
             inputs.append(registry.as_tensor_input(value, op.name, name))
     if not any(isinstance(x, Tensor) for x in inputs):
         raise TypeError(f"{op.name}(): argument {op.inputs[0]!r} must be a Tensor, not {type(operands[0]).__name__}")
     registry.check_devices(op.name, inputs)
+    if op.check is not None:
+        op.check(*inputs)
     return tuple(inputs)
 
 

@@ -72,8 +72,6 @@ def backward(
     targets: list[Tensor] | None = None
     if inputs is not None:
         targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        if not targets:
-            raise RuntimeError("backward: inputs is empty; leave it out to reach every leaf")
         _check_inputs(targets, "backward")
     staged = _sweep(roots, seeds, create_graph if retain_graph is None else retain_graph, create_graph, targets)
     _commit(staged, create_graph, targets or ())
@@ -146,6 +144,8 @@ def _owner(array: Any) -> Any:
 
 
 def _check_inputs(targets: Sequence[Tensor], name: str) -> None:
+    if not targets:
+        raise RuntimeError(f"{name}: inputs is empty" + ("; leave it out to reach every leaf" if name == "backward" else ""))
     for i, t in enumerate(targets):
         if not isinstance(t, Tensor):
             raise TypeError(f"{name}: inputs must be tensors, got {type(t).__name__} at {i}")

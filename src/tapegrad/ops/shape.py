@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,10 +27,14 @@ def normalize_dim(dim: int, ndim: int, name: str) -> int:
 
 
 def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    """``f(2, 3)`` and ``f((2, 3))`` alike.
+
+    Raises:
+        TypeError: for sizes that are not integers.
+    """
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
-    return tuple(int(n) for n in args)
+    return tuple(map(operator.index, args))
 
 
 def numel_of(shape: Sequence[int]) -> int:

@@ -135,6 +135,16 @@ def stack_words(typing_context: Any, count: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def stack_array(typing_context: Any, count: Any) -> Any:
+    """The address of ``count`` 64-bit words on the stack; they last until the function returns, so not for loops."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(builder.alloca(_WORD, args[0]), _WORD)
+
+    return I64(I64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def swap_if(typing_context: Any, address: Any, expected: Any, value: Any) -> Any:
     """Atomic compare-and-swap on a 64-bit word; 1 when it was swapped, else 0."""
 

@@ -44,7 +44,7 @@ def size() -> tuple[int, int]:
     """(number of kernels, bytes) in the cache directory."""
     try:
         entries = [entry.stat().st_size for entry in os.scandir(directory()) if entry.name.endswith(".kernel")]
-    except OSError:
+    except (OSError, RuntimeError):
         return 0, 0
     return len(entries), sum(entries)
 
@@ -130,8 +130,9 @@ def _entry_name(key: str, flags: tuple[str, ...]) -> str:
 @functools.cache
 def _usable_directory() -> Path | None:
     """The directory if it is ours alone, created on first use; None, with one warning, when it can't be used."""
-    path = directory()
+    path: Any = "directory"
     try:
+        path = directory()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()
         if status.st_uid != os.getuid():
@@ -141,7 +142,7 @@ def _usable_directory() -> Path | None:
         descriptor, probe = tempfile.mkstemp(dir=path)
         os.close(descriptor)
         os.unlink(probe)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
         warnings.warn(
             f"tapegrad: kernel cache {path} is not used ({error}); kernels are compiled in memory, in every process. "
             "Set TAPEGRAD_CACHE_DIR to a directory that only you can write to.",
@@ -149,7 +150,7 @@ def _usable_directory() -> Path | None:
             stacklevel=2,
         )
         return None
-    return path
+    return Path(path)
 
 
 def _write(name: str, meta: dict[str, Any], code: bytes) -> None:

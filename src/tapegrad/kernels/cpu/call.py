@@ -23,7 +23,7 @@ from . import runtime as rt
 _RUNTIME, _INPUTS, _OUTPUTS, _GRAIN, _ROWS, _GIVEN = range(6)
 _TABLE = 6
 _CAPACITY = 12
-_MAX_SLOTS = 96
+_FAST_SLOTS = 16  # operands and outputs of a fast path; operations with more take the general path
 
 
 def _functions() -> dict[str, Callable[..., Any]]:
@@ -41,6 +41,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
         call_void1,
         load,
         load32,
+        stack_array,
         stack_words,
         store,
     )
@@ -103,9 +104,9 @@ def _functions() -> dict[str, Callable[..., Any]]:
         given = load(control + 8 * _GIVEN)
         nothing = load(runtime + 8 * rt.NONE)
         ndarray = load(runtime + 8 * rt.NDARRAY)
-        fits = nargs == (inputs + outputs if given else inputs)
+        fits = nargs == (inputs + outputs if given else inputs) and inputs + outputs <= _FAST_SLOTS
         first, mask = 0, 0
-        slots = stack_words(16)
+        slots = stack_words(_FAST_SLOTS)
         if fits:
             for i in range(nargs):
                 operand = args[i]
@@ -173,7 +174,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
 
     def launch(self, args, nargs):  # type: ignore[no-untyped-def]
         runtime = load(load(self + DATA))
-        slots = stack_words(_MAX_SLOTS)
+        slots = stack_array(nargs - 3)
         as_int64 = load(runtime + 8 * rt.LONG_AS_INT64)
         kernel, n, grain = call1(as_int64, args[0]), call1(as_int64, args[1]), call1(as_int64, args[2])
         for i in range(3, nargs):
@@ -271,8 +272,8 @@ def _native_launcher() -> Callable[..., None]:
 def launcher() -> Callable[..., None]:
     """``launch(kernel, n, grain, *slots)``: slots are arrays (their data), ints, and floats (their bits); see ``abi``.
 
-    The caller vouches that the arrays are what the kernel expects and stay alive; at most 96 slots. While this thread
-    records launches, the function returned notes them too.
+    The caller vouches that the arrays are what the kernel expects and stay alive. While this thread records launches, the
+    function returned notes them too.
     """
     recorder = _recording.to
     return _native_launcher() if recorder is None else recorder.launch

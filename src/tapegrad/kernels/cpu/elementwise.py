@@ -20,7 +20,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Operand = Array | float
 
 GRAIN = 32768  # elements below which one thread is faster
-_MAX_DIMS = 8
 _MAX_PLANS = 4096
 
 
@@ -86,18 +85,12 @@ def run(body: Body, operands: Sequence[Operand], outputs: Sequence[Array], compu
         if len(body.plans) >= _MAX_PLANS:
             body.plans.clear()
         plan = body.plans[key] = _plan(body, operands, outputs, compute)
-    if plan.units == 0:  # too many dimensions for a kernel
-        shape = outputs[0].shape
-        run(body, [o if isinstance(o, float) else np.ascontiguousarray(np.broadcast_to(o, shape)) for o in operands], outputs, compute)
-        return
     pointers = [np.array(o) if o.__class__ is float else o for o in operands]  # a kernel reads numbers as float64 in memory
     call.launcher()(plan.kernel, plan.units, plan.grain, *pointers, *outputs, *plan.slots)
 
 
 def _plan(body: Body, operands: Sequence[Operand], outputs: Sequence[Array], compute: np.dtype[Any]) -> _Plan:
     where = layout(outputs[0].shape, [*operands, *outputs])
-    if len(where.shape) > _MAX_DIMS:
-        return _Plan(0, 0, 0, ())
     names = tuple("float64" if isinstance(o, float) else o.dtype.name for o in operands)
     flat = len(where.shape) == 1 and "x" not in where.pattern
     address = kernel(body, names, tuple(o.dtype.name for o in outputs), compute.name, where.pattern, flat)

@@ -34,7 +34,7 @@ def inline(function: Any) -> Any:
 
 
 def _stack_bytes(typing_context: Any, count: Any) -> Any:
-    """``stack_bytes(count)``: the address of ``count`` (a literal) bytes on the stack, not cleared as those of ``abi.stack_words`` are."""
+    """``stack_bytes(count)``: the address of that many bytes (a literal) on the stack, which ``abi.stack_words`` clears."""
     room = ir.ArrayType(ir.IntType(8), count.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -43,7 +43,7 @@ def _stack_bytes(typing_context: Any, count: Any) -> Any:
         place.align = _LANE_BYTES
         return builder.ptrtoint(place, _WORD)
 
-    return _I64(types.literal(count.literal_value)), generate
+    return _I64(count), generate
 
 
 stack_bytes: Any = intrinsic(prefer_literal=True)(_stack_bytes)

@@ -20,7 +20,7 @@ _FIND_UNITS, _FIND_SHARE = 64, 32768  # chunks at most, and their elements at le
 
 
 @functools.cache
-def _scan_kernel(name: str, *args: str) -> int:
+def _kernel(name: str, *args: str) -> int:
     def build() -> Any:
         from . import reduce_scan
 
@@ -29,35 +29,45 @@ def _scan_kernel(name: str, *args: str) -> int:
     return cache.native(f"reduce_scan:{name}:{args}", build)
 
 
+@functools.lru_cache(maxsize=4096)
+def _find_plan(
+    op: str, shape: tuple[int, ...], axis: int, dtype: str
+) -> tuple[int, int, int, tuple[int, ...], int, int]:
+    """(kernel, units, grain, sizes for the kernel, chunks of a lane, kernel that joins these)."""
+    outer, n, inner = along(shape, axis)
+    tile = TILE_BYTES // np.dtype(dtype).itemsize
+    units, size = outer * -(-inner // tile), outer * n * inner
+    chunks = max(1, min(_FIND_UNITS // units, size // (units * _FIND_SHARE), n // 2))
+    share = -(-n // chunks)
+    chunks = -(-n // share)
+    units *= chunks
+    kernel = _kernel("find" if inner == 1 else "find_columns", op, dtype)
+    sizes = (n, chunks, share) if inner == 1 else (n, inner, chunks, share)
+    return kernel, units, max(1, _GRAIN * units // size), sizes, chunks, _kernel("join", op, dtype) if chunks > 1 else 0
+
+
 def _find(op: str, x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
     """Extremum and first index along an axis."""
     shape = reduced_shape(x.shape, (axis,), keepdims)
     given, x = x.dtype, contiguous(x)
     if given.kind not in "fiu" or given.itemsize == 2 and given.kind == "f":
         x = x.view(np.uint8) if given.kind == "b" else x.astype(np.float32)
-    outer, n, inner = along(x.shape, axis)
     values, indices = np.empty(shape, x.dtype), np.empty(shape, np.int64)
     if values.size:
-        launch, name, tile = launcher(), x.dtype.name, TILE_BYTES // x.itemsize
-        units = outer if inner == 1 else outer * -(-inner // tile)
-        chunks = max(1, min(_FIND_UNITS // units, x.size // (units * _FIND_SHARE), n // 2))
-        share = -(-n // chunks)
-        chunks = -(-n // share)
-        parts = (values, indices)
-        if chunks > 1:
-            parts = (np.empty(chunks * outer * inner, x.dtype), np.empty(chunks * outer * inner, np.int64))
-        grain = max(1, _GRAIN * units * chunks // x.size)
-        if units * chunks > grain:
+        launch = launcher()
+        kernel, units, grain, sizes, chunks, join = _find_plan(op, x.shape, axis, x.dtype.name)
+        if units > grain:
             rt.start_threads()
-        if inner == 1:
-            launch(_scan_kernel("find", op, name), units * chunks, grain, x, *parts, n, chunks, share)
+        if join:
+            parts = np.empty(chunks * values.size, x.dtype), np.empty(chunks * values.size, np.int64)
+            launch(kernel, units, grain, x, *parts, *sizes)
+            inner = sizes[1] if len(sizes) == 4 else 1
+            launch(join, values.size, values.size, *parts, values, indices, chunks, inner)
         else:
-            launch(_scan_kernel("find_columns", op, name), units * chunks, grain, x, *parts, n, inner, chunks, share)
-        if chunks > 1:
-            launch(_scan_kernel("join", op, name), values.size, values.size, *parts, values, indices, chunks, inner)
-    if given.kind == "b":
-        return values.view(given), indices
-    return values.astype(given, copy=False), indices
+            launch(kernel, units, grain, x, values, indices, *sizes)
+    if x.dtype is not given:
+        values = values.view(given) if given.kind == "b" else values.astype(given, copy=False)
+    return values, indices
 
 
 def max_with_index(x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
@@ -90,6 +100,21 @@ def argmin(x: Array, axis: int | None, keepdims: bool) -> Array:
 # -------------------------------------------------------------------------------------------------------- running sums
 
 
+@functools.lru_cache(maxsize=4096)
+def _sum_plan(
+    shape: tuple[int, ...], axis: int, given: np.dtype[Any], dtype: np.dtype[Any]
+) -> tuple[int, int, int, int, int]:
+    """(kernel, units, grain, n, inner)."""
+    outer, n, inner = along(shape, axis)
+    source, result = given.name, dtype.name
+    if dtype.kind == "c":
+        inner, source, result = 2 * inner, f"float{4 * given.itemsize}", f"float{4 * dtype.itemsize}"
+    compute = "float64" if dtype.kind in "fc" or result == "bfloat16" else compute_dtype(dtype).name
+    units = outer * -(-inner // (TILE_BYTES // np.dtype(compute).itemsize))
+    grain = max(1, _GRAIN_SUM * units // (outer * n * inner))
+    return _kernel("running_sum", source, compute, result), units, grain, n, inner
+
+
 def cumsum(x: Array, axis: int, dtype: np.dtype[Any], reverse: bool = False) -> Array:
     """Sums of the elements up to each one along an axis, or from each one on when ``reverse``; of dtype ``dtype``.
 
@@ -100,14 +125,8 @@ def cumsum(x: Array, axis: int, dtype: np.dtype[Any], reverse: bool = False) -> 
     x = contiguous(x)
     out = np.empty(x.shape, dtype)
     if x.size:
-        outer, n, inner = along(x.shape, axis)
-        source, result = x.dtype.name, dtype.name
-        if dtype.kind == "c":
-            inner, source, result = 2 * inner, f"float{4 * x.itemsize}", f"float{4 * dtype.itemsize}"
-        compute = "float64" if dtype.kind in "fc" or result == "bfloat16" else compute_dtype(dtype).name
-        units = outer * -(-inner // (TILE_BYTES // np.dtype(compute).itemsize))
-        grain = max(1, _GRAIN_SUM * units // x.size)
+        kernel, units, grain, n, inner = _sum_plan(x.shape, axis, x.dtype, dtype)
         if units > grain:
             rt.start_threads()
-        launcher()(_scan_kernel("running_sum", source, compute, result), units, grain, x, out, n, inner, int(reverse))
+        launcher()(kernel, units, grain, x, out, n, inner, int(reverse))
     return out
