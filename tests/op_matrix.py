@@ -78,17 +78,14 @@ class Case:
 def _spread(inputs: Sequence[Input], rng: np.random.Generator) -> Iterator[Array | None]:
     """For inputs whose values must be apart: values at least 0.1 from each other, over all of them, and from zero."""
     count = sum(int(np.prod(i.shape)) for i in inputs if i.apart)
-    if count:
-        low, high = next((i.low, i.high) for i in inputs if i.apart)
-        grid = np.linspace(low, high, count + 3)
-        grid = grid[np.abs(grid) >= 0.1][:count]
-        assert np.diff(grid).min(initial=1.0) >= 0.1
-        pool = rng.permutation(grid)
+    low, high = next(((i.low, i.high) for i in inputs if i.apart), (-2.0, 2.0))
+    grid = np.linspace(low, high, count + 3)
+    pool = rng.permutation(grid[np.abs(grid) >= 0.1])
+    assert np.diff(grid)[0] >= 0.1, "too many values for their range"
     for i in inputs:
         n = int(np.prod(i.shape))
-        if i.apart:
-            taken, pool = pool[:n], pool[n:]
-        yield taken.reshape(i.shape) if i.apart and count else None
+        yield pool[:n].reshape(i.shape) if i.apart else None
+        pool = pool[n:] if i.apart else pool
 
 
 def _filled(i: Input, values: Array | None, dtype: dtypes.dtype, rng: np.random.Generator) -> Array:

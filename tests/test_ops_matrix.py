@@ -57,7 +57,8 @@ def run(case: Case, arrays: Sequence[Any], what: str, *, to_float: bool = False)
     results = listed(case.fn(*case.tensors(arrays, requires_grad=False)))
     for a, k in zip(arrays, kept, strict=True):
         assert a.tobytes() == k.tobytes(), f"{what}: an input was modified"
-    expected = case.reference(*[widened(a, to_float) for a in arrays])
+    with np.errstate(all="ignore"):
+        expected = case.reference(*[widened(a, to_float) for a in arrays])
     for y, e in zip(results, expected if isinstance(expected, tuple) else (expected,), strict=True):
         eps = EPS.get(y.dtype.name, 0.0)
         if case.op is None and any(a.dtype == np.float32 for a in arrays):
@@ -108,7 +109,7 @@ REAL_ONLY = [c for c in OPS if isinstance(c.op, ElementwiseOp) and "c" not in c.
 @cases(REAL_ONLY)
 def test_complex_numbers_are_refused_where_they_mean_nothing(case: Case) -> None:
     assert case.op is not None
-    with pytest.raises(TypeError, match=f"{case.op.name} is not implemented for tapegrad.complex64"):
+    with pytest.raises(TypeError, match=f"{case.op.name} is not implemented for .*complex"):
         case.fn(*case.tensors(case.arrays(np.complex64), requires_grad=False))
 
 
@@ -204,6 +205,24 @@ def test_published_gradient_at_edge_points(op: Op, k: int, dtype: str) -> None:
 MISTAKES = [(op.name, e) for op in REGISTRY.values() for e in op.error_inputs]
 
 
+MISTAKES += [
+    ("dropout", ErrorInput(lambda tg: tg.nn.functional.dropout(tg.ones(3), 1.5), ValueError, "dropout: p must be between 0 and 1")),
+    ("gelu", ErrorInput(lambda tg: tg.nn.functional.gelu(tg.ones(3), approximate="erf"), ValueError, "gelu: approximate")),
+    ("clamp", ErrorInput(lambda tg: tg.ones(3).clamp(), RuntimeError, "clamp: at least one of min and max")),
+    ("mse_loss", ErrorInput(lambda tg: tg.nn.functional.mse_loss(tg.ones(3), tg.ones(3), "mode"), ValueError, "mse_loss: reduction")),
+    ("cat", ErrorInput(lambda tg: tg.cat([tg.ones(2, 3), tg.ones(2, 4)]), RuntimeError, r"cat: .*\(2, 3\) and \(2, 4\)")),
+    ("cat", ErrorInput(lambda tg: tg.cat([]), RuntimeError, "cat: expected a non-empty list")),
+    ("stack", ErrorInput(lambda tg: tg.stack([tg.ones(2), tg.ones(3)]), RuntimeError, r"stack: .*\(2,\) and \(3,\)")),
+    ("masked_fill", ErrorInput(lambda tg: tg.ones(2).masked_fill(tg.ones(2), 1), RuntimeError, "masked_fill: expected a bool mask")),
+    ("scatter_add", ErrorInput(lambda tg: tg.ones(2).scatter_add(0, tg.tensor([2]), tg.ones(1)), IndexError, "scatter_add: index 2")),
+    ("transpose", ErrorInput(lambda tg: tg.ones(2, 3).transpose(0, 2), IndexError, "transpose: dimension 2 is out of range")),
+    ("squeeze", ErrorInput(lambda tg: tg.ones(2, 3).squeeze(2), IndexError, "squeeze: dimension 2 is out of range")),
+    ("max", ErrorInput(lambda tg: tg.ones(0).max(), RuntimeError, "max: no elements")),
+    ("mm", ErrorInput(lambda tg: tg.ones(2).mm(tg.ones(2, 2)), RuntimeError, r"mm expects two matrices, got shapes \(2,\)")),
+    ("view", ErrorInput(lambda tg: tg.ones(2, 3).T.view(6), RuntimeError, r"view: shape \[6\] needs a copy")),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES, ids=[f"{n}-{e.match}" for n, e in MISTAKES])
 def test_mistakes_raise(name: str, mistake: ErrorInput) -> None:
     with pytest.raises(mistake.error, match=mistake.match):
@@ -259,7 +278,7 @@ def test_the_declaration_is_complete(name: str) -> None:
     if isinstance(op, ElementwiseOp) and differentiable and has_kink(op):
         assert op.edge_points or name in NO_EDGE_POINTS, f"{name} has a kink, but no edge points"
     if op.function is not None and not isinstance(op, ElementwiseOp):  # elementwise mistakes are the same for all
-        assert op.error_inputs or name in NO_MISTAKES, f"{name} has a public function, but no error inputs"
+        assert any(name == n for n, _ in MISTAKES) or name in NO_MISTAKES, f"{name} has a public function, but no error inputs"
     if differentiable:
         targets = {t for key in differentiable for t in (key if isinstance(key, tuple) else (key,))}
         for n, i in zip(op.inputs, op.samples[0].inputs, strict=True):

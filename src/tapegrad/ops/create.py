@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -62,38 +65,83 @@ def _as_array(data: Any, dtype: Any, copy: bool) -> Any:
     wanted = None if dtype is None else dtypes.to_dtype(dtype).numpy
     if isinstance(data, Tensor):
         data = data._array
-    if isinstance(data, (np.ndarray, np.generic)):
-        wanted = dtypes.to_dtype(data.dtype).numpy if wanted is None else wanted
-        return np.array(data, wanted, order="C") if copy or not usable(np.asarray(data)) else np.asarray(data, wanted)
-    if isinstance(data, (list, tuple)):
-        data = _plain(data)
+    if isinstance(data, (bool, int, float, complex, list, tuple, range)) and not isinstance(data, np.generic):
+        return _from_python(list(data) if isinstance(data, range) else data, wanted)
+    array = _plain_array(data)
+    if wanted is None or array.dtype.kind not in "iufc":
+        found = dtypes.to_dtype(array.dtype).numpy
+        wanted = found if wanted is None else wanted
+    with np.errstate(all="ignore"):
+        return np.array(array, wanted, order="C") if copy or not usable(array) else np.asarray(array, wanted)
+
+
+def _plain_array(data: Any) -> Any:
+    """As an array of NumPy's own class: a matrix or a masked array would not behave as a tensor does, a memory map shares."""
+    if getattr(data, "mask", None) is not None:
+        raise TypeError("a masked array can't become a tensor; use .filled(value) first")
+    return np.asarray(data)
+
+
+def _from_python(data: Any, wanted: Any) -> Any:
+    """An array of nested sequences, of numbers and of tensors and arrays; a dtype that is not given follows from all of them."""
+    kinds: set[Any] = set()
+    data = _plain(data, kinds)
+    try:
+        found = np.array(data)
+    except ValueError as error:
+        raise ValueError(f"tensor: nested sequences must have equal lengths ({error})") from None
     if wanted is None:
-        try:
-            found = np.array(data)
-        except ValueError as error:
-            raise ValueError(f"tensor: nested sequences must have equal lengths ({error})") from None
-        if found.dtype.kind == "f" and not isinstance(data, np.ndarray):
-            wanted = dtypes.get_default_dtype().numpy if found.size == 0 or not _holds_arrays(data) else found.dtype
-        elif found.dtype.kind == "c":
-            wanted = dtypes.default_complex().numpy
+        wanted = functools.reduce(dtypes.promote_types, kinds or {dtypes.get_default_dtype()}).numpy
+    if found.dtype.kind == "O" and not all(isinstance(x, int) for x in found.flat):
+        strange = next(x for x in found.flat if not isinstance(x, int))
+        raise TypeError(f"tensor: expected numbers, nested sequences of numbers, or arrays, got {type(strange).__name__}")
+    if found.dtype.kind not in "Obiufc":
+        dtypes.to_dtype(found.dtype)
+    if wanted.kind in "iu" and found.dtype.kind == "f" and not any(d.category >= 2 for d in kinds):
+        raise RuntimeError("tensor: an integer does not fit into int64")  # beside a negative number NumPy makes it a float
+    return converted(found, wanted)
+
+
+def converted(values: Any, dtype: np.dtype[Any]) -> Any:
+    """An array of Python numbers as another dtype.
+
+    Raises:
+        RuntimeError: for numbers that the dtype can't hold: for integers those out of range (negative ones wrap in uint8) and
+            NaN, for real numbers complex ones.
+    """
+    if values.dtype.kind == "c" and dtype.kind not in "cb":
+        raise RuntimeError(f"a complex number can't be converted to {dtype.name}; take its real part first")
+    if dtype.kind in "iu" and values.size and values.dtype.kind != "b":
+        info = np.iinfo(dtype)
+        low, high = (info.min if info.min else -info.max), info.max
+        if values.dtype.kind == "f":  # truncated towards zero; high + 1.0 is exact where high is not
+            fits = (np.trunc(values) >= low) & (values < high + 1.0)
         else:
-            wanted = dtypes.to_dtype(found.dtype).numpy
-    if np.dtype(wanted).kind in "iu":  # PyTorch truncates floats and wraps integers that don't fit
-        return np.array(data).astype(wanted)
-    return np.array(data, wanted)
+            fits = (values >= low) & (values <= high)
+        if not fits.all():
+            raise RuntimeError(f"the value {values[~fits].flat[0]} can't be converted to {dtype.name} without overflow")
+    with np.errstate(all="ignore"):
+        return values.astype(dtype)
 
 
-def _plain(data: Any) -> Any:
-    """Nested sequences with tensors replaced by arrays."""
+def _plain(data: Any, kinds: set[Any]) -> Any:
+    """Nested sequences with tensors replaced by arrays; adds the dtypes of what they hold to ``kinds``."""
+    if isinstance(data, (list, tuple)):
+        types = set(map(type, data))
+        if types <= _NUMBERS:  # the usual case, at the speed of C
+            kinds.update(map(dtypes.to_dtype, types))
+            return data
+        return [_plain(x, kinds) for x in data]
     if isinstance(data, Tensor):
-        return data._array
-    return [_plain(x) for x in data] if isinstance(data, (list, tuple)) else data
+        data = data._array
+    if isinstance(data, (np.ndarray, np.generic)):
+        kinds.add(dtypes.to_dtype(data.dtype))
+    elif isinstance(data, (bool, int, float, complex)):
+        kinds.add(dtypes.of_scalar(data))
+    return data
 
 
-def _holds_arrays(data: Any) -> bool:
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return isinstance(data, (np.ndarray, np.generic))
+_NUMBERS = {bool, int, float, complex}
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
@@ -104,6 +152,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy expects a NumPy array, got {type(array).__name__}")
+    array = _plain_array(array)
     dtypes.to_dtype(array.dtype)
     if not usable(array):
         raise ValueError("from_numpy: the array's byte order, alignment or strides can't be shared with a tensor; use tensor(), which copies")
@@ -141,10 +190,10 @@ empty, empty_like = _filled("empty", np.empty, "with arbitrary contents")
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of shape ``size`` filled with a number; its dtype follows the number unless given."""
     to_device(device)
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     d = (dtypes.of_scalar(value) if dtype is None else dtypes.to_dtype(dtype)).numpy
-    shape = (int(size),) if isinstance(size, int) else tuple(int(n) for n in size)
-    return _finish(np.full(checked_shape(shape, d.itemsize, "full"), value, d), requires_grad)
+    shape = checked_shape(sizes((size,) if isinstance(size, int) else tuple(size)), d.itemsize, "full")
+    return _finish(np.full(shape, converted(np.array(value), d), d), requires_grad)
 
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -166,6 +215,10 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
         raise RuntimeError("arange: step must not be 0")
     if (end - start) * step < 0:
         raise RuntimeError(f"arange: step {step} leads away from {end} when starting at {start}")
+    count = (end - start) / step
+    if not math.isfinite(count):
+        raise RuntimeError(f"arange: from {start} to {end} in steps of {step} is no finite range")
+    checked_shape((math.ceil(count),), 8, "arange")
     integral = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
     d = (np.dtype(np.int64) if integral else dtypes.get_default_dtype().numpy) if dtype is None else dtypes.to_dtype(dtype).numpy
     return _finish(np.arange(start, end, step).astype(d), requires_grad)
@@ -178,8 +231,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
         RuntimeError: for a negative number of steps.
     """
     to_device(device)
-    if steps < 0:
-        raise RuntimeError(f"linspace: steps must not be negative, got {steps}")
+    checked_shape((operator.index(steps),), 8, "linspace")
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     return _finish(np.linspace(start, end, steps).astype(_resolve(dtype)), requires_grad)
 
@@ -187,4 +239,6 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """An n x m matrix (n x n by default) with ones on the diagonal."""
     to_device(device)
-    return _finish(np.eye(n, m, dtype=_resolve(dtype)), requires_grad)
+    d = _resolve(dtype)
+    rows, columns = checked_shape(sizes((n, n if m is None else m)), d.itemsize, "eye")
+    return _finish(np.eye(rows, columns, dtype=d), requires_grad)

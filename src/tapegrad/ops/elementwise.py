@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import npmath
 from ..expr import E
-from ..registry import EdgePoint, public
+from ..registry import EdgePoint, Input, Sample, public
 from ..scalarops import elementwise
 from .samples import binary, unary
 
@@ -190,6 +190,10 @@ where_op = elementwise(
     },
     booleans=("condition",),
     method=False,
+    samples=[
+        Sample((Input(c, kind="bool"), Input(a), Input(b)))
+        for c, a, b in [((3, 4), (3, 4), (3, 4)), ((4,), (3, 1), (3, 4)), ((3, 4), (), (4,)), ((), (), ()), ((0, 3), (3,), ())]
+    ],
     reference=np.where,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from .. import dtypes, inplace
 from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, public, register
 from ..tensor import Tensor, wrap
+from .create import converted
 from .elementwise import where_op
 from .shape import normalize_dim, to_dtype
 
@@ -22,8 +24,10 @@ def _parsed(index: Any) -> tuple[tuple[Any, ...], bool]:
     basic = True
     for part in parts:
         if isinstance(part, Tensor):
+            if part.dtype is dtypes.uint8:
+                raise IndexError("a uint8 tensor as an index is a mask in PyTorch and positions in NumPy: use .bool() or .long()")
             part = part._array
-        if isinstance(part, (list, range)):
+        if isinstance(part, (list, range, tuple)):
             part = np.asarray([p._array if isinstance(p, Tensor) else p for p in part])
             part = part.astype(np.int64) if part.size == 0 else part
         if isinstance(part, np.generic) or (isinstance(part, np.ndarray) and part.ndim == 0 and part.dtype.kind in "iu"):
@@ -36,12 +40,47 @@ def _parsed(index: Any) -> tuple[tuple[Any, ...], bool]:
             basic = False
         elif isinstance(part, bool):
             basic = False
+        elif not isinstance(part, _BASIC) and hasattr(part, "__index__"):
+            part = part.__index__()
         elif not isinstance(part, _BASIC):
             raise TypeError(f"only integers, slices, ..., None, lists and integer or bool tensors can index a tensor, got {type(part).__name__}")
         out.append(part)
     if basic and Ellipsis not in out:
         out.append(Ellipsis)  # NumPy then returns a 0-d view, not a number
     return tuple(out), basic
+
+
+def _selected_first(parsed: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+    """Integers beside arrays: the basic index and then the index of arrays alone that together do what PyTorch does.
+
+    PyTorch selects by integers first; NumPy broadcasts them with the arrays, which moves dimensions to the front. None where
+    the two agree because there are no integers.
+    """
+    if not any(type(p) is int for p in parsed):
+        return None
+    basic: list[Any] = []
+    arrays: list[Any] = []
+    for p in parsed:
+        if isinstance(p, np.ndarray):
+            basic += [slice(None)] * (p.ndim if p.dtype.kind == "b" else 1)
+            arrays.append(p)
+        elif isinstance(p, bool):
+            arrays.append(p)
+        elif p is Ellipsis:
+            basic.append(p)
+            arrays.append(p)
+        else:
+            basic.append(p)
+            if not isinstance(p, int):
+                arrays.append(slice(None))
+    if not any(p is Ellipsis for p in basic):
+        basic.append(Ellipsis)
+    return tuple(basic), tuple(arrays)
+
+
+def _kept(parsed: tuple[Any, ...]) -> tuple[Any, ...]:
+    """An index for the tape to keep: its arrays are copied, since their owner may change them before backward."""
+    return tuple(p.copy() if isinstance(p, np.ndarray) else p for p in parsed)
 
 
 _slice = register(
@@ -97,7 +136,7 @@ register(
     Op(
         "index_backward",
         ("input",),
-        lambda B, g, *, index, size: B.scatter_at(g, index, size),
+        lambda B, g, *, index, size: _scattered(B, g, index, size),
         {"input": lambda K, g, index: K.index(g, index=index)},
         method=False,
         samples=[Sample((Input((3, 4)),), {"index": (np.array([0, 2, 0]),), "size": (3, 4)})],
@@ -113,7 +152,7 @@ _index_put = register(
         {
             "input": lambda K, g, index: K.index_clear(g, index=index),
             "values": lambda K, g, values_shape, values_dtype, index: K.to(
-                K.sum_to_size(K.index(g, index=index), size=values_shape), dtype=dtypes.FROM_NUMPY[values_dtype]
+                K.sum_to_size(_surviving(K, g, index), size=values_shape), dtype=dtypes.FROM_NUMPY[values_dtype]
             ),
         },
         method=False,
@@ -144,6 +183,32 @@ def _put(x: Any, v: Any, index: Any) -> Any:
     return out
 
 
+def _surviving(K: Any, g: Any, index: tuple[Any, ...]) -> Any:
+    """The gradient at the places written to, but 0 for values that a later one of the same place overwrote."""
+    picked = K.index(g, index=index)
+    if all(p.dtype.kind == "b" for p in index if isinstance(p, np.ndarray)):
+        return picked  # a mask names no place twice
+    array = g._array if isinstance(g, Tensor) else g
+    writer = np.zeros(array.shape, np.int64)
+    number = np.arange(writer[index].size).reshape(writer[index].shape)
+    writer[index] = number
+    last = writer[index] == number
+    if last.all():
+        return picked
+    return K.where(wrap(last) if isinstance(g, Tensor) else last, picked, 0.0)
+
+
+def _widened(x: Any, function: Callable[[Any], Any]) -> Any:
+    """``function`` of an array; in float32 when it is of a 16-bit float, so that sums are not rounded at every step."""
+    if x.dtype.itemsize == 2 and dtypes.FROM_NUMPY[x.dtype].is_floating_point:
+        return function(x.astype(np.float32)).astype(x.dtype)
+    return function(x)
+
+
+def _scattered(B: Any, g: Any, index: tuple[Any, ...], size: tuple[int, ...]) -> Any:
+    return _widened(g, lambda x: B.scatter_at(x, index, size))
+
+
 def getitem(self: Tensor, index: Any) -> Tensor:
     """``tensor[index]``: a view for integers, slices, ``...`` and None; a copy for lists and integer or bool tensors.
 
@@ -151,18 +216,39 @@ def getitem(self: Tensor, index: Any) -> Tensor:
         IndexError: when an index is out of range or there are too many.
     """
     parsed, basic = _parsed(index)
-    return apply(_slice if basic else _index, (self,), {"index": parsed})  # type: ignore[no-any-return]
+    if basic:
+        return apply(_slice, (self,), {"index": parsed})  # type: ignore[no-any-return]
+    steps = _selected_first(parsed)
+    if steps is not None:
+        self, parsed = apply(_slice, (self,), {"index": steps[0]}), steps[1]
+    if self._entry is not None:
+        parsed = _kept(parsed)
+    return apply(_index, (self,), {"index": parsed})  # type: ignore[no-any-return]
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
-    """``tensor[index] = value``: writes in place, broadcasting and casting the value to the tensor's dtype."""
+    """``tensor[index] = value``: writes in place, broadcasting and casting the value to the tensor's dtype.
+
+    Raises:
+        IndexError: as :func:`getitem`.
+        RuntimeError: when the value's shape can't be broadcast, or as other writes in place.
+    """
     parsed, basic = _parsed(index)
-    source = wrap(np.array(value, self._array.dtype)) if isinstance(value, (bool, int, float, complex)) else value
+    number = isinstance(value, (bool, int, float, complex, np.generic))
+    source = wrap(converted(np.array(value), self._array.dtype)) if number else value
     source = as_tensor_input(source, "setitem", "value")
     if basic:
         _drop_leading_ones(getitem(self, index), source)
-    else:
+        return
+    steps = _selected_first(parsed)
+    if steps is not None:
+        self, parsed = getitem(self, steps[0]), steps[1]
+    if self._entry is not None or source._entry is not None:
+        parsed = _kept(parsed)
+    try:
         inplace.write(_index_put, self, (source,), {"index": parsed}, cast=True)
+    except ValueError as error:
+        raise RuntimeError(f"setitem: a value of shape {tuple(source.shape)} can't be written there: {error}") from None
 
 
 def _drop_leading_ones(place: Tensor, source: Tensor) -> None:
@@ -199,7 +285,7 @@ _scatter_zeros = register(
     Op(
         "scatter_zeros",
         ("input", "index"),
-        lambda B, g, i, *, dim, size: B.scatter_at(g, _grid(i, dim), size) if size else g.copy(),
+        lambda B, g, i, *, dim, size: _scattered(B, g, _grid(i, dim), size) if size else g.copy(),
         {"input": lambda K, g, index, dim: K.gather(g, index, dim=dim)},
         method=False,
         samples=[Sample((Input((2, 4)), Input((2, 4), 0, 3, "int")), {"dim": 0, "size": (3, 4)})],
@@ -243,19 +329,23 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     Raises:
         RuntimeError, IndexError: as :func:`gather`.
     """
-    at, index = _check_index("scatter_add", input, dim, index)
-    if src._array.ndim != index._array.ndim or any(a > b for a, b in zip(index._array.shape, src._array.shape, strict=True)):
-        raise RuntimeError(f"scatter_add: src of shape {tuple(src.shape)} is smaller than the index of shape {tuple(index.shape)}")
-    if src.dtype is not input.dtype:
-        raise RuntimeError(f"scatter_add: src has dtype {src.dtype}, the input {input.dtype}; convert one with .to()")
-    used = src[tuple(slice(0, n) for n in index._array.shape)]
+    at, index, used = _scattering("scatter_add", input, dim, index, src)
     return input + apply(_scatter_zeros, (used, index), {"dim": at, "size": tuple(input._array.shape)})  # type: ignore[no-any-return]
+
+
+def _scattering(name: str, input: Tensor, dim: int, index: Tensor, src: Tensor) -> tuple[int, Tensor, Tensor]:
+    """The arguments of a scatter, checked, and the part of ``src`` that the index covers."""
+    at, index = _check_index(name, input, dim, index)
+    if src._array.ndim != index._array.ndim or any(a > b for a, b in zip(index._array.shape, src._array.shape, strict=True)):
+        raise RuntimeError(f"{name}: src of shape {tuple(src.shape)} is smaller than the index of shape {tuple(index.shape)}")
+    if src.dtype is not input.dtype:
+        raise RuntimeError(f"{name}: src has dtype {src.dtype}, the input {input.dtype}; convert one with .to()")
+    return at, index, src[tuple(slice(0, n) for n in index._array.shape)]
 
 
 def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """:func:`scatter_add` in place; returns the tensor."""
-    at, index = _check_index("scatter_add_", self, dim, index)
-    used = src[tuple(slice(0, n) for n in index._array.shape)]
+    at, index, used = _scattering("scatter_add_", self, dim, index, src)
     return self.add_(apply(_scatter_zeros, (used, index), {"dim": at, "size": tuple(self._array.shape)}))  # type: ignore[no-any-return]
 
 
@@ -267,7 +357,11 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """
     if mask.dtype is not dtypes.bool_:
         raise RuntimeError(f"masked_fill: expected a bool mask, got {mask.dtype}")
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(f"masked_fill: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}; use where()")
         value = to_dtype(value, input.dtype)
     elif input.dtype.category < dtypes.of_scalar(value).category:
         raise RuntimeError(f"masked_fill: the value {value!r} can't be written into dtype {input.dtype}")
@@ -300,7 +394,7 @@ register(
     Op(
         "embedding_backward",
         ("input", "index"),
-        lambda B, g, i, *, size, padding_idx: B.scatter_rows(g, i, size, padding_idx),
+        lambda B, g, i, *, size, padding_idx: _widened(g, lambda x: B.scatter_rows(x, i, size, padding_idx)),
         {"input": lambda K, g, index, size, padding_idx: K.embedding(_clear_row(K, g, padding_idx), index, padding_idx=None)},
         method=False,
         samples=[Sample((Input((4, 3)), Input((4,), 0, 5, "int")), {"size": (5, 3), "padding_idx": p}) for p in (None, 2)],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import dtypes, expr, inplace, registry
+from ..computation import broadcast_shape
 from ..registry import REGISTRY
 from ..scalarops import ElementwiseOp
 from ..tensor import Tensor, init, wrap
@@ -66,6 +68,8 @@ def _install_operators() -> None:
     Tensor.__or__ = Tensor.__ror__ = _bools("|", elementwise.logical_or)
     Tensor.__getitem__ = index.getitem
     Tensor.__setitem__ = index.setitem
+    Tensor.__contains__ = _contains
+    Tensor.__copy__, Tensor.__deepcopy__, Tensor.__reduce_ex__ = _copied, _deep_copied, _reduced
 
 
 def _invert(self: Tensor) -> Tensor:
@@ -114,6 +118,8 @@ _copy = registry.register(
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Overwrite with the elements of ``src``, broadcast and cast to this tensor's dtype; returns the tensor."""
     source = registry.as_tensor_input(src, "copy_", "src")
+    if isinstance(self, Tensor) and broadcast_shape("copy_", [self._array.shape, source._array.shape]) != self._array.shape:
+        raise RuntimeError(f"copy_: src of shape {tuple(source.shape)} can't be broadcast to shape {tuple(self.shape)}")
     return inplace.write(_copy, self, (source,), {}, cast=True)
 
 
@@ -124,7 +130,7 @@ def zero_(self: Tensor) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite with a number (or 0-d tensor); returns the tensor."""
-    source = value if isinstance(value, Tensor) else wrap(np.array(value, self._array.dtype))
+    source = value if isinstance(value, Tensor) else wrap(create.converted(np.array(value), self._array.dtype))
     return copy_(self, source)
 
 
@@ -232,6 +238,58 @@ def _new(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return method
 
 
+def _contains(self: Tensor, element: Any) -> bool:
+    """Whether an element equals this number (or tensor, broadcast)."""
+    if not isinstance(element, (Tensor, bool, int, float, complex, np.generic)):
+        raise TypeError(f"'in' looks for a number or a Tensor in a tensor, not for {type(element).__name__}")
+    return bool(elementwise.eq.call(self, element)._array.any())
+
+
+def _copied(self: Tensor) -> Tensor:
+    """``copy.copy``: the same memory under a new object; of a leaf, a new leaf."""
+    made = init(type(self).__new__(type(self)), self._array, self._entry, self._storage, self._base)
+    if self._entry is not None and self._entry.is_leaf:
+        made._entry = None
+        made.requires_grad_()
+    made.__dict__.update(self.__dict__)
+    return made
+
+
+def _deep_copied(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    """``copy.deepcopy``: memory, gradient and attributes of its own, and a place of its own in the graph.
+
+    Raises:
+        RuntimeError: for a tensor that an operation made, since its history can't be copied.
+    """
+    if not self.is_leaf:
+        raise RuntimeError("only leaf tensors can be deep-copied: this one was made by an operation; use .detach() or .clone()")
+    if id(self) not in memo:
+        made = memo[id(self)] = init(type(self).__new__(type(self)), self._array.copy(order="K"))
+        if self._entry is not None:
+            made.requires_grad_()
+        made._grad = copy.deepcopy(self._grad, memo)
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+    copied: Tensor = memo[id(self)]
+    return copied
+
+
+def _reduced(self: Tensor, protocol: Any) -> Any:
+    """For pickle, as multiprocessing uses it (checkpoints never do): type, array, whether it requires grad, attributes.
+
+    Raises:
+        RuntimeError: for a tensor that an operation made, since its history can't leave the process.
+    """
+    if not self.is_leaf:
+        raise RuntimeError("only leaf tensors can be pickled: this one was made by an operation; use .detach()")
+    return _unpickled, (type(self), self._array, self._entry is not None, self.__dict__)
+
+
+def _unpickled(kind: type[Tensor], array: Any, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
+    made = init(kind.__new__(kind), array)
+    made.__dict__.update(attributes)
+    return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
+
+
 def _transposed(self: Tensor) -> Tensor:
     """The view with all dimensions reversed."""
     return shape.permute(self, *reversed(range(self.ndim)))
@@ -292,11 +350,20 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "not_equal": elementwise.ne.call,
     "matmul": matmul.matmul,
 }
+_reshape = shape.reshape
+
+
+def _np_reshape(a: Tensor, /, shape: Any, order: str = "C") -> Tensor:
+    if order != "C":
+        raise TypeError(f"np.reshape with order={order!r} does not work on tapegrad tensors; permute the dimensions")
+    return _reshape(a, shape)
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "concatenate": lambda arrays, axis=0: shape.cat(arrays, axis),
     "stack": lambda arrays, axis=0: shape.stack(arrays, axis),
     "transpose": lambda a, axes=None: shape.permute(a, *(axes if axes is not None else reversed(range(a.ndim)))),
-    "reshape": lambda a, shape_, **_: shape.reshape(a, shape_),
+    "reshape": _np_reshape,
     "where": elementwise.where,
     "clip": lambda a, a_min=None, a_max=None: elementwise.clamp(a, a_min, a_max),
     "squeeze": lambda a, axis=None: shape.squeeze(a, axis),
@@ -338,6 +405,12 @@ def _array_function(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any)
     return function(*args, **kwargs)
 
 
+def _check_power(base: Any, exponent: Any) -> None:
+    integral = isinstance(base, Tensor) and base.dtype.category == 1 and not isinstance(exponent, (Tensor, float, complex))
+    if integral and exponent < 0:
+        raise RuntimeError("pow: integers to negative integer powers are no integers; convert the base with .float()")
+
+
 def _expression_functions() -> dict[str, Callable[..., Any]]:
     """What ``expr`` calls when an elementwise function is given tensors."""
     table: dict[str, Callable[..., Any]] = {}
@@ -350,6 +423,7 @@ def _expression_functions() -> dict[str, Callable[..., Any]]:
 
 def install() -> None:
     """Install everything; importing ``tapegrad`` does it once."""
+    elementwise.pow.check = _check_power
     _install_methods()
     _install_operators()
     Tensor.__array_ufunc__ = _array_ufunc

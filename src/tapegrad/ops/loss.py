@@ -95,6 +95,16 @@ register(
             ),
         },
         method=False,
+        samples=[
+            Sample(
+                (Input((4,)), Input((4, 3)), Input((4,), 0, 3, "int"), Input((4,), 1.0, 2.0), Input((3,), 0.5, 1.5)),
+                {"ignore_index": i, "label_smoothing": s},
+            )
+            for i, s in [(-100, 0.0), (-100, 0.2), (1, 0.2)]
+        ],
+        reference=lambda g, x, t, lse, w, ignore_index, label_smoothing: _cross_entropy_backward_reference(
+            g, x, t, lse, w, ignore_index, label_smoothing
+        ),
     )
 )
 
@@ -121,6 +131,13 @@ def _cross_entropy_reference(x: Any, t: Any, w: Any, ignore_index: int, label_sm
     picked = -logp[np.arange(len(t)), safe] * w[safe]
     smooth = -(logp * w).mean(axis=1)
     return np.where(kept, (1 - label_smoothing) * picked + label_smoothing * smooth, 0), lse
+
+
+def _cross_entropy_backward_reference(g: Any, x: Any, t: Any, lse: Any, w: Any, ignore_index: int, label_smoothing: float) -> Any:
+    """Row by row: the weights that the loss puts on -log p, times (p - their own class)."""
+    shares = label_smoothing * w / w.size + (1 - label_smoothing) * w * np.eye(w.size)[t]
+    p = np.exp(x - lse[:, None])
+    return np.where((t != ignore_index)[:, None], g[:, None] * (p * shares.sum(axis=1, keepdims=True) - shares), 0)
 
 
 @public(_cross_entropy)

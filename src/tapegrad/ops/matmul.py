@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
 from ..computation import broadcast_shape
+from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
 from ..tensor import Tensor
 from .shape import numel_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from typing import Any
@@ -13,6 +14,7 @@ from ..device import to_device
 from ..kernels.cpu import random as philox
 from ..registry import Input, Op, Sample, apply, public, register
 from ..tensor import Tensor, wrap
+from . import elementwise
 from .create import checked_shape
 from .shape import sizes
 
@@ -160,10 +162,16 @@ def randint(
     to_device(device)
     if size is None:
         low, high, size = 0, low, high
+    low, high = operator.index(low), operator.index(high)
     if high <= low:
         raise RuntimeError(f"randint: the range [{low}, {high}) is empty")
-    d = np.dtype(np.int64) if dtype is None else dtypes.to_dtype(dtype).numpy
-    array = (generator or default_generator).draw(philox.integers, checked_shape(sizes((size,)), 8, "randint"), int(low), int(high))
+    wanted = dtypes.int64 if dtype is None else dtypes.to_dtype(dtype)
+    d = wanted.numpy
+    limits = dtypes.iinfo(wanted if wanted.category == 1 else dtypes.int64)
+    least, most = (0, 1) if wanted.category == 0 else (limits.min, limits.max)
+    if low < least or high - 1 > most:
+        raise RuntimeError(f"randint: the range [{low}, {high}) does not fit into dtype {wanted}")
+    array = (generator or default_generator).draw(philox.integers, checked_shape(sizes((size,)), 8, "randint"), low, high)
     made = wrap(array.astype(d, copy=False))
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
@@ -183,13 +191,28 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
 
 
 def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Overwrite with numbers uniform in [a, b); returns the tensor."""
-    drawn = rand(*self.shape, generator=generator, dtype=self.dtype)
-    return self.copy_(drawn * (b - a) + a)  # type: ignore[no-any-return]
+    """Overwrite with numbers uniform in [a, b); returns the tensor.
+
+    Raises:
+        RuntimeError: when b is less than a.
+    """
+    if not a <= b:
+        raise RuntimeError(f"uniform_: the range [{a}, {b}) is empty")
+    drawn = rand(*self.shape, generator=generator, dtype=self.dtype) * (b - a) + a
+    if a < b:  # rounding must not reach b
+        d = self._array.dtype.type
+        drawn = elementwise.clamp(drawn, max=float(np.nextafter(d(b), d(a))))
+    return self.copy_(drawn)  # type: ignore[no-any-return]
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Overwrite with normal numbers; returns the tensor."""
+    """Overwrite with normal numbers; returns the tensor.
+
+    Raises:
+        RuntimeError: for a negative ``std``.
+    """
+    if not std >= 0:
+        raise RuntimeError(f"normal_: std must not be negative, got {std}")
     drawn = randn(*self.shape, generator=generator, dtype=self.dtype)
     return self.copy_(drawn * std + mean)  # type: ignore[no-any-return]
 
@@ -215,11 +238,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
     Raises:
         ValueError: when p is not in [0, 1].
+        RuntimeError: when numbers of the input's dtype can't be scaled.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must be between 0 and 1, got {p}")
     if not training or p == 0:
         return input
+    if not input.dtype.differentiable:
+        raise RuntimeError(f"dropout: expected a floating-point or complex input, got dtype {input.dtype}")
     kept = default_generator.draw(philox.uniform, tuple(input.shape), np.dtype(np.float32)) >= p
     result: Tensor = apply(_dropout, (input,), {"p": p, "mask": kept})
     return input.copy_(result) if inplace else result  # type: ignore[no-any-return]

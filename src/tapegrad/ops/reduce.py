@@ -138,6 +138,11 @@ _var = register(
             for c in (0, 1)
         ],
         reference=lambda x, axes, keepdim, correction: np.var(x, axis=axes, keepdims=keepdim, ddof=correction),
+        error_inputs=[
+            ErrorInput(lambda tg: tg.arange(3).var(), RuntimeError, "var: .*int64.*floating"),
+            ErrorInput(lambda tg: tg.ones(2, 3).var((0, -2)), RuntimeError, "var: dim appears twice"),
+            ErrorInput(lambda tg: tg.ones(3).var(0, unbiased=True, correction=1), RuntimeError, "var: give unbiased or correction"),
+        ],
         edge_points=[EdgePoint(([2.0, 2.0, 2.0],), ([0.0, 0.0, 0.0],), {"axes": (0,), "keepdim": False, "correction": 1})],
     )
 )
@@ -207,6 +212,7 @@ _logsumexp = register(
         batch="reduce",
         samples=_over(),
         reference=lambda x, axes, keepdim: np.log(np.sum(np.exp(x), axis=axes, keepdims=keepdim)),
+        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).logsumexp(2), IndexError, "logsumexp: dimension 2 is out of range")],
         edge_points=[EdgePoint(([-math.inf, -math.inf],), ([0.0, 0.0],), {"axes": (0,), "keepdim": False})],
     )
 )
@@ -240,6 +246,10 @@ def _extreme(name: str, reference: Callable[..., Any]) -> Op:
             batch="reduce",
             samples=_over(apart=True),
             reference=_reference(reference),
+            error_inputs=[
+                ErrorInput(lambda tg: getattr(tg.ones(0, 3), name)(0), IndexError, rf"{name}: no elements .* of shape \(0, 3\)"),
+                ErrorInput(lambda tg: getattr(tg.ones(2, 3), name)(2), IndexError, f"{name}: dimension 2 is out of range"),
+            ],
             edge_points=[EdgePoint(([1.0, 1.0, 1.0, 1.0],), ([0.25] * 4,), {"axes": (0,), "keepdim": False})],
         )
     )
@@ -371,6 +381,7 @@ def _arg_extreme(name: str) -> Op:
             dtype="int64",
             samples=along_dim(apart=True),
             reference=lambda x, dim, keepdim: getattr(np, name)(x, axis=dim, keepdims=keepdim),
+            error_inputs=[ErrorInput(lambda tg: getattr(tg.ones(0, 3), name)(0), IndexError, rf"{name}: no elements .* of shape \(0, 3\)")],
         )
     )
 
@@ -420,6 +431,7 @@ _cumsum = register(
         batch="reduce",
         samples=along_dim(keepdims=False, reverse=False),
         reference=lambda x, dim, reverse: np.cumsum(x, axis=dim),
+        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).cumsum(2), IndexError, "cumsum: dimension 2 is out of range")],
     )
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..registry import Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
+from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
 from ..computation import broadcast_shape
 from ..tensor import Tensor
 
@@ -62,6 +62,7 @@ _reshape = register(
             Sample((Input((0, 3)),), {"shape": (3, 0)}),
         ],
         reference=lambda x, shape: np.reshape(x, shape),
+        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).reshape(4), RuntimeError, r"reshape: shape \[4\] is invalid for input of shape \(2, 3\)")],
     )
 )
 
@@ -119,6 +120,7 @@ _permute = register(
             Sample((Input((0, 3)),), {"dims": (1, 0)}),
         ],
         reference=lambda x, dims: np.transpose(x, dims),
+        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).permute(0, 0), RuntimeError, r"permute: dims \[0, 0\] are no permutation .*\(2, 3\)")],
     )
 )
 
@@ -170,6 +172,7 @@ _expand = register(
             Sample((Input((1, 3)),), {"size": (0, 3)}),
         ],
         reference=lambda x, size: np.broadcast_to(x, size),
+        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).expand(4, 3), RuntimeError, r"expand: shape \(2, 3\) can't be expanded to \[4, 3\]")],
     )
 )
 
@@ -241,6 +244,10 @@ _flip = register(
             Sample((Input((0, 3)),), {"dims": (1,)}),
         ],
         reference=lambda x, dims: np.flip(x, dims),
+        error_inputs=[
+            ErrorInput(lambda tg: tg.ones(2, 3).flip(0, -2), RuntimeError, "flip: dim appears twice"),
+            ErrorInput(lambda tg: tg.ones(2, 3).flip(2), IndexError, "flip: dimension 2 is out of range"),
+        ],
     )
 )
 
@@ -328,6 +335,9 @@ _narrow = register(
         view=True,
         samples=[Sample((Input((3, 4)),), {"dim": 1, "start": 1, "length": 2}), Sample((Input((5,)),), {"dim": 0, "start": 0, "length": 0})],
         reference=lambda x, dim, start, length: np.take(x, np.arange(start, start + length), axis=dim),
+        error_inputs=[
+            ErrorInput(lambda tg: tg.ones(2, 3).narrow(1, 2, 2), RuntimeError, r"narrow: start 2 with length 2 exceeds dimension 1 of shape \(2, 3\)")
+        ],
     )
 )
 
@@ -415,6 +425,7 @@ _sum_to_size = register(
         reference=lambda x, size: x.sum(axis=tuple(range(x.ndim - len(size)))).sum(
             axis=tuple(i for i, n in enumerate(size) if n == 1), keepdims=True
         ),
+        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).sum_to_size(2), RuntimeError, r"sum_to_size: .*\(2, 3\).*\(2,\)")],
     )
 )
 

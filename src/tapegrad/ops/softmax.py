@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..registry import Input, Op, Sample, apply, public, register
+from ..registry import ErrorInput, Input, Op, Sample, apply, public, register
 from ..tensor import Tensor
 from .samples import along_dim
 from .shape import normalize_dim, to_dtype
@@ -16,6 +16,14 @@ from .shape import normalize_dim, to_dtype
 def _softmax_reference(x: Any, dim: int) -> Any:
     e = np.exp(x)
     return e / e.sum(axis=dim, keepdims=True)
+
+
+def _mistakes(name: str) -> list[ErrorInput]:
+    return [
+        ErrorInput(lambda tg: getattr(tg, name)(tg.arange(3), 0), RuntimeError, f"{name}: .*int64.*floating-point"),
+        ErrorInput(lambda tg: getattr(tg, name)(tg.ones(2, 3), 2), IndexError, f"{name}: dimension 2 is out of range"),
+        ErrorInput(lambda tg: getattr(tg, name)(tg.ones(2, 3)), TypeError, rf"{name}\(\) needs dim"),
+    ]
 
 
 _softmax = register(
@@ -27,6 +35,7 @@ _softmax = register(
         batch="reduce",
         samples=along_dim(keepdims=False),
         reference=_softmax_reference,
+        error_inputs=_mistakes("softmax"),
     )
 )
 
@@ -39,6 +48,7 @@ _log_softmax = register(
         batch="reduce",
         samples=along_dim(keepdims=False),
         reference=lambda x, dim: np.log(_softmax_reference(x, dim)),
+        error_inputs=_mistakes("log_softmax"),
     )
 )
 

@@ -115,7 +115,11 @@ def _fill(kind: str, dtype: Any, n: int, per_block: int, seed: int, counter: int
 
 def uniform(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, counter: int) -> tuple[Any, int]:
     """Uniform numbers in [0, 1) of a floating dtype (those but float64 are made as float32), and the next counter."""
-    return _floats("uniform", shape, dtype, seed, counter)
+    array, counter = _floats("uniform", shape, np.dtype(np.float32) if dtype.itemsize == 2 else dtype, seed, counter)
+    if dtype.itemsize == 2:  # as many bits as the dtype holds, so that none rounds up to 1
+        steps = np.float32(2**11 if dtype == np.float16 else 2**8)
+        array = (np.floor(array * steps) / steps).astype(dtype)
+    return array, counter
 
 
 def normal(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, counter: int) -> tuple[Any, int]:
@@ -133,8 +137,12 @@ def _floats(law: str, shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, c
 def integers(shape: tuple[int, ...], low: int, high: int, seed: int, counter: int) -> tuple[Any, int]:
     """int64 numbers in [low, high), from 64 random bits each, and the next counter."""
     words, counter = bits(_count(shape), seed, counter)
-    span = np.uint64(high - low) if high - low < 2**64 else np.uint64(0)
-    offsets = words % span if span else words
+    span = high - low
+    if 2**64 % span:
+        last = np.uint64(2**64 - 2**64 % span - 1)  # words above it would favour the small numbers: draw those again
+        while (again := words > last).any():
+            words[again], counter = bits(int(again.sum()), seed, counter)
+    offsets = words % np.uint64(span) if span < 2**64 else words
     return (offsets + np.uint64(low % 2**64)).view(np.int64).reshape(shape), counter
 
 

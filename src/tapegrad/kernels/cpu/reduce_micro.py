@@ -34,7 +34,7 @@ def inline(function: Any) -> Any:
 
 
 def _stack_bytes(typing_context: Any, count: Any) -> Any:
-    """``stack_bytes(count)``: the address of that many bytes (a literal) on the stack, which ``abi.stack_words`` clears."""
+    """``stack_bytes(count)``: the address of that many bytes (a literal) on the stack, not cleared."""
     room = ir.ArrayType(ir.IntType(8), count.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

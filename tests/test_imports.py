@@ -1,0 +1,111 @@
+"""What ``import tapegrad`` costs and offers, and what no source file may import."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tapegrad as tg
+
+PACKAGE = Path(tg.__file__).parent
+PUBLIC = ["tapegrad", "tapegrad.autograd", "tapegrad.nn", "tapegrad.nn.functional", "tapegrad.nn.init", "tapegrad.optim"]
+PUBLIC += ["tapegrad.utils.data", "tapegrad.testing", "tapegrad.io", "tapegrad.compile"]
+HEAVY = ["hypothesis", "matplotlib", "numba", "numba.cuda", "numba_cuda", "pandas", "rich", "scipy", "sklearn", "torch"]
+
+
+def fresh(code: str) -> str:
+    """What code prints in a process of its own, run from this source tree."""
+    start = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r})\n"
+    done = subprocess.run([sys.executable, "-c", start + code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_stays_light() -> None:
+    fresh("import tapegrad")  # fills the kernel cache: what launches kernels is compiled once per machine
+    assert fresh(f"import tapegrad; print(*[name for name in {HEAVY!r} if name in sys.modules])") == ""
+
+
+def test_a_training_step_with_a_warm_kernel_cache_needs_no_compiler() -> None:
+    step = """
+import tapegrad as tg
+from tapegrad import nn, optim
+model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+optimizer = optim.Adam(model.parameters(), lr=0.1)
+nn.functional.cross_entropy(model(tg.rand(5, 4)), tg.tensor([0, 1, 2, 0, 1])).backward()
+optimizer.step()
+print(*[name for name in ("numba", "torch") if name in sys.modules])
+"""
+    fresh(step)
+    assert fresh(step) == ""
+
+
+def test_nothing_imports_cuda() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            assert not [n for n in names if n.startswith(("numba.cuda", "numba_cuda"))], f"{path.name}:{node.lineno}"
+
+
+def names_of(module: Any) -> list[str]:
+    """The public names: ``__all__``, or what a module without one defines itself."""
+    listed = getattr(module, "__all__", None)
+    if listed is not None:
+        return list(listed)
+    own = [n for n, v in vars(module).items() if not n.startswith("_") and getattr(v, "__module__", "").startswith("tapegrad")]
+    return sorted(own)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_resolve_and_are_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    assert inspect.getdoc(module), f"{name} has no docstring"
+    found = names_of(module)
+    assert len(set(found)) == len(found)
+    undocumented = []
+    for public in found:
+        value = getattr(module, public)
+        if inspect.isclass(value) or inspect.isroutine(value):
+            own = value.__doc__  # getdoc would take a class's from its base
+            if not own or not own.strip():
+                undocumented.append(f"{name}.{public}")
+    assert not undocumented
+
+
+# Methods that PyTorch users know and that say nothing beyond their name.
+PLAIN = {"forward", "extra_repr"}
+
+
+def test_public_classes_document_their_methods() -> None:
+    modules = [importlib.import_module(name) for name in PUBLIC]
+    classes = {value for m in modules for n in names_of(m) if inspect.isclass(value := getattr(m, n))}
+    undocumented = [
+        f"{c.__name__}.{name}"
+        for c in classes
+        for name, method in vars(c).items()
+        if inspect.isfunction(method) and not name.startswith("_") and name not in PLAIN and not inspect.getdoc(method)
+    ]
+    assert not undocumented
+
+
+def test_star_import_is_the_public_namespace() -> None:
+    namespace: dict[str, Any] = {}
+    exec("from tapegrad import *", namespace)
+    namespace.pop("__builtins__")
+    assert set(namespace) == set(tg.__all__)
+
+
+def test_the_package_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
