@@ -108,7 +108,7 @@ class Part:
 
 def load_digits() -> tuple[Part, Part, Part]:
     """scikit-learn's digits as training, validation and test set; the same split every time."""
-    from sklearn.datasets import load_digits as load  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits as load
 
     images, labels = load(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
@@ -282,7 +282,7 @@ def run(out: Path, seed: int, quick: bool) -> int:
     """Train, show and save; the process's exit status. ``quick`` trains for 2 epochs and requires no accuracy."""
     try:
         import matplotlib.figure  # noqa: F401
-        import sklearn.datasets  # type: ignore[import-untyped]  # noqa: F401
+        import sklearn.datasets  # noqa: F401
         from rich.console import Console
     except ImportError as error:
         print(

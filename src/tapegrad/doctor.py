@@ -45,7 +45,7 @@ def _python() -> str:
 
 
 def _processor() -> str:
-    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+    import llvmlite.binding as llvm
 
     model = ""
     if os.path.exists("/proc/cpuinfo"):

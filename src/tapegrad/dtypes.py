@@ -49,8 +49,8 @@ class dtype:
     def __repr__(self) -> str:
         return f"tapegrad.{self.name}"
 
-    def __reduce__(self) -> str:
-        return self.name
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return to_dtype, (self.name,)
 
 
 bool_: Final = dtype("bool", np.bool_, 0)
@@ -140,7 +140,7 @@ def to_dtype(spec: Any) -> dtype:
         found = _BY_PYTHON[spec]
         return _default_float if found is float32 else default_complex() if found is complex64 else found
     try:
-        return FROM_NUMPY[np.dtype(spec).newbyteorder("=")]
+        return FROM_NUMPY[np.dtype("O" if spec is None else spec).newbyteorder("=")]  # NumPy takes None for float64
     except (KeyError, TypeError):
         names = ", ".join(d.name for d in ALL)
         raise TypeError(f"tapegrad has no dtype for {spec!r}; it has {names}") from None
@@ -162,7 +162,11 @@ _INTEGERS: Final = [uint8, int8, int16, int32, int64]
 
 
 def promote_types(a: dtype, b: dtype) -> dtype:
-    """The smallest dtype to which both convert without changing category, as ``torch.promote_types``."""
+    """The smallest dtype to which both convert without changing category, as ``torch.promote_types``.
+
+    >>> promote_types(uint8, int8), promote_types(int64, float16)
+    (tapegrad.int16, tapegrad.float16)
+    """
     if a is b:
         return a
     if a.category > b.category:
@@ -183,7 +187,11 @@ def promote_types(a: dtype, b: dtype) -> dtype:
 
 def result_type(*operands: Any) -> dtype:
     """The dtype of an operation on these operands, as ``torch.result_type``: tensors (anything with ``dtype`` and ``dim()``),
-    dtypes and Python numbers."""
+    dtypes and Python numbers.
+
+    >>> result_type(int32, 1), result_type(int32, 1.0), result_type(float16, 1.0)
+    (tapegrad.int32, tapegrad.float32, tapegrad.float16)
+    """
     dimensioned: dtype | None = None
     zero_dim: dtype | None = None
     scalar: dtype | None = None
@@ -220,7 +228,11 @@ def promotion_table() -> dict[tuple[str, str], str]:
 
 
 def can_cast(source: dtype, target: dtype) -> bool:
-    """Whether an in-place result of dtype ``source`` may be written into ``target``: the category must not fall."""
+    """Whether an in-place result of dtype ``source`` may be written into ``target``: the category must not fall.
+
+    >>> can_cast(float64, float32), can_cast(float32, int64)
+    (True, False)
+    """
     return source.category <= target.category
 
 
@@ -233,7 +245,7 @@ class finfo:
             raise TypeError(f"finfo expects a floating-point dtype, got {d!r}; use iinfo for integers")
         real = {complex64: float32, complex128: float64}.get(d, d)
         if bfloat16 is not None and real is bfloat16:
-            info: Any = ml_dtypes.finfo(real.numpy)
+            info: Any = ml_dtypes.finfo(real.numpy)  # type: ignore[no-untyped-call]
         else:
             info = np.finfo(real.numpy)
         self.bits = real.itemsize * 8

@@ -52,8 +52,8 @@ for _symbol in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(Expr, f"__{_symbol}__", _operator(_symbol))
 for _symbol, _name in [("and", "logical_and"), ("or", "logical_or")]:
     setattr(Expr, f"__{_symbol}__", _operator(_name))
-Expr.__neg__ = lambda self: apply("neg", self)  # type: ignore[attr-defined]
-Expr.__invert__ = lambda self: apply("logical_not", self)  # type: ignore[attr-defined]
+Expr.__neg__ = lambda self: apply("neg", self)  # type: ignore[operator]
+Expr.__invert__ = lambda self: apply("logical_not", self)  # type: ignore[operator]
 Expr.__abs__ = lambda self: apply("abs", self)  # type: ignore[attr-defined]
 
 

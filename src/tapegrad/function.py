@@ -139,6 +139,22 @@ class Function:
     Subclass it with static methods ``forward(ctx, *args)`` and ``backward(ctx, *grads)`` and call ``MyFunction.apply(*args)``.
     Instead, ``forward(*args)`` without ctx may be paired with ``setup_context(ctx, inputs, output)``. ``backward`` returns one
     gradient (or None) per argument; it is recorded itself under ``create_graph``, so write it with tensor operations.
+
+    >>> import tapegrad as tg
+    >>> class Cube(Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**3
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 3 * x**2 * g
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> Cube.apply(x).sum().backward()
+    >>> x.grad
+    tensor([ 3., 12.])
     """
 
     @staticmethod
@@ -211,7 +227,7 @@ class Function:
         for i, output in enumerate(outputs):
             if not isinstance(output, Tensor) or not registry.differentiable(output._array):
                 continue
-            edge = None if id(output) in constant or id(values[i]) in constant else plan.edge(entry, i)
+            edge: Any = None if id(output) in constant or id(values[i]) in constant else plan.edge(entry, i)
             if any(output is t for t in ctx._dirty):
                 inplace.rebase(output, edge)
             else:

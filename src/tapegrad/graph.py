@@ -36,8 +36,8 @@ class Packed:
         array = tensor._array
         if array.shape != self.shape or array.dtype != self.dtype:
             raise RuntimeError(
-                f"{name}: the unpack hook must return a tensor of the shape and dtype that was packed, {tuple(self.shape)} and {self.dtype}; "
-                f"got {tuple(array.shape)} and {array.dtype}"
+                f"{name}: the unpack hook must return a tensor of the shape and dtype that was packed, {tuple(self.shape)} and "
+                f"{self.dtype}; got {tuple(array.shape)} and {array.dtype}"
             )
         return array
 

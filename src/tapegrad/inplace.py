@@ -16,7 +16,7 @@ from . import dtypes, registry, scalarops
 from .device import backend
 from .graph import Entry
 from .modes import local
-from .registry import Op, View, differentiable
+from .registry import Op, Steps, View, differentiable
 from .scalarops import ElementwiseOp
 from .tensor import TENSOR_TYPES, Tensor, wrap
 
@@ -90,17 +90,19 @@ def elementwise_(op: ElementwiseOp, target: Tensor, *others: Any) -> Tensor:
 
 def _write_quickly(op: ElementwiseOp, target: Any, others: tuple[Any, ...]) -> bool:
     """Do it by the fast path, when nothing is recorded and the operands are simple: what optimizers do most of the time."""
-    if local.flags != 1 or target.__class__ not in TENSOR_TYPES:
+    kind = target.__class__
+    if local.flags != 1 or kind not in TENSOR_TYPES:
         return False
     memory = target._array
     arrays = [memory]
     for x in others:
-        if x.__class__ in TENSOR_TYPES:
+        kind = x.__class__
+        if kind in TENSOR_TYPES:
             array = x._array
             if array is not memory and np.may_share_memory(array, memory):
                 return False
             arrays.append(array)
-        elif x.__class__ is float or x.__class__ is int:
+        elif kind is float or kind is int:
             arrays.append(scalarops.as_float(x))
         else:
             return False
@@ -171,7 +173,7 @@ def rebase(target: Tensor, entry: Entry | None) -> None:
         value = wrap(target._array, entry)
         shown = wrap(root._array, None, root._storage)
         edges = (root._entry, entry)
-        registry.record(COPY_SLICES.plan, (root, value), {"view": base}, [root._array, target._array], shown, root._array, edges)
+        registry.record(COPY_SLICES.plan, (root, value), {"view": base.steps}, [root._array, target._array], shown, root._array, edges)
         _point(root, shown._entry)
     for ref in root._storage.views:
         view = ref()
@@ -189,7 +191,7 @@ def _point(tensor: Tensor, entry: Any) -> None:
         old.extra.retained = None
 
 
-def _copy_slices_backward(K: Any, g: Any, view: View, needs: tuple[bool, bool]) -> tuple[Any, Any]:
+def _copy_slices_backward(K: Any, g: Any, view: Steps, needs: tuple[bool, bool]) -> tuple[Any, Any]:
     array = g._array if isinstance(g, Tensor) else g
     into_root = into_view = None
     if needs[1]:
@@ -200,11 +202,11 @@ def _copy_slices_backward(K: Any, g: Any, view: View, needs: tuple[bool, bool]) 
     return into_root, into_view
 
 
-def _copy_slices(B: Any, root: Any, value: Any, *, view: View) -> Any:
+def _copy_slices(B: Any, root: Any, value: Any, *, view: Steps) -> Any:
     return _overwritten(root.copy(), view, value)
 
 
-def _overwritten(array: Any, view: View, value: Any) -> Any:
+def _overwritten(array: Any, view: Steps, value: Any) -> Any:
     """``array``, with that part of it written."""
     part = view.of(array, registry.ON_ARRAYS)
     if np.may_share_memory(part, array) or part.size == 0:

@@ -125,7 +125,14 @@ class _BareDecorator(type):
 
 
 class no_grad(_Mode, metaclass=_BareDecorator):
-    """Operations inside are not recorded for backward. Context manager and decorator, per thread."""
+    """Operations inside are not recorded for backward. Context manager and decorator, per thread.
+
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with no_grad():
+    ...     (2 * x).requires_grad
+    False
+    """
 
     def _settings(self) -> dict[str, Any]:
         return {"grad": False}

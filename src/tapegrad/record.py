@@ -24,7 +24,7 @@ class Row(NamedTuple):
         line: "file:line" of the call, where it was noted (inside ``record()`` or anomaly mode).
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # instead of tuple.index
     op: str
     inputs: tuple[str, ...]
     shape: tuple[int, ...]
@@ -82,6 +82,13 @@ def _saved_bytes(entry: Any) -> int:
 def tape_of(root: Tensor) -> Recording:
     """The recorded operations that ``root`` was made by, oldest first.
 
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> print((x * x).sum().tape())
+    #  op   inputs              shape  dtype    saved  line
+    0  mul  leaf(2,), leaf(2,)  (2,)   float32    8 B
+    1  sum  #0                  ()     float32    0 B
+
     Raises:
         RuntimeError: when it does not require grad.
     """
@@ -138,7 +145,15 @@ class _Recorder(Recording):
 
 
 class record:
-    """Keep every operation of a region: ``with tg.record() as tape: ...; print(tape)``."""
+    """Keep every operation of a region: ``with tg.record() as tape: ...; print(tape)``.
+
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.record() as tape:
+    ...     y = (2 * x).exp().sum()
+    >>> [(row.op, row.inputs) for row in tape]
+    [('mul', ('2', 'leaf(2,)')), ('exp', ('#0',)), ('sum', ('#1',))]
+    """
 
     def __enter__(self) -> Recording:
         self._recorder = _Recorder()
@@ -150,4 +165,4 @@ class record:
         self._listening.__exit__(*exc)
 
 
-Tensor.tape = tape_of
+Tensor.tape = tape_of  # type: ignore[attr-defined]

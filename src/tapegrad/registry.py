@@ -5,8 +5,9 @@ generates, which falls back to the same functions). There a backend is chosen, t
 listeners (recordings, traces) are told.
 
 A VJP formula is a function of ``K`` and of any of: ``g`` (the cotangent), the op's inputs, ``out`` (its result), its parameters,
-``needs`` (which inputs need a gradient), and an input's metadata (``input_shape``, ``input_dtype``), by name. What it names is what the tape saves. ``K`` holds every op by name: on
-arrays in a plain backward pass, on tensors under ``create_graph``; one formula serves both.
+``needs`` (which inputs need a gradient), and an input's metadata (``input_shape``, ``input_dtype``), by name. What it names is what
+the tape saves. ``K`` holds every op by name: on arrays in a plain backward pass, on tensors under ``create_graph``; one formula
+serves both.
 """
 
 from __future__ import annotations
@@ -335,21 +336,27 @@ def tell(op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tupl
 # -------------------------------------------------------------------------------------------------------------- views
 
 
+class Steps(tuple[tuple[Op, dict[str, Any]], ...]):
+    """View ops and their parameters, one after the other. Entries keep these, since a View would keep the tensor they made."""
+
+    __slots__ = ()
+
+    def of(self, value: Any, K: Any) -> Any:
+        """The view of a value of the root's shape (``K`` says whether an array or a tensor)."""
+        for op, params in self:
+            value = getattr(K, op.name)(value, **params)
+        return value
+
+
 class View:
     """How a tensor views another: the root that owns the memory, and the view ops that lead from it to the tensor."""
 
     __slots__ = ("root", "steps", "tracked")
 
-    def __init__(self, root: Tensor, steps: tuple[tuple[Op, dict[str, Any]], ...], tracked: bool) -> None:
+    def __init__(self, root: Tensor, steps: Steps, tracked: bool) -> None:
         self.root = root
         self.steps = steps
         self.tracked = tracked
-
-    def of(self, value: Any, K: Any) -> Any:
-        """The same view of another value of the root's shape (``K`` says whether an array or a tensor)."""
-        for op, params in self.steps:
-            value = getattr(K, op.name)(value, **params)
-        return value
 
     def entry(self) -> Any:
         """The entry of the tensor with this view, made anew for the root's present one; listeners are not told."""
@@ -369,7 +376,7 @@ def _note_view(op: Op, source: Tensor, output: Tensor, params: dict[str, Any]) -
     above = source._base
     output._storage = storage = source._storage
     root, steps = (source, ()) if above is None else (above.root, above.steps)
-    output._base = View(root, (*steps, (op, params)), local.grad and (above is None or above.tracked))
+    output._base = View(root, Steps((*steps, (op, params))), local.grad and (above is None or above.tracked))
     living = storage.views
     if len(living) >= 8 and len(living) & (len(living) - 1) == 0:
         living = tuple(ref for ref in living if ref() is not None)

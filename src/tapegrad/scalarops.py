@@ -77,7 +77,8 @@ class ElementwiseOp(Op):
         if key not in self._gradients:
             formula = self.formula(name, complex_valued)
             used = expr.inputs_of([formula])
-            names = [n for n in (self.cotangent, *self.inputs, "out") if n in used]
+            # the cotangent also where a derivative is a constant: it has the shape
+            names = [n for n in (self.cotangent, *self.inputs, "out") if n in used or n == self.cotangent]
             # "out" would mean the gradient op's own result
             clean = ["result" if n == "out" else n for n in names]
             renamed = expr.substitute(formula, {"out": expr.var("result")})
@@ -212,7 +213,7 @@ def _generate_call(op: ElementwiseOp) -> Callable[..., Any]:
     return call
 
 
-def as_float(value: int) -> Any:
+def as_float(value: float) -> Any:
     """An integer operand for the fast path: exact as a float64, or an object that the fast path refuses."""
     return float(value) if -(2**53) <= value <= 2**53 else value
 
@@ -238,7 +239,7 @@ def _operands(op: ElementwiseOp, operands: Sequence[Any]) -> tuple[Any, ...]:
         if value.__class__ in NUMBERS:
             inputs.append(value)
         elif isinstance(value, NUMBERS):  # an IntEnum, say
-            inputs.append(next(kind for kind in NUMBERS if isinstance(value, kind))(value))
+            inputs.append(next(kind for kind in NUMBERS if isinstance(value, kind))(value))  # type: ignore[arg-type]
         else:
             inputs.append(registry.as_tensor_input(value, op.name, name))
     if not any(isinstance(x, Tensor) for x in inputs):
@@ -351,6 +352,13 @@ def define(function: Callable[..., Any] | str, expression: Callable[..., Any] | 
 
     ``softsign = tg.elementwise(lambda x: x / (1 + E.abs(x)))``, or as a decorator, or with a name first. The function
     broadcasts, promotes and records as every other.
+
+    >>> import tapegrad as tg
+    >>> softsign = define(lambda x: x / (1 + tg.E.abs(x)))
+    >>> x = tg.tensor([-1.0, 3.0], requires_grad=True)
+    >>> softsign(x).sum().backward()
+    >>> x.grad
+    tensor([0.2500, 0.0625])
 
     Raises:
         TypeError: when the function does not return an expression of its arguments.

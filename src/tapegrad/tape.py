@@ -56,6 +56,12 @@ def backward(
     All or nothing: when an operation or a hook raises, every ``.grad`` is as it was. A gradient that exists already is
     accumulated into in place, which costs one staged copy of it.
 
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> backward((x * x).sum())
+    >>> x.grad
+    tensor([2., 4.])
+
     Args:
         tensors: the roots.
         grad_tensors: per root the gradient to start from, of the root's shape and dtype; may be left out for roots with one
@@ -89,6 +95,12 @@ def grad(
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``, returned; no ``.grad`` changes.
+
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (first,) = grad((x**3).sum(), x, create_graph=True)
+    >>> grad(first.sum(), x)
+    (tensor([ 6., 12.]),)
 
     Args:
         outputs, grad_outputs, retain_graph, create_graph: as in :func:`backward`.
@@ -178,13 +190,16 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool) -> list[Any]:
                     "reduce it (.sum(), .mean()) or pass gradient="
                 )
             if array.dtype.kind == "c":
-                raise RuntimeError(f"backward: a gradient can be made up only for real tensors, this one has dtype {root.dtype}; pass gradient=")
+                raise RuntimeError(
+                    f"backward: a gradient can be made up only for real tensors, this one has dtype {root.dtype}; pass gradient="
+                )
             seed = wrap(np.ones(array.shape, array.dtype))
         elif not isinstance(seed, Tensor):
             raise TypeError(f"backward: gradient {i} must be a Tensor or None, got {type(seed).__name__}")
         elif seed._array.shape != array.shape or seed.device != root.device:
             raise RuntimeError(
-                f"backward: gradient {i} has shape {tuple(seed.shape)} on {seed.device}, its tensor has shape {tuple(root.shape)} on {root.device}"
+                f"backward: gradient {i} has shape {tuple(seed.shape)} on {seed.device}, its tensor has shape {tuple(root.shape)} on "
+                f"{root.device}"
             )
         elif seed._array.dtype != array.dtype:
             raise RuntimeError(f"backward: gradient {i} has dtype {seed.dtype}, its tensor has dtype {root.dtype}; use .to()")
@@ -410,8 +425,8 @@ def _commit(staged: _Staged, create_graph: bool, targets: Sequence[Tensor]) -> N
             old = tensor._grad
             if old is not None and (old._array.shape != tensor._array.shape or old._array.dtype != tensor._array.dtype):
                 raise RuntimeError(
-                    f"backward: a tensor of shape {tuple(tensor.shape)}, {tensor.dtype}, has a .grad of shape {tuple(old.shape)}, {old.dtype}, "
-                    "since its .data was replaced; set .grad = None first"
+                    f"backward: a tensor of shape {tuple(tensor.shape)}, {tensor.dtype}, has a .grad of shape {tuple(old.shape)}, "
+                    f"{old.dtype}, since its .data was replaced; set .grad = None first"
                 )
             if create_graph or local.tracing:
                 with enable_grad() if create_graph else no_grad():
@@ -489,7 +504,15 @@ def _edge_of(self: Tensor, what: str) -> Any:
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-    """Call ``hook(grad)`` when this tensor's gradient is complete; a tensor it returns replaces the gradient."""
+    """Call ``hook(grad)`` when this tensor's gradient is complete; a tensor it returns replaces the gradient.
+
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with x.register_hook(lambda g: 10 * g):
+    ...     x.sum().backward()
+    >>> x.grad
+    tensor([10., 10.])
+    """
     return RemovableHandle(_edge_of(self, "register_hook").more().hooks, hook)
 
 

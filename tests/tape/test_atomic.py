@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ class Countdown:
 
 
 @pytest.fixture
-def countdown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Countdown]:
+def countdown(monkeypatch: pytest.MonkeyPatch) -> Countdown:
     """Every VJP and every accumulation passes a countdown."""
     c = Countdown()
 
@@ -98,7 +98,7 @@ def countdown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Countdown]:
             for plan in op.plans.values():
                 original = plan.backward
                 monkeypatch.setattr(plan, "backward", lambda e, g, original=original: (c.visit(), original(e, g))[1])
-    yield c
+    return c
 
 
 @pytest.mark.parametrize("create", [False, True])

@@ -258,7 +258,9 @@ def test_a_saved_result_that_changed_names_both_operations() -> None:
     x = leaf([1.0, 2.0])
     y = x.exp()
     y.add_(1)
-    with pytest.raises(RuntimeError, match=r"exp saved for backward.*shape \(2,\).*modified in place by add_.*version is now 1.*clone") as e:
+    with pytest.raises(
+        RuntimeError, match=r"exp saved for backward.*shape \(2,\).*modified in place by add_.*version is now 1.*clone"
+    ) as e:
         y.sum().backward()
     assert "out-of-place" in str(e.value)
     assert x.grad is None
@@ -424,7 +426,8 @@ STEP = st.one_of(
     st.tuples(st.just("zero_"), _index),
     st.tuples(st.just("unary_"), _index, st.sampled_from(UNARY)),
 )
-_SLICES: list[Any] = [0, -1, slice(1, None), slice(None, 1), slice(None, None, 2), (slice(None), 0), (slice(None), slice(1, None)), (..., -1)]
+_ALL, _REST = slice(None), slice(1, None)
+_SLICES: list[Any] = [0, -1, _REST, slice(None, 1), slice(None, None, 2), (_ALL, 0), (_ALL, _REST), (..., -1)]
 VIEWS = ("slice", "t", "view", "reshape", "unsqueeze", "squeeze", "permute", "expand")
 
 
@@ -459,7 +462,8 @@ class Program:
 
     def __init__(self, m: Any, memory: Callable[[Any], Any]) -> None:
         self.m, self.memory = m, memory
-        self.leaves = [m.tensor(np.linspace(a, b, 6).reshape(2, 3), dtype=m.float64, requires_grad=True) for a, b in ((0.2, 1.4), (-0.9, 0.8))]
+        values = [np.linspace(a, b, 6).reshape(2, 3) for a, b in ((0.2, 1.4), (-0.9, 0.8))]
+        self.leaves = [m.tensor(v, dtype=m.float64, requires_grad=True) for v in values]
         self.pool = list(self.leaves)
         self.notes: list[Any] = []
 

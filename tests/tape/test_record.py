@@ -149,9 +149,13 @@ def test_functions_appear_by_name() -> None:
 
 def test_a_region_ends_with_an_exception_too() -> None:
     x = leaf([1.0])
-    with pytest.raises(ValueError, match="stop"), tg.record() as tape:
+
+    def stop() -> None:
         x * 2
         raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"), tg.record() as tape:
+        stop()
     x * 3
     assert len(tape) == 1
 

@@ -128,8 +128,8 @@ def test_zero_where_the_slope_is_a_millionth(name: str, place: str) -> None:
     assert isinstance(op, ElementwiseOp)
     zero = planted_elementwise(op, "input", lambda e, op: e * 0.0)
     inputs = values(*[(3,)] * (2 if place == "beside another input" else 1))
-    check_grads(lambda *xs: SMALL[place](op.call, *xs), inputs, order=1, allow_inconclusive=True)
-    with pytest.raises(GradientError, match="wrong"):
+    check_grads(lambda *xs: SMALL[place](op.call, *xs), inputs, order=1)
+    with pytest.raises(GradientError, match=r"[1-9] wrong"):
         check_grads(lambda *xs: SMALL[place](zero.call, *xs), inputs, order=1, allow_inconclusive=True)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..expr import E
 from ..registry import ErrorInput, Input, Op, Sample, apply, public, register
 from ..scalarops import elementwise
 from ..tensor import Tensor
@@ -14,7 +15,10 @@ from .samples import binary
 _squared_error = elementwise(
     "squared_error",
     lambda input, target: (input - target) * (input - target),
-    {"input": lambda g, input, target: g * (2.0 * (input - target)), "target": lambda g, input, target: g * (2.0 * (target - input))},
+    {
+        "input": lambda g, input, target: g * E.conj(2.0 * (input - target)),
+        "target": lambda g, input, target: g * E.conj(2.0 * (target - input)),
+    },
     method=False,
     samples=binary(),
     reference=lambda a, b: (a - b) ** 2,

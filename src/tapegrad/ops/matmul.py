@@ -18,6 +18,12 @@ def mT(K: Any, x: Any) -> Any:
     return K.permute(x, dims=(*range(n - 2), n - 1, n - 2))
 
 
+def _conj(K: Any, x: Any) -> Any:
+    """The complex conjugate; a real operand itself, since the op would copy it."""
+    array = x._array if isinstance(x, Tensor) else x
+    return K.conj(x) if array.dtype.kind == "c" else x
+
+
 def _matmul_flops(a: Any, b: Any) -> int:
     return 2 * int(np.prod(a.shape)) * int(b.shape[-1])
 
@@ -28,8 +34,8 @@ _bmm = register(
         ("input", "other"),
         lambda B, a, b: B.matmul(a, b),
         {
-            "input": lambda K, g, other, input_shape: K.sum_to_size(K.matmul(g, K.conj(mT(K, other))), size=input_shape),
-            "other": lambda K, g, input, other_shape: K.sum_to_size(K.matmul(K.conj(mT(K, input)), g), size=other_shape),
+            "input": lambda K, g, other, input_shape: K.sum_to_size(K.matmul(g, _conj(K, mT(K, other))), size=input_shape),
+            "other": lambda K, g, input, other_shape: K.sum_to_size(K.matmul(_conj(K, mT(K, input)), g), size=other_shape),
         },
         dtype="promote",
         flops=_matmul_flops,
@@ -82,8 +88,8 @@ _linear = register(
         ("input", "weight", "bias"),
         lambda B, x, w, b: B.linear(x, w, b),
         {
-            "input": lambda K, g, weight, input_shape: K.reshape(K.matmul(_rows(K, g), weight), shape=input_shape),
-            "weight": lambda K, g, input: K.matmul(mT(K, _rows(K, g)), _rows(K, input)),
+            "input": lambda K, g, weight, input_shape: K.reshape(K.matmul(_rows(K, g), _conj(K, weight)), shape=input_shape),
+            "weight": lambda K, g, input: K.matmul(mT(K, _rows(K, g)), _conj(K, _rows(K, input))),
             "bias": lambda K, g: K.sum(g, axes=tuple(range(len(g.shape) - 1)), keepdim=False),
         },
         dtype="promote",

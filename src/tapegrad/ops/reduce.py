@@ -188,7 +188,7 @@ _root = register(
         ("input",),
         lambda B, x: _on_arrays().sqrt(x),
         # where the root is 0, so is the gradient
-        {"input": lambda K, g, out: K.where(K.eq(out, 0.0), 0.0, K.div(g, K.mul(out, 2.0)))},
+        {"input": lambda K, g, out: K.where(K.eq(out, 0.0), 0.0, K.div(g, K.conj(K.mul(out, 2.0))))},
         method=False,
         samples=unary(0.5, 2.0),
         reference=np.sqrt,

@@ -23,7 +23,7 @@ def functions(compute: str) -> dict[str, Any]:
     scope |= {"INF": np.inf, "NAN": np.nan, "maximum": _maximum, "minimum": _minimum, "sign": _sign, "abs": abs, "pow": pow}
     if compute.startswith("complex"):
         scope |= {name: getattr(cmath, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tanh")}
-        scope |= {"conj": _conj_complex, "pow": _pow}
+        scope |= {"conj": _conj_complex, "pow": _pow_complex}
         return scope
     scope |= {name: getattr(math, name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf")}
     scope |= {"conj": _identity, "pow": _pow, "sigmoid": {"float32": _sigmoid32}.get(compute, _sigmoid64)}
@@ -43,6 +43,12 @@ def _conj_complex(x):  # type: ignore[no-untyped-def]
 @_inline  # type: ignore[untyped-decorator]
 def _pow(a, b):  # type: ignore[no-untyped-def]
     return a**b
+
+
+@_inline  # type: ignore[untyped-decorator]
+def _pow_complex(a, b):  # type: ignore[no-untyped-def]
+    # exp(b log 0) is 0 where the real part of b is positive; the logarithm alone would make it NaN
+    return a * 0 if (a == 0) & (b.real > 0) else a**b
 
 
 @_inline  # type: ignore[untyped-decorator]
