@@ -26,6 +26,9 @@ from .registry import Op
 from .tensor import TENSOR_TYPES, Storage, Tensor, init, tick
 
 
+_MAX_WRITTEN_OUT = 4  # inputs: the sets of them that may need a gradient double with each
+
+
 class ElementwiseOp(Op):
     """An op made of one scalar expression of its inputs.
 
@@ -56,9 +59,8 @@ class ElementwiseOp(Op):
 
     @functools.cached_property
     def plans(self) -> dict[tuple[bool, ...], ElementwisePlan]:
-        """A plan for every set of inputs that need a gradient."""
-        choices = [(False, True) if name in self.formulas else (False,) for name in self.inputs]
-        return {needs: ElementwisePlan(self, needs) for needs in itertools.product(*choices) if any(needs)}
+        """A plan for every set of inputs that need a gradient, made when it is asked for."""
+        return _Plans(self)
 
     def formula(self, name: str, complex_valued: bool) -> Expr:
         """The VJP with respect to an input: the one given, or derived from the expression."""
@@ -91,6 +93,15 @@ class ElementwiseOp(Op):
     _derived: dict[tuple[str, bool], Expr]
     _gradients: dict[tuple[str, bool], ElementwiseOp]
     saved_names: tuple[str, ...]
+
+
+class _Plans(dict[tuple[bool, ...], "ElementwisePlan"]):
+    def __init__(self, op: ElementwiseOp) -> None:
+        self._op = op
+
+    def __missing__(self, needs: tuple[bool, ...]) -> ElementwisePlan:
+        plan = self[needs] = ElementwisePlan(self._op, needs)
+        return plan
 
 
 def elementwise(
@@ -183,12 +194,19 @@ def _generate_call(op: ElementwiseOp) -> Callable[..., Any]:
         "Entry": Entry,
         "fast": op.computation.fast.call,
         "as_float": as_float,
+        "record": record_elementwise,
     }
     tracked = [i for i, x in enumerate(names) if x in op.formulas]
     if tracked:
         out += [f"    if flags or ({' and '.join(f'e{i} is None' for i in tracked)}):", "        o._entry = None; return o"]
+        if len(tracked) > _MAX_WRITTEN_OUT:
+            out += [f"    o._entry = None; record(op, ({', '.join(names)},), ({arrays},), o); return o"]
+            choices = []
+        else:
+            choices = [(False, True) if i in tracked else (False,) for i in range(n)]
+    if tracked and choices:
         out += ["    e = o._entry = new(Entry); e.seq = tick(); e.shape = r.shape; e.dtype = r.dtype; e.extra = None"]
-        cases = sorted(op.plans, key=sum, reverse=True)
+        cases = sorted((needs for needs in itertools.product(*choices) if any(needs)), key=sum, reverse=True)
         for k, needs in enumerate(cases):
             plan = op.plans[needs]
             scope[f"plan{k}"] = plan
@@ -200,7 +218,7 @@ def _generate_call(op: ElementwiseOp) -> Callable[..., Any]:
             out += [f"    {head} e.op = plan{k}; e.edges = ({edges}); e.saved = ({values}); e.cells = ({cells})"]
         if len(tracked) == 1 and len(cases) == 1:
             out[-1] = out[-1].replace("    else: ", "    ").replace(f"    if {test}: ", "    ")
-    else:
+    elif not tracked:
         out += ["    o._entry = None"]
     out += ["    return o"]
     source = "\n".join(out) + "\n"

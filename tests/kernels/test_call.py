@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import sys
 import threading
 import time
@@ -17,8 +18,9 @@ import pytest
 import tapegrad as tg
 from tapegrad.kernels import cpu
 from tapegrad.kernels.body import Body
-from tapegrad.kernels.cpu import call, elementwise, runtime
+from tapegrad.kernels.cpu import call, runtime
 
+elementwise = importlib.import_module("tapegrad.kernels.cpu.elementwise")  # the package's attribute of that name is its function
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 ADD = Body(("a", "b"), ("t0 = a + b",), ("t0",))
 BOTH = Body(("a", "b"), ("t0 = a + b", "t1 = a * b"), ("t0", "t1"))
@@ -37,6 +39,7 @@ class Sub(np.ndarray[Any, Any]):
 
 def test_fast_path_computes_what_it_learnt() -> None:
     fast = learnt()
+    runtime.start_threads()
     for shape in [(3,), (2, 5), (), (0,), (0, 3), (1, 1, 1), (70000,)]:
         a, b = np.arange(np.prod(shape), dtype=F32).reshape(shape), np.full(shape, 0.5, F32)
         result = fast.call(a, b)
@@ -122,7 +125,7 @@ def test_table_is_bounded() -> None:
     assert fast.call(np.ones(2)) is None
 
 
-@pytest.mark.parametrize("count", [7, 8, 9, 15, 16, 17, 40, 120])
+@pytest.mark.parametrize("count", [5, 8, 15, pytest.param(40, marks=pytest.mark.nightly)])
 def test_operations_of_many_operands(count: int) -> None:
     """More operands than the fast path's slots, forward and backward (gradient, inputs and outputs together)."""
     scope: dict[str, Any] = {}
@@ -209,7 +212,7 @@ def test_impossible_sizes_are_memory_errors() -> None:
 
 def test_big_work_releases_the_interpreter() -> None:
     """Another thread makes progress while a large kernel runs."""
-    f = tg.elementwise(lambda x: (x.__class__ and tg.E.exp(tg.E.sin(tg.E.cos(tg.E.exp(-x * x))))))
+    f = tg.elementwise(lambda x: tg.E.exp(tg.E.sin(tg.E.cos(tg.E.exp(-x * x)))))
     x = tg.zeros(3_000_000)
     f(x)
     ticks: list[float] = []

@@ -247,8 +247,11 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         parsed = _kept(parsed)
     try:
         inplace.write(_index_put, self, (source,), {"index": parsed}, cast=True)
-    except ValueError as error:
-        raise RuntimeError(f"setitem: a value of shape {tuple(source.shape)} can't be written there: {error}") from None
+    except (ValueError, TypeError) as error:
+        if source.ndim and source._array.shape[0] == 1:  # PyTorch drops leading ones, NumPy not before a mask
+            setitem(self, parsed, source.squeeze(0))
+        else:
+            raise RuntimeError(f"setitem: a value of shape {tuple(source.shape)} can't be written there: {error}") from None
 
 
 def _drop_leading_ones(place: Tensor, source: Tensor) -> None:

@@ -171,7 +171,7 @@ def detach_(self: Tensor) -> Tensor:
 def _set_data(self: Tensor, value: Tensor) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"data must be a Tensor, got {type(value).__name__}")
-    self._array = value._array
+    self._array, self._storage = value._array, value._storage
     if self._entry is not None and self._entry.is_leaf:
         self._entry.shape, self._entry.dtype = value._array.shape, value._array.dtype
 

@@ -221,7 +221,7 @@ _dropout = register(
     Op(
         "dropout",
         ("input",),
-        lambda B, x, *, p, mask: B.apply_mask(x, mask, 0.0 if p == 1 else 1.0 / (1.0 - p)),
+        lambda B, x, *, p, mask: _masked(B, x, p, mask),
         {"input": lambda K, g, p, mask: K.dropout(g, p=p, mask=mask)},
         random=True,
         method=False,
@@ -230,6 +230,11 @@ _dropout = register(
         reference=lambda x, p, mask: np.where(mask, x / (1 - p), 0),
     )
 )
+
+
+def _masked(B: Any, x: Any, p: float, mask: Any) -> Any:
+    with np.errstate(all="ignore"):  # what overflows may be what is dropped
+        return B.apply_mask(x, mask, 0.0 if p == 1 else 1.0 / (1.0 - p))
 
 
 @public(_dropout)

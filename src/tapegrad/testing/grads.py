@@ -181,13 +181,12 @@ class _Check:
     def run(self, order: int) -> None:
         before = [x._array.copy() if isinstance(x, Tensor) else None for x in self.args]
         outputs = self.call(self.args)
+        self.check_unmodified(before)
         self.check_aliases(outputs)
         seeds = [self.cotangents(outputs, k) for k in range(self.options.cotangents)]
         first = [self.check_repeatable(outputs, seed) for seed in seeds]
         self.check_values(outputs, seeds, first)
-        for x, old, i in zip(self.args, before, range(len(before)), strict=True):
-            if old is not None and not _same_bits(x._array, old):
-                self.fail(f"the function or its backward modified argument {i}")
+        self.check_unmodified(before)
         if self.order == 1 and (unused := [self.labels[i] for i in self.wrt if i not in self.reached]):
             self.fail(f"{unused[0]} does not reach any output; pass it without requires_grad if it should not")
         if order > self.order:
@@ -255,6 +254,11 @@ class _Check:
         return found
 
     # ------------------------------------------------------------------------------------------------ what must hold
+
+    def check_unmodified(self, before: Sequence[Array | None]) -> None:
+        for i, (x, old) in enumerate(zip(self.args, before, strict=True)):
+            if old is not None and not _same_bits(x._array, old):
+                self.fail(f"the function or its backward modified argument {i}")
 
     def check_aliases(self, outputs: Sequence[Tensor]) -> None:
         if self.order > 1:  # with create_graph a gradient may be the cotangent itself

@@ -185,15 +185,21 @@ def _read(name: str) -> int | None:
     if data[: len(_MAGIC)] != _MAGIC or data[len(_MAGIC) : start] != hashlib.sha256(name.encode() + body).digest():
         return None
     size_of_header = int.from_bytes(body[:4], "little")
-    meta = json.loads(body[4 : 4 + size_of_header])
-    engine = _new_engine()  # before symbols are looked up: LLVM finds none until the process has an engine
-    if not all(_resolve(symbol) for symbol in meta["needs"]):
-        return None  # an unresolved symbol would end the process inside LLVM
-    engine.add_object_file(llvm.ObjectFileRef.from_data(body[4 + size_of_header :]))
-    engine.finalize_object()
+    try:
+        meta = json.loads(body[4 : 4 + size_of_header])
+        engine = _new_engine()  # before symbols are looked up: LLVM finds none until the process has an engine
+        if not all(_resolve(symbol) for symbol in meta["needs"]):
+            return None  # an unresolved symbol would end the process inside LLVM
+        engine.add_object_file(llvm.ObjectFileRef.from_data(body[4 + size_of_header :]))
+        engine.finalize_object()
+        address = int(engine.get_function_address(meta["symbol"]))
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError):
+        return None
+    if address == 0:
+        return None
     _engines.append(engine)
     statistics["loaded"] += 1
-    return int(engine.get_function_address(meta["symbol"]))
+    return address
 
 
 # Numba's wrapper around a kernel can report an exception. A kernel raises none, so these calls are never reached, and any
