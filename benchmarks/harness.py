@@ -37,8 +37,9 @@ class Result:
 
 def libraries() -> dict[str, Any]:
     """The namespaces that torch-like cases are written against: tapegrad, and PyTorch with the same number of threads."""
-    import tapegrad
     import torch
+
+    import tapegrad
 
     torch.set_num_threads(THREADS)
     tapegrad.set_num_threads(THREADS)

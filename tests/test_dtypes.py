@@ -255,7 +255,7 @@ def compare_outcomes(name: str, mine: Any, theirs: Any, x: Any, y: Any) -> None:
     categories = [v.dtype.category if isinstance(v, tg.Tensor) else dtypes.of_scalar(v).category for v in (x, y)]
     if expected is None:
         op = next((word for word in name.split() if word in MORE), "")
-        assert result is None or op in MORE and MORE[op](*categories), f"PyTorch refuses {what}, tapegrad gives {result}"
+        assert result is None or (op in MORE and MORE[op](*categories)), f"PyTorch refuses {what}, tapegrad gives {result}"
         return
     assert result is not None, f"tapegrad refuses {what}, PyTorch gives {expected}"
     check_against_torch(result, expected, what)

@@ -145,11 +145,18 @@ def differentiate(e: Expr, name: str, *, conjugate: bool = False) -> Expr | None
     """
     known: dict[tuple[int, bool], Expr | None] = {}
 
-    def walk(node: Expr, conj: bool) -> Expr | None:
-        key = (id(node), conj)
-        if key not in known:
-            known[key] = derive(node, conj)
-        return known[key]
+    def below(node: Expr, conj: bool) -> list[tuple[Expr, bool]]:
+        """The derivatives that this node's follows from."""
+        if node.op in ("var", "const") or node.is_bool:
+            return []
+        if node.op == "conj":
+            return [(node.args[0], not conj)]
+        if node.op == "where":
+            return [(a, conj) for a in node.args[1:]]
+        partials = _PRIMITIVES[node.op].derivative
+        if partials is None:
+            raise TypeError(f"{node.op} has no derivative")
+        return [(a, conj) for a, partial in zip(node.args, partials, strict=True) if partial is not None]
 
     def derive(node: Expr, conj: bool) -> Expr | None:
         if node.op == "var":
@@ -157,24 +164,31 @@ def differentiate(e: Expr, name: str, *, conjugate: bool = False) -> Expr | None
         if node.op == "const" or node.is_bool:
             return None
         if node.op == "where":
-            inner = [walk(a, conj) for a in node.args[1:]]
+            inner = [known[id(a), conj] for a in node.args[1:]]
             if inner[0] is None and inner[1] is None:
                 return None
             return apply("where", node.args[0], *[const(0.0) if d is None else d for d in inner])  # type: ignore[no-any-return]
         if node.op == "conj":
-            inner_derivative = walk(node.args[0], not conj)
+            inner_derivative = known[id(node.args[0]), not conj]
             return None if inner_derivative is None else apply("conj", inner_derivative)
-        partials = _PRIMITIVES[node.op].derivative
-        if partials is None:
-            raise TypeError(f"{node.op} has no derivative")
         total: Expr | None = None
-        for operand, partial in zip(node.args, partials, strict=True):
-            inner_derivative = None if partial is None else walk(operand, conj)
+        for operand, partial in zip(node.args, _PRIMITIVES[node.op].derivative or (), strict=True):
+            inner_derivative = None if partial is None else known[id(operand), conj]
             if inner_derivative is not None and partial is not None:
                 total = _plus(total, _times(inner_derivative, _as_expr(partial(*node.args, node))))
         return total
 
-    return walk(e, conjugate)
+    stack = [(e, conjugate)]
+    while stack:  # no recursion: user expressions may be deep
+        node, conj = stack[-1]
+        waiting = [] if (id(node), conj) in known else [(a, c) for a, c in below(node, conj) if (id(a), c) not in known]
+        if waiting:
+            stack.extend(waiting)
+            continue
+        stack.pop()
+        if (id(node), conj) not in known:
+            known[id(node), conj] = derive(node, conj)
+    return known[id(e), conjugate]
 
 
 def without_conj(e: Expr) -> Expr:
@@ -189,18 +203,20 @@ def substitute(e: Expr, values: Mapping[str, Expr]) -> Expr:
 
 def _rewrite(e: Expr, rule: Callable[[Expr], Expr]) -> Expr:
     known: dict[int, Expr] = {}
-
-    def walk(node: Expr) -> Expr:
+    stack = [e]
+    while stack:
+        node = stack[-1]
+        operands = () if node.op in ("var", "const") else node.args
+        waiting = [] if id(node) in known else [a for a in operands if id(a) not in known]
+        if waiting:
+            stack.extend(waiting)
+            continue
+        stack.pop()
         if id(node) not in known:
-            if node.op not in ("var", "const"):
-                args = tuple(walk(a) for a in node.args)
-                if any(a is not b for a, b in zip(args, node.args, strict=True)):
-                    known[id(node)] = rule(Expr(node.op, args, node.is_bool))
-                    return known[id(node)]
-            known[id(node)] = rule(node)
-        return known[id(node)]
-
-    return walk(e)
+            args = tuple(known[id(a)] for a in operands)
+            same = all(a is b for a, b in zip(args, operands, strict=True))
+            known[id(node)] = rule(node if same else Expr(node.op, args, node.is_bool))
+    return known[id(e)]
 
 
 def inputs_of(outputs: Sequence[Expr]) -> set[str]:

@@ -25,7 +25,6 @@ from .modes import local
 from .registry import Op
 from .tensor import TENSOR_TYPES, Storage, Tensor, init, tick
 
-
 _MAX_WRITTEN_OUT = 4  # inputs: the sets of them that may need a gradient double with each
 
 
@@ -259,6 +258,8 @@ def _operands(op: ElementwiseOp, operands: Sequence[Any]) -> tuple[Any, ...]:
         elif isinstance(value, NUMBERS):  # an IntEnum, say
             inputs.append(next(kind for kind in NUMBERS if isinstance(value, kind))(value))  # type: ignore[arg-type]
         else:
+            if isinstance(value, np.ndarray) and value.__class__ is not np.ndarray:  # a matrix multiplies in its own way
+                value = np.asarray(value)
             inputs.append(registry.as_tensor_input(value, op.name, name))
     if not any(isinstance(x, Tensor) for x in inputs):
         raise TypeError(f"{op.name}(): argument {op.inputs[0]!r} must be a Tensor, not {type(operands[0]).__name__}")

@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+
 import tapegrad as tg
 import tapegrad.nn.functional as F
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tapegrad.kernels.cuda.elementwise import kernel_source
 from tapegrad.registry import REGISTRY
 

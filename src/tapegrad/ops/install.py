@@ -302,6 +302,11 @@ def _matrix_transposed(self: Tensor) -> Tensor:
     return shape.transpose(self, -2, -1)
 
 
+def _where(self: Tensor, condition: Tensor, other: Any) -> Any:
+    """The tensor where ``condition`` holds, else ``other``."""
+    return elementwise.where(condition, self, other)
+
+
 _METHODS: dict[str, Any] = {
     **{f.__name__: f for f in (shape.view, shape.transpose, shape.t, shape.expand_as, shape.broadcast_to, shape.squeeze)},
     **{f.__name__: f for f in (shape.unsqueeze, shape.flatten, shape.contiguous, reduce.std, reduce.max, reduce.min, matmul.mm)},
@@ -310,7 +315,7 @@ _METHODS: dict[str, Any] = {
     **{f.__name__: f for f in (index.scatter_add, index.scatter_add_, index.masked_fill, index.masked_fill_)},
     "clamp": elementwise.clamp,
     "clip": elementwise.clamp,
-    "where": lambda self, condition, other: elementwise.where(condition, self, other),
+    "where": _where,
     "multiply": elementwise.mul.call,
     "divide": elementwise.div.call,
     "subtract": elementwise.sub,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
 from ..computation import broadcast_shape
+from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
 from ..tensor import Tensor
 
 

@@ -31,9 +31,10 @@ def arranged(array: NDArray[Any], layout: str) -> NDArray[Any]:
         return np.broadcast_to(array[..., :1].copy(), array.shape) if array.ndim and array.size else array.copy()
     if layout == "offset":
         room = np.zeros((*(2 * n + 1 for n in array.shape), 2), array.dtype)
-        inside = room[(*(slice(1, None, 2) for _ in array.shape), 1)]
+        odd: tuple[Any, ...] = (*[slice(1, None, 2)] * array.ndim, 1)
+        inside = room[odd]
         if array.ndim == 0:
             inside = room[1:].reshape(())
         inside[...] = array
-        return inside
+        return np.asarray(inside)
     raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")

@@ -16,7 +16,9 @@ from .gemm import matmul as _gemm
 from .reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
 from .runtime import address as runtime_address
 from .runtime import get_num_threads, set_num_threads
-from .softmax import cross_entropy, cross_entropy_backward, log_softmax, log_softmax_backward, softmax, softmax_backward
+from .softmax import cross_entropy as _cross_entropy
+from .softmax import cross_entropy_backward as _cross_entropy_backward
+from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 empty = np.empty
 broadcast_to = np.broadcast_to
@@ -114,3 +116,20 @@ def linear(x: Any, weight: Any, bias: Any | None) -> Any:
     if bias is not None:
         accumulate(out, bias)
     return out.reshape((*x.shape[:-1], weight.shape[0]))
+
+
+def _in_float32(function: Any) -> Any:
+    """The function on 16-bit floats, which are storage only: computed in float32 and rounded once."""
+
+    def wrapper(*args: Any) -> Any:
+        narrow = next((a.dtype for a in args if isinstance(a, np.ndarray) and a.dtype.itemsize == 2 and a.dtype.kind in "fV"), None)
+        if narrow is None:
+            return function(*args)
+        result = function(*[a.astype(np.float32) if isinstance(a, np.ndarray) and a.dtype == narrow else a for a in args])
+        return tuple(r.astype(narrow) for r in result) if isinstance(result, tuple) else result.astype(narrow)
+
+    return wrapper
+
+
+cross_entropy = _in_float32(_cross_entropy)
+cross_entropy_backward = _in_float32(_cross_entropy_backward)

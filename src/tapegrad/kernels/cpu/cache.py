@@ -119,7 +119,7 @@ def _environment() -> bytes:
     return digest.digest()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _entry_name(key: str, flags: tuple[str, ...]) -> str:
     return hashlib.sha256(_environment() + repr((key, flags)).encode()).hexdigest()
 

@@ -79,7 +79,7 @@ def run(body: Body, operands: Sequence[Operand], outputs: Sequence[Array], compu
     """
     if outputs[0].size == 0:
         return
-    key = (compute.num, *[None if o.__class__ is float else (o.shape, o.strides, o.dtype.num) for o in (*operands, *outputs)])
+    key = (compute.num, *[None if isinstance(o, float) else (o.shape, o.strides, o.dtype.num) for o in (*operands, *outputs)])
     plan = body.plans.get(key)
     if plan is None:
         if len(body.plans) >= _MAX_PLANS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import os
 from typing import Any
 
@@ -34,11 +35,11 @@ def _c_function(name: str) -> int:
 
 
 def _numpy_function(index: int) -> int:
-    from numpy._core import _multiarray_umath
+    module: Any = importlib.import_module("numpy._core._multiarray_umath")
 
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = ctypes.cast(get(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    table = ctypes.cast(get(module._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
     return int(table[index] or 0)
 
 
@@ -59,7 +60,7 @@ def _check_layout() -> None:
 
 _check_layout()
 block = np.zeros(WORDS, np.int64)
-block[[PROCESS, GETPID]] = os.getpid(), ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p).value
+block[[PROCESS, GETPID]] = [os.getpid(), ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p).value or 0]
 block[[SAVE_THREAD, RESTORE_THREAD, INCREF]] = [
     _c_function(name) for name in ("PyEval_SaveThread", "PyEval_RestoreThread", "Py_IncRef")
 ]
@@ -68,7 +69,7 @@ block[[TUPLE_NEW, TUPLE_SET, LONG_AS_INT64, ERR_OCCURRED]] = [
 ]
 block[ARRAY_EMPTY] = _numpy_function(184)  # PyArray_Empty(nd, dims, descr (stolen), fortran)
 block[[NDARRAY, FLOAT, INT, NONE]] = id(np.ndarray), id(float), id(int), id(None)
-block[THREADS] = int(os.environ.get("NUMBA_NUM_THREADS") or len(os.sched_getaffinity(0)))
+block[THREADS] = int(os.environ.get("NUMBA_NUM_THREADS") or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 address = int(block.ctypes.data)
 
 

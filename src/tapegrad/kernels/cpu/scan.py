@@ -50,7 +50,7 @@ def _find(op: str, x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
     """Extremum and first index along an axis."""
     shape = reduced_shape(x.shape, (axis,), keepdims)
     given, x = x.dtype, contiguous(x)
-    if given.kind not in "fiu" or given.itemsize == 2 and given.kind == "f":
+    if given.kind not in "fiu" or (given.itemsize == 2 and given.kind == "f"):
         x = x.view(np.uint8) if given.kind == "b" else x.astype(np.float32)
     values, indices = np.empty(shape, x.dtype), np.empty(shape, np.int64)
     if values.size:
