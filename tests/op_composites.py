@@ -17,6 +17,7 @@ from tapegrad.scalarops import ElementwiseOp
 from tapegrad.tensor import wrap
 
 M, V, C, S = Input((3, 4)), Input((4,)), Input((2, 3, 4)), Input(())
+POSITIVE = Input((4,), 0.5, 2.0)  # sums of products that do not cancel
 APART = Input((3, 4), apart=True)
 MASK = Input((3, 4), kind="bool")
 INDEX = np.array([[2, 0, 1, 1], [0, 0, 2, 1]])
@@ -174,7 +175,7 @@ def _shape_cases() -> list[Case]:
         _case("scatter_add 0", lambda x, s: x.scatter_add(0, wrap(INDEX), s), lambda x, s: _added(x, INDEX, s, 0), M, Input((3, 5))),
         _case("scatter_add 1", lambda x, s: x.scatter_add(1, wrap(INDEX), s), lambda x, s: _added(x, INDEX, s, 1), M, Input((2, 4))),
         _case("vector products", lambda x, v: (x @ v) @ x, lambda x, v: (x @ v) @ x, M, V),
-        _case("dot", lambda x, y: x @ y, np.dot, V, V),
+        _case("dot", lambda x, y: x @ y, np.dot, POSITIVE, POSITIVE),
         _case("batched matmul", tg.matmul, np.matmul, C, Input((4, 2))),
         _case("linear", lambda x, w: F.linear(x, w), lambda x, w: x @ w.T, C, Input((5, 4))),
     ]  # fmt: skip

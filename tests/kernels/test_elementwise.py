@@ -264,7 +264,7 @@ def test_zero_size_and_single_elements() -> None:
 
 
 def test_source_names_no_address_and_no_text_of_the_users() -> None:
-    source = elementwise.kernel_source(MIX, ("float32", "float64"), ("float32",), "float64", "cx", False)
+    source = elementwise.kernel_source(MIX, ("float32", "float64"), ("float32",), "float64", "cxc", False)
     compile(source, "kernel", "exec")
     assert "0x" not in source
     assert source.startswith("# compute float64")

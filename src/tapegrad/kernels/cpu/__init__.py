@@ -18,7 +18,10 @@ from .runtime import address as runtime_address
 from .runtime import get_num_threads, set_num_threads
 from .softmax import cross_entropy as _cross_entropy
 from .softmax import cross_entropy_backward as _cross_entropy_backward
-from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .softmax import log_softmax as _log_softmax
+from .softmax import log_softmax_backward as _log_softmax_backward
+from .softmax import softmax as _softmax
+from .softmax import softmax_backward as _softmax_backward
 
 empty = np.empty
 broadcast_to = np.broadcast_to
@@ -131,5 +134,7 @@ def _in_float32(function: Any) -> Any:
     return wrapper
 
 
+softmax, softmax_backward = _in_float32(_softmax), _in_float32(_softmax_backward)
+log_softmax, log_softmax_backward = _in_float32(_log_softmax), _in_float32(_log_softmax_backward)
 cross_entropy = _in_float32(_cross_entropy)
 cross_entropy_backward = _in_float32(_cross_entropy_backward)
