@@ -130,8 +130,9 @@ def test_complex_numbers_are_refused_where_they_mean_nothing(case: Case) -> None
 
 @cases(DIFFERENTIABLE)
 def test_gradients_of_first_and_second_order(case: Case) -> None:
-    """To second order on two samples of every op; nightly on all."""
-    check_grads(case.fn, case.tensors(case.arrays()), order=2 if case.name.endswith(("-0", "-2")) and case.name != "pow-2" else 1)
+    """To second order on two samples of every op and on the composites; nightly on all."""
+    second = case.op is None or (case.name.endswith(("-0", "-2")) and case.name != "pow-2")
+    check_grads(case.fn, case.tensors(case.arrays()), order=2 if second else 1)
 
 
 @pytest.mark.parametrize(("case", "layout"), in_layouts(DIFFERENTIABLE, LAYOUTS[1:]))

@@ -219,6 +219,8 @@ def _let_category_win(stronger: dtype | None, weaker: dtype | None) -> dtype | N
         return weaker if stronger is None else stronger
     if weaker.category <= stronger.category:
         return stronger
+    if stronger.category == 2:
+        return complex128 if stronger is float64 else complex64
     return promote_types(stronger, weaker)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import sys
 from typing import Any
 
 import ml_dtypes
@@ -16,6 +17,8 @@ import tapegrad as tg
 from tapegrad.kernels import cpu
 from tapegrad.kernels.body import Body
 from tapegrad.kernels.cpu import call
+from tapegrad.registry import REGISTRY
+from tapegrad.scalarops import ElementwiseOp
 
 elementwise = importlib.import_module("tapegrad.kernels.cpu.elementwise")  # the package's attribute of that name is its function
 run = elementwise.run
@@ -185,6 +188,41 @@ def test_nan_and_infinity(d: Any) -> None:
         for f in ("eq", "ne", "lt", "le", "gt", "ge"):
             compare = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}[f]
             assert np.array_equal(getattr(tg, f)(x, y).numpy(), compare(pairs[:, 0], pairs[:, 1]))
+
+
+def test_no_kernel_stops_at_a_special_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that raised would leave the rest of its output unwritten, and only print."""
+    stopped: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", stopped.append)
+    small = [0, 1, -1, 2, -3]
+    for op in list(REGISTRY.values()):
+        if not isinstance(op, ElementwiseOp) or op.booleans:
+            continue
+        for d in ("int64", "float32", "complex64"):
+            values = small if d == "int64" else [*small, np.inf, -np.inf, np.nan]
+            columns = np.array(list(itertools.product(values, repeat=len(op.inputs)))).T.astype(d)
+            inputs = [tg.from_numpy(np.ascontiguousarray(c)) for c in columns]
+            try:
+                whole = op.call(*inputs)
+            except TypeError:
+                continue  # no complex form
+            alone = [op.call(*[x[i : i + 1] for x in inputs]).item() for i in range(0, columns.shape[1], 7)]
+            assert np.array_equal(whole.numpy()[::7], alone, equal_nan=whole.dtype.differentiable), (op.name, d)
+            if d != "int64" and whole.dtype.differentiable:
+                for x in inputs:
+                    x.requires_grad_()
+                result = op.call(*inputs)
+                if result.requires_grad:
+                    result.backward(tg.ones_like(whole))
+            assert not stopped, (op.name, d, stopped)
+
+
+def test_complex_division() -> None:
+    special = [0, 1, -2, 1j, 2 - 3j, 1e30 + 1e30j, 1e-30j, complex(np.inf, 1)]
+    a, b = np.array(list(itertools.product(special, repeat=2)), np.complex128).T
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose((tg.tensor(a) / tg.tensor(b)).numpy(), a / b, rtol=1e-15)
+    assert (tg.tensor([1.0 + 2j]) / 0).item() == complex(np.inf, np.inf)
 
 
 def test_nan_gradients_of_maximum() -> None:

@@ -181,6 +181,7 @@ def _interrupt_often(attempt: Callable[[], None], check: Callable[[bool], None],
     return hits
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt may hit a callback of the collector's
 def test_real_interrupts_never_tear_gradients_or_modes() -> None:
     model = Model()
     loss = model.loss()

@@ -7,6 +7,7 @@ merged where the operands allow it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from . import runtime as rt
 Array = np.ndarray[Any, np.dtype[Any]]
 Operand = Array | float
 
+_QUOTIENT = re.compile(r"= (\S+) / (\S+)$")  # of complex numbers, which takes a function of our own
 GRAIN = 32768  # elements below which one thread is faster
 _MAX_PLANS = 4096
 
@@ -155,7 +157,7 @@ def kernel_source(
     for i, name in enumerate(body.inputs):
         if i not in hoisted:
             out.append(f"{indent}{name} = {_load(body, i, in_dtypes[i], compute, f'p{i}[{offsets[i]}]')}")
-    out += [indent + line for line in body.lines]
+    out += [indent + (_QUOTIENT.sub(r"= div(\1, \2)", line) if compute.startswith("complex") else line) for line in body.lines]
     for k, (result, dtype) in enumerate(zip(body.results, out_dtypes, strict=True), start=len(in_dtypes)):
         out.append(f"{indent}p{k}[{offsets[k]}] = {_store(result, dtype)}")
     return "\n".join(out) + "\n"

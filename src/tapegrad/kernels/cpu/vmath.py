@@ -23,10 +23,10 @@ def functions(compute: str) -> dict[str, Any]:
     scope |= {"INF": np.inf, "NAN": np.nan, "maximum": _maximum, "minimum": _minimum, "sign": _sign, "abs": abs, "pow": pow}
     if compute.startswith("complex"):
         scope |= {name: getattr(cmath, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tanh")}
-        scope |= {"conj": _conj_complex, "pow": _pow_complex}
+        scope |= {"conj": _conj_complex, "pow": _pow_complex, "div": _div_complex}
         return scope
     scope |= {name: getattr(math, name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf")}
-    scope |= {"conj": _identity, "pow": _pow, "sigmoid": {"float32": _sigmoid32}.get(compute, _sigmoid64)}
+    scope |= {"conj": _identity, "pow": _pow_integer if "int" in compute else _pow, "sigmoid": {"float32": _sigmoid32}.get(compute, _sigmoid64)}
     return scope
 
 
@@ -46,9 +46,29 @@ def _pow(a, b):  # type: ignore[no-untyped-def]
 
 
 @_inline  # type: ignore[untyped-decorator]
+def _pow_integer(a, b):  # type: ignore[no-untyped-def]
+    # 1 / a ** -b truncated, and 0 for 1 / 0, as in PyTorch
+    return a**b if b >= 0 else (1 if a == 1 else 0) if a != -1 else (-1 if b & 1 else 1)
+
+
+@_inline  # type: ignore[untyped-decorator]
 def _pow_complex(a, b):  # type: ignore[no-untyped-def]
     # exp(b log 0) is 0 where the real part of b is positive; the logarithm alone would make it NaN
     return a * 0 if (a == 0) & (b.real > 0) else a**b
+
+
+@_inline  # type: ignore[untyped-decorator]
+def _div_complex(a, b):  # type: ignore[no-untyped-def]
+    # R. L. Smith, CACM 1962. Numba's own division raises for a zero, whatever the error model, which would end the kernel
+    if abs(b.real) >= abs(b.imag):
+        if (b.real == 0) & (b.imag == 0):
+            return complex(a.real / abs(b.real), a.imag / abs(b.real))
+        ratio = b.imag / b.real
+        scale = b.real + b.imag * ratio
+        return complex((a.real + a.imag * ratio) / scale, (a.imag - a.real * ratio) / scale)
+    ratio = b.real / b.imag
+    scale = b.imag + b.real * ratio
+    return complex((a.real * ratio + a.imag) / scale, (a.imag * ratio - a.real) / scale)
 
 
 @_inline  # type: ignore[untyped-decorator]
