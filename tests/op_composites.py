@@ -12,7 +12,8 @@ from scipy import special
 
 import tapegrad as tg
 from tapegrad.nn import functional as F
-from tapegrad.registry import REGISTRY, Input
+from tapegrad.registry import REGISTRY
+from tapegrad.samples import Input
 from tapegrad.scalarops import ElementwiseOp
 from tapegrad.tensor import wrap
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapegrad import dtypes
-from tapegrad.registry import REGISTRY, Input, Op, Sample
+from tapegrad.registry import REGISTRY, Op
+from tapegrad.samples import Input, Sample
 from tapegrad.scalarops import ElementwiseOp
 from tapegrad.tensor import Tensor, wrap
 from tapegrad.testing.layouts import arranged

@@ -26,7 +26,8 @@ from op_matrix import (
 import tapegrad as tg
 from tapegrad import autograd, dtypes
 from tapegrad.expr import Expr
-from tapegrad.registry import REGISTRY, EdgePoint, ErrorInput, Op
+from tapegrad.registry import REGISTRY, Op
+from tapegrad.samples import EdgePoint, ErrorInput
 from tapegrad.scalarops import ElementwiseOp
 from tapegrad.tensor import Tensor, wrap
 from tapegrad.testing import check_grads

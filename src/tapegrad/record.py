@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from . import registry
 from .graph import FREED, Leaf, Output, Packed
 from .modes import listening
-from .tape import _reachable
+from .sweep import reachable
 from .tensor import Tensor
 
 
@@ -94,7 +94,7 @@ def tape_of(root: Tensor) -> Recording:
     """
     if root._entry is None:
         raise RuntimeError("tape(): the tensor does not require grad, so no tape leads to it")
-    entries = [e for e in reversed(_reachable([root._entry])) if not e.is_leaf and type(e) is not Output]
+    entries = [e for e in reversed(reachable([root._entry])) if not e.is_leaf and type(e) is not Output]
     number = {e: i for i, e in enumerate(entries)}
     rows = []
     for e, i in number.items():

@@ -3,75 +3,26 @@
 Every operation runs through :func:`apply` (or, for elementwise operations, through the specialised call that ``elementwise``
 generates, which falls back to the same functions). There a backend is chosen, the operation is recorded on the tape, and
 listeners (recordings, traces) are told.
-
-A VJP formula is a function of ``K`` and of any of: ``g`` (the cotangent), the op's inputs, ``out`` (its result), its parameters,
-``needs`` (which inputs need a gradient), and an input's metadata (``input_shape``, ``input_dtype``), by name. What it names is what
-the tape saves. ``K`` holds every op by name: on arrays in a plain backward pass, on tensors under ``create_graph``; one formula
-serves both.
 """
 
 from __future__ import annotations
 
-import inspect
 import sys
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from . import dtypes
 from .device import backend
-from .graph import Call, Edge, Entry, Output, Packed
+from .graph import Call, Entry, Output, Packed
 from .modes import local
+from .plan import ON_ARRAYS, ON_TENSORS, Plan
+from .samples import EdgePoint, ErrorInput, Sample
 from .tensor import Storage, Tensor, init, tick, wrap
-
-# ---------------------------------------------------------------------------------------------------- what tests need
-
-
-@dataclass(frozen=True)
-class Input:
-    """One tensor argument of a sample: its shape and what it is filled with.
-
-    ``kind`` is "real" (uniform in [low, high]; complex for complex dtypes), "int" (integers in [low, high)) or "bool".
-    ``apart`` keeps values at least 0.1 away from each other and from zero, for functions with kinks or ties.
-    """
-
-    shape: tuple[int, ...]
-    low: float = -2.0
-    high: float = 2.0
-    kind: str = "real"
-    apart: bool = False
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Arguments to try an op with: tensor inputs and keyword parameters."""
-
-    inputs: tuple[Input, ...]
-    params: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EdgePoint:
-    """A point where the gradient is a matter of convention: inputs, parameters and the published gradients."""
-
-    inputs: tuple[Any, ...]
-    grads: tuple[Any, ...]
-    params: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ErrorInput:
-    """A mistake: arguments for the public function, the exception it must raise, and a pattern its message must match."""
-
-    make: Callable[[Any], Any]  # given the tapegrad namespace, performs the mistaken call
-    error: type[Exception]
-    match: str
-
 
 # ------------------------------------------------------------------------------------------------------------- record
 
@@ -84,7 +35,7 @@ class Op:
         name: unique; also the public function's name.
         inputs: the names of the tensor inputs, in order.
         forward: ``(backend, *arrays, **params) -> array or tuple of arrays``; inputs may be None where they are optional.
-        vjp: input name, or tuple of names for a joint formula -> VJP formula (see the module's text).
+        vjp: input name, or tuple of names for a joint formula -> VJP formula (see :mod:`tapegrad.plan`).
         infer: ``(*inputs, **params) -> (shape, dtype)`` of the output from inputs that have ``shape`` and ``dtype``, or None
             when only running tells.
         dtype: how the result's dtype follows: "promote", "float" (integers become the default float), "bool", "same", "int64".
@@ -133,8 +84,6 @@ class Op:
 
 
 REGISTRY: dict[str, Op] = {}
-ON_ARRAYS = SimpleNamespace()
-ON_TENSORS = SimpleNamespace()
 
 
 def register(op: Op) -> Op:
@@ -381,90 +330,3 @@ def _note_view(op: Op, source: Tensor, output: Tensor, params: dict[str, Any]) -
     if len(living) >= 8 and len(living) & (len(living) - 1) == 0:
         living = tuple(ref for ref in living if ref() is not None)
     storage.views = (*living, weakref.ref(output))
-
-
-# -------------------------------------------------------------------------------------------------------------- plans
-
-
-class Formula:
-    """A VJP formula and the names it asks for."""
-
-    __slots__ = ("function", "names", "targets")
-
-    def __init__(self, targets: tuple[str, ...], function: Callable[..., Any]) -> None:
-        self.targets = targets
-        self.function = function
-        self.names = tuple(inspect.signature(function).parameters)[1:]
-
-
-class Plan:
-    """How the engine differentiates an op: what is saved, and gradients of arrays or of tensors from it."""
-
-    __slots__ = ("_saves", "formulas", "index", "metadata", "name", "op", "targets")
-
-    def __init__(self, op: Op) -> None:
-        self.op = op
-        self.name = op.name
-        self.index = {name: i for i, name in enumerate(op.inputs)}
-        self.formulas = [Formula(t if isinstance(t, tuple) else (t,), f) for t, f in op.vjp.items()]
-        self._saves: dict[tuple[bool, ...], tuple[str, ...]] = {}
-        self.targets = {t for formula in self.formulas for t in formula.targets}
-        asked = {n for formula in self.formulas for n in formula.names}
-        self.metadata = [(f"{x}_{kind}", i) for x, i in self.index.items() for kind in ("shape", "dtype") if f"{x}_{kind}" in asked]
-        for formula in self.formulas:
-            unknown = set(formula.targets) - set(op.inputs)
-            if unknown:
-                raise ValueError(f"{op.name}: VJP for {sorted(unknown)}, which are not among the inputs {op.inputs}")
-
-    def saves(self, needs: tuple[bool, ...]) -> tuple[str, ...]:
-        """The names of the values to save when these inputs need a gradient."""
-        found = self._saves.get(needs)
-        if found is None:
-            names: list[str] = []
-            for formula in self.formulas:
-                if any(needs[self.index[t]] for t in formula.targets):
-                    names += [n for n in formula.names if (n in self.index or n == "out") and n not in names]
-            found = self._saves[needs] = tuple(names)
-        return found
-
-    def backward(self, entry: Any, g: Any) -> list[Any]:
-        """Gradients, as arrays, of the inputs that need one (None for the others)."""
-        return self._run(ON_ARRAYS, entry, g, entry.saved)
-
-    def backward_tensors(self, entry: Any, g: Any) -> list[Any]:
-        """The same on tensors, recorded on the tape."""
-        return self._run(ON_TENSORS, entry, g, self.saved_tensors(entry))
-
-    def _run(self, K: Any, entry: Any, g: Any, saved: Sequence[Any]) -> list[Any]:
-        needs = tuple([e is not None for e in entry.edges])
-        values = {"g": g, "needs": needs, **entry.params, **dict(zip(self.saves(needs), saved, strict=True))}
-        for name, i in self.metadata:
-            if entry.edges[i] is not None:
-                values[name] = getattr(entry.edges[i], name.rpartition("_")[2])
-        grads: list[Any] = [None] * len(needs)
-        for formula in self.formulas:
-            if any(needs[self.index[t]] for t in formula.targets):
-                result = formula.function(K, *[values[n] for n in formula.names])
-                for target, grad in zip(formula.targets, result if len(formula.targets) > 1 else (result,), strict=True):
-                    if needs[self.index[target]]:
-                        grads[self.index[target]] = grad
-        return grads
-
-    def saved_tensors(self, entry: Any) -> list[Any]:
-        """The saved values as tensors that are connected to the graph where the originals were."""
-        needs = tuple([e is not None for e in entry.edges])
-        return rebuild(self.saves(needs), self.index, entry, entry)
-
-
-def rebuild(names: Sequence[str], index: dict[str, int], entry: Entry, out_edge: Edge) -> list[Any]:
-    """Tensors from an entry's saved arrays and its edges; numbers stay numbers."""
-    tensors: list[Any] = []
-    for name, value, cell in zip(names, entry.saved, entry.cells, strict=True):
-        if isinstance(value, tuple):
-            tensors.append(tuple([wrap(v) for v in value]))
-        elif value is None or isinstance(value, (bool, int, float, complex)):
-            tensors.append(value)
-        else:
-            edge = out_edge if name == "out" else entry.edges[index[name]]
-            tensors.append(wrap(value, edge, cell))
-    return tensors

@@ -13,7 +13,8 @@ import pytest
 from tapegrad import dtypes, expr, scalarops, tape
 from tapegrad.expr import Expr
 from tapegrad.modes import no_grad
-from tapegrad.registry import ON_TENSORS, REGISTRY, Op
+from tapegrad.plan import ON_TENSORS
+from tapegrad.registry import REGISTRY, Op
 from tapegrad.scalarops import ElementwiseOp
 from tapegrad.tensor import Tensor, wrap
 from tapegrad.testing import GradientError, check_grads
@@ -290,14 +291,14 @@ def test_reduction_over_batch_dimensions_forgotten(name: str, target: str, shape
 def test_reduction_over_broadcast_axes_forgotten_by_the_engine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     op = REGISTRY[name]
     check_grads(op, values((2, 3), (3,)))
-    monkeypatch.setattr(tape._Sweep, "fit", lambda self, value, shape, dtype: value)
+    monkeypatch.setattr(sweep._Sweep, "fit", lambda self, value, shape, dtype: value)
     with pytest.raises(GradientError, match=r"has shape \(2, 3\)"):
         check_grads(op, values((2, 3), (3,)), order=1)
 
 
 @pytest.mark.parametrize("mistake", ["twice", "overwritten"])
 def test_accumulation_in_the_engine(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = tape._Sweep.add
+    right = sweep._Sweep.add
 
     def add(self: Any, edge: Any, value: Any) -> None:
         if edge not in self.pending:
@@ -309,7 +310,7 @@ def test_accumulation_in_the_engine(mistake: str, monkeypatch: pytest.MonkeyPatc
             self.pending[edge] = value
 
     check_grads(lambda x: x.exp() * x.sin(), values((3,)))
-    monkeypatch.setattr(tape._Sweep, "add", add)
+    monkeypatch.setattr(sweep._Sweep, "add", add)
     with pytest.raises(GradientError, match="wrong"):
         check_grads(lambda x: x.exp() * x.sin(), values((3,)), order=1)
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 from .. import dtypes
 from ..device import device as Device
 from ..device import to_device
+from ..hooks import RemovableHandle
 from ..inplace import check_writable
 from ..modes import no_grad
-from ..tape import RemovableHandle
 from ..tensor import Tensor
 from .tree import Tree
 

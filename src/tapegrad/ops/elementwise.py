@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import npmath
 from ..expr import E
-from ..registry import EdgePoint, Input, Sample, public
+from ..registry import public
+from ..samples import EdgePoint, Input, Sample, binary, unary
 from ..scalarops import elementwise
-from .samples import binary, unary
 
 INF, NAN = math.inf, math.nan
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, inplace
-from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, public, register
+from ..registry import Op, apply, as_tensor_input, public, register
+from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor, wrap
 from .create import converted
 from .elementwise import where_op

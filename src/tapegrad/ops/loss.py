@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..expr import E
-from ..registry import ErrorInput, Input, Op, Sample, apply, public, register
+from ..registry import Op, apply, public, register
+from ..samples import ErrorInput, Input, Sample, binary
 from ..scalarops import elementwise
 from ..tensor import Tensor
-from .samples import binary
 
 _squared_error = elementwise(
     "squared_error",

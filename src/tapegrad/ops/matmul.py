@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..computation import broadcast_shape
-from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
+from ..registry import Op, apply, as_tensor_input, check_devices, public, register
+from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 from .shape import numel_of
 

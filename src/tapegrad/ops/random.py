@@ -12,7 +12,8 @@ import numpy as np
 from .. import dtypes
 from ..device import to_device
 from ..kernels.cpu import random as philox
-from ..registry import Input, Op, Sample, apply, public, register
+from ..registry import Op, apply, public, register
+from ..samples import Input, Sample
 from ..tensor import Tensor, wrap
 from . import elementwise
 from .create import checked_shape

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..registry import EdgePoint, ErrorInput, Input, Op, Sample, apply, public, register
+from ..registry import Op, apply, public, register
+from ..samples import EdgePoint, ErrorInput, Input, Sample, along_dim, unary
 from ..tensor import Tensor
 from .elementwise import maximum, minimum
-from .samples import along_dim, unary
 from .shape import normalize_dim, numel_of, to_dtype
 
 Dims = int | Sequence[int] | None

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import dtypes
 from ..computation import broadcast_shape
-from ..registry import ErrorInput, Input, Op, Sample, apply, as_tensor_input, check_devices, public, register
+from ..registry import Op, apply, as_tensor_input, check_devices, public, register
+from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..registry import ErrorInput, Input, Op, Sample, apply, public, register
+from ..registry import Op, apply, public, register
+from ..samples import ErrorInput, Input, Sample, along_dim
 from ..tensor import Tensor
-from .samples import along_dim
 from .shape import normalize_dim, to_dtype
 
 

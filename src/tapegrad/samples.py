@@ -1,0 +1,70 @@
+"""What the tests of an op need: its samples, edge points and mistakes, and the samples that whole families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Input:
+    """One tensor argument of a sample: its shape and what it is filled with.
+
+    ``kind`` is "real" (uniform in [low, high]; complex for complex dtypes), "int" (integers in [low, high)) or "bool".
+    ``apart`` keeps values at least 0.1 away from each other and from zero, for functions with kinks or ties.
+    """
+
+    shape: tuple[int, ...]
+    low: float = -2.0
+    high: float = 2.0
+    kind: str = "real"
+    apart: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Arguments to try an op with: tensor inputs and keyword parameters."""
+
+    inputs: tuple[Input, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EdgePoint:
+    """A point where the gradient is a matter of convention: inputs, parameters and the published gradients."""
+
+    inputs: tuple[Any, ...]
+    grads: tuple[Any, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ErrorInput:
+    """A mistake: arguments for the public function, the exception it must raise, and a pattern its message must match."""
+
+    make: Callable[[Any], Any]  # given the tapegrad namespace, performs the mistaken call
+    error: type[Exception]
+    match: str
+
+
+def unary(low: float = -2.0, high: float = 2.0, *, apart: bool = False, **params: Any) -> list[Sample]:
+    """One input: matrix, vector, 0-d, zero-size."""
+    return [Sample((Input(shape, low, high, apart=apart),), params) for shape in ((3, 4), (5,), (), (0, 3))]
+
+
+def binary(low: float = -2.0, high: float = 2.0, low2: float | None = None, *, apart: bool = False) -> list[Sample]:
+    """Two inputs: equal shapes, every kind of broadcasting, 0-d, zero-size."""
+    second = low if low2 is None else low2
+    shapes = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((2, 1, 3), (4, 1)), ((), (3,)), ((), ()), ((0, 3), (3,))]
+    return [Sample((Input(a, low, high, apart=apart), Input(b, second, high, apart=apart))) for a, b in shapes]
+
+
+def along_dim(*, apart: bool = False, keepdims: bool = True, **params: Any) -> list[Sample]:
+    """One input and ``dim``, counted from the front as functions pass it on; with ``keepdim`` where the op has it."""
+    keep: list[dict[str, Any]] = [{"keepdim": False}, {"keepdim": True}] if keepdims else [{}]
+    return [
+        Sample((Input(shape, apart=apart),), {"dim": dim, **k, **params})
+        for shape, dim in (((3, 4), 0), ((3, 4), 1), ((2, 3, 4), 1), ((5,), 0))
+        for k in keep
+    ]
