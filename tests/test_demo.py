@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import __main__ as command
-from tapegrad import demo, doctor
+from tapegrad import __main__ as command, demo, doctor
 
 SOURCE = str(Path(tg.__file__).parents[1])
 

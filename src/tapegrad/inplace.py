@@ -16,6 +16,7 @@ from . import dtypes, registry, scalarops
 from .device import backend
 from .graph import Entry
 from .modes import local
+from .plan import ON_ARRAYS
 from .registry import Op, Steps, View, differentiable
 from .scalarops import ElementwiseOp
 from .tensor import TENSOR_TYPES, Tensor, wrap
@@ -208,11 +209,11 @@ def _copy_slices(B: Any, root: Any, value: Any, *, view: Steps) -> Any:
 
 def _overwritten(array: Any, view: Steps, value: Any) -> Any:
     """``array``, with that part of it written."""
-    part = view.of(array, registry.ON_ARRAYS)
+    part = view.of(array, ON_ARRAYS)
     if np.may_share_memory(part, array) or part.size == 0:
         part[...] = value
     else:  # where the root's memory allowed a reshape to be a view, this array's does not
-        places = view.of(np.arange(array.size).reshape(array.shape), registry.ON_ARRAYS)
+        places = view.of(np.arange(array.size).reshape(array.shape), ON_ARRAYS)
         array.reshape(-1)[places] = value
     return array
 

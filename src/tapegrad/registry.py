@@ -7,12 +7,13 @@ listeners (recordings, traces) are told.
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Op:
         writes: indices of the inputs that are written.
         random: draws from a generator.
         flops, bytes: ``(*arrays, **params) -> int`` cost estimates.
-        method: also a Tensor method.
+        method: its public function is also a Tensor method.
         samples, edge_points, error_inputs, reference: what the test matrix runs; ``reference`` is independent of the
             implementation and takes and returns NumPy arrays.
         function: the public function, set by :func:`public`.
@@ -84,6 +85,8 @@ class Op:
 
 
 REGISTRY: dict[str, Op] = {}
+METHODS: dict[str, Callable[..., Any]] = {}  # of Tensor
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def register(op: Op) -> Op:
@@ -100,14 +103,52 @@ def register(op: Op) -> Op:
     return op
 
 
-def public(op: Op) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def public(op: Op | str) -> Callable[[F], F]:
     """Decorate the public function of an op: the one that users call and that turns arguments into inputs and parameters."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        op.function = function
+    def decorate(function: F) -> F:
+        record = REGISTRY[op] if isinstance(op, str) else op
+        record.function = function = _numpy_names(function)
+        if record.method:
+            METHODS[function.__name__] = function
         return function
 
     return decorate
+
+
+def method(function: F) -> F:
+    """Decorate a function that is also, or only, a method of Tensor."""
+    METHODS[function.__name__] = function = _numpy_names(function)
+    return function
+
+
+# PyTorch takes NumPy's names for these keywords.
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def _numpy_names(function: F) -> F:
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if "dim" not in names and "keepdim" not in names:
+        return function
+
+    @functools.wraps(function)
+    def renaming(*args: Any, **kwargs: Any) -> Any:
+        if kwargs and not _NUMPY_NAMES.keys().isdisjoint(kwargs):
+            kwargs = _renamed(function.__name__, kwargs)
+        return function(*args, **kwargs)
+
+    return cast(F, renaming)
+
+
+def _renamed(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for given, value in kwargs.items():
+        key = _NUMPY_NAMES.get(given, given)
+        if key in kwargs and key != given:
+            raise TypeError(f"{name}() got both {key!r} and {given!r}, which are the same")
+        out[key] = value
+    return out
 
 
 # ----------------------------------------------------------------------------------------------------------- dispatch

@@ -22,6 +22,7 @@ from .computation import NUMBERS, Computation
 from .expr import Expr
 from .graph import Entry
 from .modes import local
+from .plan import rebuild
 from .registry import Op
 from .tensor import TENSOR_TYPES, Storage, Tensor, init, tick
 
@@ -111,8 +112,8 @@ def elementwise(
     booleans: Sequence[str] = (),
     dtype: str = "promote",
     **record: Any,
-) -> ElementwiseOp:
-    """Declare an elementwise op and register it.
+) -> Callable[..., Any]:
+    """Declare an elementwise op, register it, and return the function that runs it.
 
     Args:
         name: the op's name.
@@ -135,6 +136,13 @@ def elementwise(
         formulas = {}
     op = _make(name, names, traced, formulas, tuple(booleans), dtype="bool" if traced.is_bool else dtype, **record)
     registry.register(op)
+    return registry.public(op)(op.call) if op.method else op.call
+
+
+def elementwise_op(name: str) -> ElementwiseOp:
+    """The record of a registered elementwise op."""
+    op = registry.REGISTRY[name]
+    assert isinstance(op, ElementwiseOp)
     return op
 
 
@@ -363,7 +371,7 @@ class ElementwisePlan:
 
     def saved_tensors(self, entry: Any) -> list[Any]:
         """The saved values as tensors connected to the graph."""
-        return registry.rebuild(self.saved, {n: i for i, n in enumerate(self.op.inputs)}, entry, entry)
+        return rebuild(self.saved, {n: i for i, n in enumerate(self.op.inputs)}, entry, entry)
 
 
 def define(function: Callable[..., Any] | str, expression: Callable[..., Any] | None = None) -> Callable[..., Any]:

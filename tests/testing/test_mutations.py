@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tapegrad import dtypes, expr, scalarops, tape
+from tapegrad import dtypes, expr, scalarops, sweep
 from tapegrad.expr import Expr
 from tapegrad.modes import no_grad
 from tapegrad.plan import ON_TENSORS

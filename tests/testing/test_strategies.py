@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, find, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, find, given, settings, strategies as st
 
 import tapegrad as tg
 from tapegrad import dtypes
 from tapegrad.tensor import Tensor
-from tapegrad.testing import check_grads
-from tapegrad.testing import strategies as tgst
+from tapegrad.testing import check_grads, strategies as tgst
 from tapegrad.testing.layouts import LAYOUTS, arranged
 
 REACH = settings(max_examples=2000, deadline=None, database=None, suppress_health_check=list(HealthCheck))

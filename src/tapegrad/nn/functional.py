@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from ..ops import cross_entropy, dropout, embedding, gelu, linear, log_softmax, mse_loss, relu, sigmoid, softmax, tanh
-
-__all__ = [
-    "cross_entropy",
-    "dropout",
-    "embedding",
-    "gelu",
-    "linear",
-    "log_softmax",
-    "mse_loss",
-    "relu",
-    "sigmoid",
-    "softmax",
-    "tanh",
-]
+from ..ops.activation import *
+from ..ops.dropout import *
+from ..ops.elementwise import sigmoid as sigmoid, tanh as tanh
+from ..ops.embedding import *
+from ..ops.linear import *
+from ..ops.loss import *
+from ..ops.softmax import *

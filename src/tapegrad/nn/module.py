@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from .. import dtypes
-from ..device import device as Device
-from ..device import to_device
+from ..device import device as Device, to_device
 from ..hooks import RemovableHandle
 from ..inplace import check_writable
 from ..modes import no_grad

@@ -16,6 +16,23 @@ from ..registry import usable
 from ..tensor import Tensor, wrap
 from .shape import sizes
 
+__all__ = [
+    "arange",
+    "as_tensor",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]
+
 _MAX_BYTES = 2**46  # more than any machine has: a mistaken shape fails here, before anything is allocated
 
 

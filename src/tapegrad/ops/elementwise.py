@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import npmath
 from ..expr import E
-from ..registry import public
+from ..registry import method, public
 from ..samples import EdgePoint, Input, Sample, binary, unary
 from ..scalarops import elementwise
 
@@ -24,6 +24,45 @@ _add = elementwise(
     samples=binary(),
     reference=np.add,
 )
+
+__all__ = [
+    "abs",
+    "add",
+    "clamp",
+    "conj",
+    "cos",
+    "div",
+    "eq",
+    "erf",
+    "exp",
+    "expm1",
+    "ge",
+    "gt",
+    "isnan",
+    "le",
+    "log",
+    "log1p",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "lt",
+    "maximum",
+    "minimum",
+    "mul",
+    "ne",
+    "neg",
+    "pow",
+    "reciprocal",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sqrt",
+    "square",
+    "sub",
+    "tanh",
+    "where",
+]
+
 _sub = elementwise(
     "sub",
     lambda input, other: input - other,
@@ -117,32 +156,8 @@ sigmoid = elementwise("sigmoid", lambda input: E.sigmoid(input), {"input": lambd
 erf = elementwise("erf", lambda input: E.erf(input), dtype="float", samples=unary(), reference=npmath.erf)
 conj = elementwise("conj", lambda input: E.conj(input), {"input": lambda g: E.conj(g)}, samples=unary(), reference=np.conj)
 
-# ------------------------------------------------------------------------------------------------- activations and bounds
+# --------------------------------------------------------------------------------------------------- bounds and choices
 
-relu = elementwise(
-    "relu",
-    lambda input: E.where(input <= 0, 0, input),
-    {"input": lambda g, out: E.where(out <= 0.0, 0.0, g)},
-    samples=unary(apart=True),
-    reference=lambda x: np.maximum(x, 0),
-    edge_points=[EdgePoint((0.0,), (0.0,))],
-)
-_gelu = elementwise(
-    "gelu",
-    lambda input: 0.5 * input * (1.0 + E.erf(input * math.sqrt(0.5))),
-    dtype="float",
-    method=False,
-    samples=unary(),
-    reference=lambda x: 0.5 * x * (1 + npmath.erf(x / math.sqrt(2))),
-)
-_gelu_tanh = elementwise(
-    "gelu_tanh",  # Hendrycks and Gimpel, https://arxiv.org/abs/1606.08415
-    lambda input: 0.5 * input * (1.0 + E.tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input))),
-    dtype="float",
-    method=False,
-    samples=unary(),
-    reference=lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
-)
 maximum = elementwise(
     "maximum",
     lambda input, other: E.maximum(input, other),
@@ -181,7 +196,7 @@ clamp_max = elementwise(
     reference=np.minimum,
     edge_points=[EdgePoint((1.0, 1.0), (1.0, 0.0))],
 )
-where_op = elementwise(
+_where = elementwise(
     "where",
     lambda condition, input, other: E.where(condition, input, other),
     {
@@ -213,45 +228,33 @@ isnan = elementwise("isnan", lambda input: input != input, samples=unary(), refe
 # ------------------------------------------------------------------------------------------------------ public functions
 
 
-@public(_add)
+@public("add")
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``input + alpha * other``, elementwise with broadcasting."""
-    return _add.call(input, other if alpha == 1 else mul.call(other, alpha))
+    return _add(input, other if alpha == 1 else mul(other, alpha))
 
 
-@public(_sub)
+@public("sub")
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``input - alpha * other``, elementwise with broadcasting.
 
     Raises:
         RuntimeError: for two bool tensors; use ``^`` or ``logical_xor``.
     """
-    return _sub.call(input, other if alpha == 1 else mul.call(other, alpha))
+    return _sub(input, other if alpha == 1 else mul(other, alpha))
 
 
-@public(where_op)
+@public("where")
 def where(condition: Any, input: Any, other: Any) -> Any:
     """``input`` where the bool tensor ``condition`` holds, else ``other``; all three broadcast.
 
     Raises:
         TypeError: when the condition is not bool.
     """
-    return where_op.call(condition, input, other)
+    return _where(condition, input, other)
 
 
-@public(_gelu)
-def gelu(input: Any, *, approximate: str = "none") -> Any:
-    """x * Phi(x), with the normal distribution's Phi: exact, or ``approximate="tanh"`` (Hendrycks and Gimpel, 2016).
-
-    Raises:
-        ValueError: for another ``approximate``.
-    """
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
-    return (_gelu if approximate == "none" else _gelu_tanh).call(input)
-
-
-@public(clamp_min)
+@method
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """Limit values to [min, max]; either bound may be left out, a number or a tensor. The gradient at a bound is 1.
 
@@ -261,5 +264,5 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of min and max must be given")
     if min is not None:
-        input = clamp_min.call(input, min)
-    return input if max is None else clamp_max.call(input, max)
+        input = clamp_min(input, min)
+    return input if max is None else clamp_max(input, max)

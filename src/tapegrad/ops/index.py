@@ -1,4 +1,4 @@
-"""Indexing, gathering and scattering."""
+"""Indexing: ``t[i]`` and ``t[i] = v``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, inplace
-from ..registry import Op, apply, as_tensor_input, public, register
-from ..samples import ErrorInput, Input, Sample
+from ..registry import Op, apply, as_tensor_input, register
+from ..samples import Input, Sample
 from ..tensor import Tensor, wrap
 from .create import converted
-from .elementwise import where_op
-from .shape import normalize_dim, to_dtype
 
 _BASIC = (int, slice, type(None), type(Ellipsis))
 
@@ -108,12 +106,12 @@ register(
         {"input": lambda K, g, index: K.slice(g, index=index)},
         method=False,
         samples=[Sample((Input((2, 2)),), {"index": (slice(0, 2), slice(1, 3)), "size": (3, 4)})],
-        reference=lambda g, index, size: _placed(g, index, size),
+        reference=lambda g, index, size: placed(g, index, size),
     )
 )
 
 
-def _placed(g: Any, index: Any, size: tuple[int, ...]) -> Any:
+def placed(g: Any, index: Any, size: tuple[int, ...]) -> Any:
     out = np.zeros(size, g.dtype)
     np.add.at(out, index, g)
     return out
@@ -137,11 +135,11 @@ register(
     Op(
         "index_backward",
         ("input",),
-        lambda B, g, *, index, size: _scattered(B, g, index, size),
+        lambda B, g, *, index, size: scattered(B, g, index, size),
         {"input": lambda K, g, index: K.index(g, index=index)},
         method=False,
         samples=[Sample((Input((3, 4)),), {"index": (np.array([0, 2, 0]),), "size": (3, 4)})],
-        reference=lambda g, index, size: _placed(g, index, size),
+        reference=lambda g, index, size: placed(g, index, size),
     )
 )
 
@@ -199,15 +197,15 @@ def _surviving(K: Any, g: Any, index: tuple[Any, ...]) -> Any:
     return K.where(wrap(last) if isinstance(g, Tensor) else last, picked, 0.0)
 
 
-def _widened(x: Any, function: Callable[[Any], Any]) -> Any:
+def widened(x: Any, function: Callable[[Any], Any]) -> Any:
     """``function`` of an array; in float32 when it is of a 16-bit float, so that sums are not rounded at every step."""
     if x.dtype.itemsize == 2 and dtypes.FROM_NUMPY[x.dtype].is_floating_point:
         return function(x.astype(np.float32)).astype(x.dtype)
     return function(x)
 
 
-def _scattered(B: Any, g: Any, index: tuple[Any, ...], size: tuple[int, ...]) -> Any:
-    return _widened(g, lambda x: B.scatter_at(x, index, size))
+def scattered(B: Any, g: Any, index: tuple[Any, ...], size: tuple[int, ...]) -> Any:
+    return widened(g, lambda x: B.scatter_at(x, index, size))
 
 
 def getitem(self: Tensor, index: Any) -> Tensor:
@@ -259,171 +257,3 @@ def _drop_leading_ones(place: Tensor, source: Tensor) -> None:
     while source.ndim > place.ndim and source._array.shape[0] == 1:
         source = source.squeeze(0)
     place.copy_(source)
-
-
-# --------------------------------------------------------------------------------------------------- gather and scatter
-
-
-def _grid(index: Any, dim: int) -> tuple[Any, ...]:
-    grids = list(np.ix_(*[np.arange(n) for n in index.shape]))
-    grids[dim] = index
-    return tuple(grids)
-
-
-_gather = register(
-    Op(
-        "gather",
-        ("input", "index"),
-        lambda B, x, i, *, dim: np.asarray(x[_grid(i, dim)]) if x.ndim else x.copy(),
-        {"input": lambda K, g, index, input_shape, dim: K.scatter_zeros(g, index, dim=dim, size=input_shape)},
-        samples=[
-            Sample((Input((3, 4)), Input((2, 4), 0, 3, "int")), {"dim": 0}),
-            Sample((Input((3, 4)), Input((3, 5), 0, 4, "int")), {"dim": 1}),
-        ],
-        reference=lambda x, i, dim: np.take_along_axis(x[tuple(slice(0, n) if d != dim else slice(None) for d, n in enumerate(i.shape))], i, dim),
-        error_inputs=[ErrorInput(lambda tg: tg.ones(3).gather(0, tg.tensor([3])), IndexError, "gather: index 3 is out of range")],
-    )
-)
-
-_scatter_zeros = register(
-    Op(
-        "scatter_zeros",
-        ("input", "index"),
-        lambda B, g, i, *, dim, size: _scattered(B, g, _grid(i, dim), size) if size else g.copy(),
-        {"input": lambda K, g, index, dim: K.gather(g, index, dim=dim)},
-        method=False,
-        samples=[Sample((Input((2, 4)), Input((2, 4), 0, 3, "int")), {"dim": 0, "size": (3, 4)})],
-        reference=lambda g, i, dim, size: _placed(g, _grid(i, dim), size),
-    )
-)
-
-
-def _check_index(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, Tensor]:
-    at = normalize_dim(dim, input.ndim, name)
-    i = index._array
-    if i.dtype.kind not in "iu":
-        raise RuntimeError(f"{name}: expected an integer index, got dtype {index.dtype}")
-    if i.ndim != input.ndim or any(a > b for d, (a, b) in enumerate(zip(i.shape, input._array.shape, strict=True)) if d != at):
-        raise RuntimeError(
-            f"{name}: index of shape {tuple(i.shape)} must have as many dimensions as the input of shape {tuple(input.shape)} and be no "
-            f"larger outside dimension {at}"
-        )
-    n = input._array.shape[at] if input.ndim else 1
-    if i.size and (i.min() < 0 or i.max() >= n):
-        wrong = int(i.min()) if i.min() < 0 else int(i.max())
-        raise IndexError(f"{name}: index {wrong} is out of range for dimension {at} of size {n}")
-    return at, index
-
-
-@public(_gather)
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """``out[i][j] = input[index[i][j]][j]`` for dim 0, and so on: elements picked along ``dim``.
-
-    Raises:
-        RuntimeError: when shapes don't fit or the index is not integer.
-        IndexError: when an index is out of range (negative ones are).
-    """
-    at, index = _check_index("gather", input, dim, index)
-    return apply(_gather, (input, index), {"dim": at})  # type: ignore[no-any-return]
-
-
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """``input`` with ``src[i][j]`` added at ``[index[i][j]][j]`` for dim 0, and so on. Repeated indices add up, in order.
-
-    Raises:
-        RuntimeError, IndexError: as :func:`gather`.
-    """
-    at, index, used = _scattering("scatter_add", input, dim, index, src)
-    return input + apply(_scatter_zeros, (used, index), {"dim": at, "size": tuple(input._array.shape)})  # type: ignore[no-any-return]
-
-
-def _scattering(name: str, input: Tensor, dim: int, index: Tensor, src: Tensor) -> tuple[int, Tensor, Tensor]:
-    """The arguments of a scatter, checked, and the part of ``src`` that the index covers."""
-    at, index = _check_index(name, input, dim, index)
-    if src._array.ndim != index._array.ndim or any(a > b for a, b in zip(index._array.shape, src._array.shape, strict=True)):
-        raise RuntimeError(f"{name}: src of shape {tuple(src.shape)} is smaller than the index of shape {tuple(index.shape)}")
-    if src.dtype is not input.dtype:
-        raise RuntimeError(f"{name}: src has dtype {src.dtype}, the input {input.dtype}; convert one with .to()")
-    return at, index, src[tuple(slice(0, n) for n in index._array.shape)]
-
-
-def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """:func:`scatter_add` in place; returns the tensor."""
-    at, index, used = _scattering("scatter_add_", self, dim, index, src)
-    return self.add_(apply(_scatter_zeros, (used, index), {"dim": at, "size": tuple(self._array.shape)}))  # type: ignore[no-any-return]
-
-
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``input`` with ``value`` (a number or 0-d tensor) where the bool ``mask``, broadcast, holds.
-
-    Raises:
-        RuntimeError: when the mask is not bool.
-    """
-    if mask.dtype is not dtypes.bool_:
-        raise RuntimeError(f"masked_fill: expected a bool mask, got {mask.dtype}")
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, Tensor):
-        if value.ndim:
-            raise RuntimeError(f"masked_fill: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}; use where()")
-        value = to_dtype(value, input.dtype)
-    elif input.dtype.category < dtypes.of_scalar(value).category:
-        raise RuntimeError(f"masked_fill: the value {value!r} can't be written into dtype {input.dtype}")
-    result: Tensor = where_op.call(mask, value, input)
-    return to_dtype(result, input.dtype)
-
-
-def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """:func:`masked_fill` in place; returns the tensor."""
-    return self.copy_(masked_fill(self, mask, value))  # type: ignore[no-any-return]
-
-
-_embedding = register(
-    Op(
-        "embedding",
-        ("weight", "input"),
-        lambda B, w, i, *, padding_idx: w[i],
-        {"weight": lambda K, g, input, weight_shape, padding_idx: K.embedding_backward(g, input, size=weight_shape, padding_idx=padding_idx)},
-        method=False,
-        samples=[
-            Sample((Input((5, 3)), Input((2, 4), 0, 5, "int")), {"padding_idx": None}),
-            Sample((Input((5, 3)), Input((4,), 0, 2, "int")), {"padding_idx": 2}),  # unused: its gradient is a convention
-        ],
-        reference=lambda w, i, padding_idx: w[i],
-        error_inputs=[ErrorInput(lambda tg: tg.nn.functional.embedding(tg.tensor([5]), tg.ones(5, 2)), IndexError, "embedding: index 5 is out of range")],
-    )
-)
-
-register(
-    Op(
-        "embedding_backward",
-        ("input", "index"),
-        lambda B, g, i, *, size, padding_idx: _widened(g, lambda x: B.scatter_rows(x, i, size, padding_idx)),
-        {"input": lambda K, g, index, size, padding_idx: K.embedding(_clear_row(K, g, padding_idx), index, padding_idx=None)},
-        method=False,
-        samples=[Sample((Input((4, 3)), Input((4,), 0, 5, "int")), {"size": (5, 3), "padding_idx": p}) for p in (None, 2)],
-        reference=lambda g, i, size, padding_idx: _placed(np.where((i == padding_idx)[..., None], 0, g), (i,), size),
-    )
-)
-
-
-def _clear_row(K: Any, g: Any, row: int | None) -> Any:
-    return g if row is None else K.index_clear(g, index=(row,))
-
-
-@public(_embedding)
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
-    """Rows of ``weight`` (n, d) picked by the integer tensor ``input`` (...): shape (..., d). Row ``padding_idx`` gets no gradient.
-
-    Raises:
-        IndexError: when an index is out of range.
-        RuntimeError: when the input is not an integer tensor.
-    """
-    i, n = input._array, weight._array.shape[0]
-    if i.dtype.kind not in "iu":
-        raise RuntimeError(f"embedding: expected an integer input, got dtype {input.dtype}")
-    if i.size and (i.min() < 0 or i.max() >= n):
-        raise IndexError(f"embedding: index {int(i.min() if i.min() < 0 else i.max())} is out of range for {n} rows")
-    if padding_idx is not None:
-        padding_idx = normalize_dim(padding_idx, n, "embedding padding_idx")
-    return apply(_embedding, (weight, input), {"padding_idx": padding_idx})  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ from ..expr import E
 from ..registry import Op, apply, public, register
 from ..samples import ErrorInput, Input, Sample, binary
 from ..scalarops import elementwise
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 
 _squared_error = elementwise(
     "squared_error",
@@ -24,6 +24,10 @@ _squared_error = elementwise(
     reference=lambda a, b: (a - b) ** 2,
 )
 
+__all__ = [
+    "cross_entropy",
+    "mse_loss",
+]
 
 def reduced(loss: Tensor, reduction: str, name: str) -> Tensor:
     """Apply ``reduction``: "mean", "sum" or "none".
@@ -40,14 +44,14 @@ def reduced(loss: Tensor, reduction: str, name: str) -> Tensor:
     raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
-@public(_squared_error)
+@public("squared_error")
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(input - target)^2, averaged, summed or per element; the two broadcast.
 
     Raises:
         ValueError: for an unknown reduction.
     """
-    return reduced(_squared_error.call(input, target), reduction, "mse_loss")
+    return reduced(_squared_error(input, target), reduction, "mse_loss")
 
 
 # Per row i with class weights w and smoothing s: (1 - s) w[t] (lse - x[t]) + s / c * sum_k w[k] (lse - x[k]).
@@ -122,8 +126,6 @@ def _row_totals(K: Any, g_rows: Any, x: Any, target: Any, weight: Any, ignore_in
     kept = t != ignore_index
     totals = np.where(kept, (1 - label_smoothing) * weights[np.where(kept, t, 0)] + label_smoothing * weights.mean(), 0)
     totals = totals.astype(array.dtype)
-    from ..tensor import wrap
-
     return K.mul(g_rows, wrap(totals) if isinstance(g_rows, Tensor) else totals)
 
 

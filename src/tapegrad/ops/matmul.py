@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from ..computation import broadcast_shape
-from ..registry import Op, apply, as_tensor_input, check_devices, public, register
+from ..registry import Op, apply, as_tensor_input, check_devices, method, public, register
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
-from .shape import numel_of
 
+__all__ = [
+    "matmul",
+    "mm",
+]
 
 def mT(K: Any, x: Any) -> Any:
     """The transpose of the last two dimensions."""
@@ -19,7 +22,7 @@ def mT(K: Any, x: Any) -> Any:
     return K.permute(x, dims=(*range(n - 2), n - 1, n - 2))
 
 
-def _conj(K: Any, x: Any) -> Any:
+def conjugate(K: Any, x: Any) -> Any:
     """The complex conjugate; a real operand itself, since the op would copy it."""
     array = x._array if isinstance(x, Tensor) else x
     return K.conj(x) if array.dtype.kind == "c" else x
@@ -35,8 +38,8 @@ _bmm = register(
         ("input", "other"),
         lambda B, a, b: B.matmul(a, b),
         {
-            "input": lambda K, g, other, input_shape: K.sum_to_size(K.matmul(g, _conj(K, mT(K, other))), size=input_shape),
-            "other": lambda K, g, input, other_shape: K.sum_to_size(K.matmul(_conj(K, mT(K, input)), g), size=other_shape),
+            "input": lambda K, g, other, input_shape: K.sum_to_size(K.matmul(g, conjugate(K, mT(K, other))), size=input_shape),
+            "other": lambda K, g, input, other_shape: K.sum_to_size(K.matmul(conjugate(K, mT(K, input)), g), size=other_shape),
         },
         dtype="promote",
         flops=_matmul_flops,
@@ -83,54 +86,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return out.squeeze(-1) if b.ndim == 1 else out  # type: ignore[no-any-return]
 
 
-_linear = register(
-    Op(
-        "linear",
-        ("input", "weight", "bias"),
-        lambda B, x, w, b: B.linear(x, w, b),
-        {
-            "input": lambda K, g, weight, input_shape: K.reshape(K.matmul(_rows(K, g), _conj(K, weight)), shape=input_shape),
-            "weight": lambda K, g, input: K.matmul(mT(K, _rows(K, g)), _conj(K, _rows(K, input))),
-            "bias": lambda K, g: K.sum(g, axes=tuple(range(len(g.shape) - 1)), keepdim=False),
-        },
-        dtype="promote",
-        method=False,
-        flops=lambda x, w, b: 2 * int(np.prod(x.shape)) * int(w.shape[0]),
-        samples=[
-            Sample((Input((3, 4)), Input((5, 4)), Input((5,)))),
-            Sample((Input((2, 3, 4)), Input((5, 4)), Input((5,)))),
-            Sample((Input((4,)), Input((5, 4)), Input((5,)))),
-            Sample((Input((0, 4)), Input((5, 4)), Input((5,)))),
-        ],
-        reference=lambda x, w, b: x @ w.T + b,
-        error_inputs=[
-            ErrorInput(lambda tg: tg.nn.functional.linear(tg.ones(2, 3), tg.ones(4, 5)), RuntimeError, r"linear: .*\(2, 3\).*\(4, 5\)"),
-        ],
-    )
-)
-
-
-def _rows(K: Any, x: Any) -> Any:
-    """All leading dimensions as rows."""
-    return x if len(x.shape) == 2 else K.reshape(x, shape=(numel_of(x.shape[:-1]), x.shape[-1]))
-
-
-@public(_linear)
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``input @ weight.T + bias``: shapes (..., in), (out, in), (out,) -> (..., out).
-
-    Raises:
-        RuntimeError: when the sizes or dtypes don't fit.
-    """
-    x, w = input._array, weight._array
-    if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1] or (bias is not None and bias._array.shape != (w.shape[0],)):
-        got = f"input {tuple(x.shape)}, weight {tuple(w.shape)}" + ("" if bias is None else f", bias {tuple(bias.shape)}")
-        raise RuntimeError(f"linear: shapes don't fit: {got}; expected (..., in), (out, in) and (out,)")
-    if x.dtype != w.dtype or (bias is not None and bias._array.dtype != w.dtype):
-        raise RuntimeError(f"linear: expected equal dtypes, got input {input.dtype} and weight {weight.dtype}; convert one with .to()")
-    return apply(_linear, (input, weight, bias), {})  # type: ignore[no-any-return]
-
-
+@method
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices, without broadcasting.
 
@@ -140,5 +96,3 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     if input.ndim != 2 or mat2.ndim != 2:
         raise RuntimeError(f"mm expects two matrices, got shapes {tuple(input.shape)} and {tuple(mat2.shape)}; use matmul")
     return matmul(input, mat2)
-
-

@@ -12,13 +12,27 @@ import numpy as np
 from .. import dtypes
 from ..device import to_device
 from ..kernels.cpu import random as philox
-from ..registry import Op, apply, public, register
-from ..samples import Input, Sample
+from ..registry import method
 from ..tensor import Tensor, wrap
 from . import elementwise
 from .create import checked_shape
 from .shape import sizes
 
+__all__ = [
+    "Generator",
+    "default_generator",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "seed",
+    "set_rng_state",
+]
 
 class Generator:
     """A source of random numbers: a seed and a counter (Philox4x32-10), so that its state is two integers.
@@ -191,6 +205,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     return wrap(order.astype(np.int64 if dtype is None else dtypes.to_dtype(dtype).numpy, copy=False))
 
 
+@method
 def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with numbers uniform in [a, b); returns the tensor.
 
@@ -206,6 +221,7 @@ def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generat
     return self.copy_(drawn)  # type: ignore[no-any-return]
 
 
+@method
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with normal numbers; returns the tensor.
 
@@ -216,42 +232,3 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
         raise RuntimeError(f"normal_: std must not be negative, got {std}")
     drawn = randn(*self.shape, generator=generator, dtype=self.dtype)
     return self.copy_(drawn * std + mean)  # type: ignore[no-any-return]
-
-
-_dropout = register(
-    Op(
-        "dropout",
-        ("input",),
-        lambda B, x, *, p, mask: _masked(B, x, p, mask),
-        {"input": lambda K, g, p, mask: K.dropout(g, p=p, mask=mask)},
-        random=True,
-        method=False,
-        batch="elementwise",
-        samples=[Sample((Input((3, 4)),), {"p": 0.5, "mask": np.arange(12).reshape(3, 4) % 3 > 0})],
-        reference=lambda x, p, mask: np.where(mask, x / (1 - p), 0),
-    )
-)
-
-
-def _masked(B: Any, x: Any, p: float, mask: Any) -> Any:
-    with np.errstate(all="ignore"):  # what overflows may be what is dropped
-        return B.apply_mask(x, mask, 0.0 if p == 1 else 1.0 / (1.0 - p))
-
-
-@public(_dropout)
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """In training, set each element to 0 with probability ``p`` and scale the others by 1 / (1 - p); else the input.
-
-    Raises:
-        ValueError: when p is not in [0, 1].
-        RuntimeError: when numbers of the input's dtype can't be scaled.
-    """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p must be between 0 and 1, got {p}")
-    if not training or p == 0:
-        return input
-    if not input.dtype.differentiable:
-        raise RuntimeError(f"dropout: expected a floating-point or complex input, got dtype {input.dtype}")
-    kept = default_generator.draw(philox.uniform, tuple(input.shape), np.dtype(np.float32)) >= p
-    result: Tensor = apply(_dropout, (input,), {"p": p, "mask": kept})
-    return input.copy_(result) if inplace else result  # type: ignore[no-any-return]

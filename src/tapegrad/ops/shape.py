@@ -1,4 +1,4 @@
-"""Views, joining and copying: where elements are, not what they are."""
+"""Views: the same memory in another shape."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
-from ..computation import broadcast_shape
-from ..registry import Op, apply, as_tensor_input, check_devices, public, register
+from ..registry import Op, apply, method, public, register
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 
+__all__ = [
+    "broadcast_to",
+    "expand",
+    "flatten",
+    "narrow",
+    "permute",
+    "reshape",
+    "squeeze",
+    "t",
+    "transpose",
+    "unsqueeze",
+]
 
 def normalize_dim(dim: int, ndim: int, name: str) -> int:
     """A dimension counted from the front.
@@ -92,6 +102,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     return apply(_reshape, (input,), {"shape": _resolve_shape(input, sizes(shape), "reshape")})  # type: ignore[no-any-return]
 
 
+@method
 def view(self: Tensor, *shape: Any) -> Tensor:
     """The same memory in another shape, or, given a dtype, the same bits as that dtype.
 
@@ -139,6 +150,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     return apply(_permute, (input,), {"dims": wanted})  # type: ignore[no-any-return]
 
 
+@method
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """A view with two dimensions swapped."""
     order = list(range(input.ndim))
@@ -148,6 +160,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return apply(_permute, (input,), {"dims": tuple(order)})  # type: ignore[no-any-return]
 
 
+@method
 def t(input: Tensor) -> Tensor:
     """The transpose of a tensor with at most two dimensions.
 
@@ -194,16 +207,19 @@ def expand(input: Tensor, *size: Any) -> Tensor:
     return apply(_expand, (input,), {"size": full})  # type: ignore[no-any-return]
 
 
+@method
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """Expand to the shape of another tensor."""
     return expand(input, *other.shape)
 
 
+@method
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """Expand to ``size``."""
     return expand(input, *size)
 
 
+@method
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """A view without dimensions of size 1: all of them, or only ``dim`` (one or several) where their size is 1."""
     if dim is None:
@@ -214,6 +230,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     return apply(_reshape, (input,), {"shape": tuple(n for i, n in enumerate(input.shape) if i not in drop)})  # type: ignore[no-any-return]
 
 
+@method
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A view with a dimension of size 1 inserted at ``dim``."""
     at = normalize_dim(dim, input.ndim + 1, "unsqueeze")
@@ -222,6 +239,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return apply(_reshape, (input,), {"shape": tuple(shape)})  # type: ignore[no-any-return]
 
 
+@method
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Merge the dimensions from ``start_dim`` to ``end_dim`` into one."""
     if input.ndim == 0:
@@ -230,101 +248,6 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if a > b:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     return reshape(input, *input.shape[:a], numel_of(input.shape[a : b + 1]), *input.shape[b + 1 :])
-
-
-_flip = register(
-    Op(
-        "flip",
-        ("input",),
-        lambda B, x, *, dims: B.copy(B.flip(x, dims)),
-        {"input": lambda K, g, dims: K.flip(g, dims=dims)},
-        samples=[
-            Sample((Input((3, 4)),), {"dims": (0,)}),
-            Sample((Input((2, 3, 4)),), {"dims": (0, 2)}),
-            Sample((Input((5,)),), {"dims": (0,)}),
-            Sample((Input((0, 3)),), {"dims": (1,)}),
-        ],
-        reference=lambda x, dims: np.flip(x, dims),
-        error_inputs=[
-            ErrorInput(lambda tg: tg.ones(2, 3).flip(0, -2), RuntimeError, "flip: dim appears twice"),
-            ErrorInput(lambda tg: tg.ones(2, 3).flip(2), IndexError, "flip: dimension 2 is out of range"),
-        ],
-    )
-)
-
-
-@public(_flip)
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """A copy with the order of elements reversed along ``dims``."""
-    wanted = tuple(normalize_dim(d, input.ndim, "flip") for d in sizes(dims))
-    if len(set(wanted)) != len(wanted):
-        raise RuntimeError(f"flip: dim appears twice in {list(wanted)}")
-    return apply(_flip, (input,), {"dims": wanted})  # type: ignore[no-any-return]
-
-
-# --------------------------------------------------------------------------------------------------------------- joining
-
-
-def _cat_op(count: int) -> Op:
-    """``cat`` of a number of tensors: an op has fixed inputs, so there is one per count."""
-    if count not in _cat_ops:
-        names = tuple(f"tensor{i}" for i in range(count))
-
-        def backward(K: Any, g: Any, dim: int, starts: tuple[int, ...], needs: tuple[bool, ...]) -> Any:
-            grads = [
-                K.narrow(g, dim=dim, start=starts[i], length=starts[i + 1] - starts[i]) if need else None for i, need in enumerate(needs)
-            ]
-            return tuple(grads) if count > 1 else grads[0]
-
-        _cat_ops[count] = Op("cat", names, lambda B, *xs, dim, starts: B.concatenate(xs, dim), {names: backward}, method=False)
-    return _cat_ops[count]
-
-
-_cat_ops: dict[int, Op] = {}
-
-
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join tensors along an existing dimension. Their dtypes are promoted; 1-d tensors without elements are skipped.
-
-    Raises:
-        RuntimeError: for no tensors, or shapes that differ in another dimension.
-    """
-    given = [as_tensor_input(x, "cat", "tensors") for x in tensors]
-    if not given:
-        raise RuntimeError("cat: expected a non-empty list of tensors")
-    check_devices("cat", given)
-    parts = [x for x in given if x._array.shape != (0,)] or given[:1]
-    first = parts[0]
-    if first.ndim == 0:
-        raise RuntimeError("cat: 0-d tensors can't be joined; use stack()")
-    at = normalize_dim(dim, first.ndim, "cat")
-    for i, x in enumerate(parts):
-        if x.ndim != first.ndim or any(a != b for d, (a, b) in enumerate(zip(x.shape, first.shape, strict=True)) if d != at):
-            raise RuntimeError(
-                f"cat: shapes {tuple(first.shape)} and {tuple(x.shape)} (tensor {i}) must agree in every dimension but {at}"
-            )
-    wanted = dtypes.result_type(*[x.dtype for x in given])
-    parts = [to_dtype(x, wanted) for x in parts]
-    starts = [0]
-    for x in parts:
-        starts.append(starts[-1] + int(x._array.shape[at]))
-    return apply(_cat_op(len(parts)), tuple(parts), {"dim": at, "starts": tuple(starts)})  # type: ignore[no-any-return]
-
-
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join tensors of one shape along a new dimension.
-
-    Raises:
-        RuntimeError: for no tensors, or shapes that differ.
-    """
-    given = [as_tensor_input(x, "stack", "tensors") for x in tensors]
-    if not given:
-        raise RuntimeError("stack: expected a non-empty list of tensors")
-    for i, x in enumerate(given):
-        if x.shape != given[0].shape:
-            raise RuntimeError(f"stack: all shapes must be equal, got {tuple(given[0].shape)} and {tuple(x.shape)} (tensor {i})")
-    at = normalize_dim(dim, given[0].ndim + 1, "stack")
-    return cat([unsqueeze(x, at) for x in given], at)
 
 
 _narrow = register(
@@ -371,74 +294,3 @@ register(
         ),
     )
 )
-
-# --------------------------------------------------------------------------------------------------------------- copying
-
-_clone = register(
-    Op(
-        "clone",
-        ("input",),
-        lambda B, x: B.copy(x),
-        {"input": lambda K, g: g},
-        samples=[Sample((Input((3, 4)),)), Sample((Input(()),))],
-        reference=np.copy,
-    )
-)
-
-
-@public(_clone)
-def clone(input: Tensor) -> Tensor:
-    """A copy with its own memory that gradients flow through."""
-    return apply(_clone, (input,), {})  # type: ignore[no-any-return]
-
-
-def contiguous(self: Tensor) -> Tensor:
-    """The tensor itself when its memory is in row-major order, else a copy that is."""
-    return self if self._array.flags.c_contiguous else clone(self)
-
-
-_to = register(
-    Op(
-        "to",
-        ("input",),
-        lambda B, x, *, dtype: B.cast(x, dtype.numpy),
-        {"input": lambda K, g, input_dtype: K.to(g, dtype=dtypes.FROM_NUMPY[input_dtype])},
-        method=False,
-        samples=[Sample((Input((3, 4)),), {"dtype": dtypes.float64}), Sample((Input(()),), {"dtype": dtypes.float64})],
-        reference=lambda x, dtype: x.astype(dtype.numpy),
-    )
-)
-
-
-@public(_to)
-def to_dtype(input: Tensor, dtype: dtypes.dtype) -> Tensor:
-    """The tensor in another dtype; itself when it has that dtype already."""
-    return input if input._array.dtype == dtype.numpy else apply(_to, (input,), {"dtype": dtype})
-
-
-_sum_to_size = register(
-    Op(
-        "sum_to_size",
-        ("input",),
-        lambda B, x, *, size: B.sum_to(x, size),
-        {"input": lambda K, g, input_shape: K.expand(g, size=input_shape)},
-        samples=[Sample((Input((3, 4)),), {"size": (4,)}), Sample((Input((2, 3, 4)),), {"size": (3, 1)}), Sample((Input((3,)),), {"size": ()})],
-        reference=lambda x, size: x.sum(axis=tuple(range(x.ndim - len(size)))).sum(
-            axis=tuple(i for i, n in enumerate(size) if n == 1), keepdims=True
-        ),
-        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).sum_to_size(2), RuntimeError, r"sum_to_size: .*\(2, 3\).*\(2,\)")],
-    )
-)
-
-
-@public(_sum_to_size)
-def sum_to_size(input: Tensor, *size: Any) -> Tensor:
-    """Sum over the dimensions along which ``size`` would broadcast to the input's shape.
-
-    Raises:
-        RuntimeError: when it would not.
-    """
-    wanted = sizes(size)
-    if broadcast_shape("sum_to_size", [tuple(input.shape), wanted]) != tuple(input.shape):
-        raise RuntimeError(f"sum_to_size: size {list(wanted)} does not broadcast to shape {tuple(input.shape)}")
-    return apply(_sum_to_size, (input,), {"size": wanted})  # type: ignore[no-any-return]

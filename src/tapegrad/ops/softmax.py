@@ -10,8 +10,13 @@ from .. import dtypes
 from ..registry import Op, apply, public, register
 from ..samples import ErrorInput, Input, Sample, along_dim
 from ..tensor import Tensor
-from .shape import normalize_dim, to_dtype
+from .copy import to_dtype
+from .shape import normalize_dim
 
+__all__ = [
+    "log_softmax",
+    "softmax",
+]
 
 def _softmax_reference(x: Any, dim: int) -> Any:
     e = np.exp(x)

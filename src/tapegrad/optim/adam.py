@@ -70,7 +70,7 @@ class Adam(Optimizer):
         square.mul_(beta2).add_(grad * grad, alpha=1 - beta2)
         if group["amsgrad"]:
             largest = state["max_exp_avg_sq"]
-            square = largest.copy_(maximum.call(largest, square))
+            square = largest.copy_(maximum(largest, square))
         # both means start at zero; dividing by 1 - beta^step corrects for that
         scale = math.sqrt(1 - beta2 ** state["step"])
         denominator = (square.sqrt() / scale).add_(group["eps"])

@@ -11,8 +11,8 @@ import numpy as np
 
 from .. import dtypes
 from ..ops.create import as_tensor, tensor
+from ..ops.join import stack
 from ..ops.random import Generator, randint, randperm
-from ..ops.shape import stack
 from ..tensor import Tensor
 
 T_co = TypeVar("T_co", covariant=True)

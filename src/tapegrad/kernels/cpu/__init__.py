@@ -10,18 +10,18 @@ import numpy as np
 from ..body import Body
 from . import elementwise as _elementwise
 from .call import Fast, Launches, Steps, recording, replay_address
-from .elementwise import Operand, copy
-from .elementwise import run as elementwise
+from .elementwise import Operand, copy, run as elementwise
 from .gemm import matmul as _gemm
 from .reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
-from .runtime import address as runtime_address
-from .runtime import get_num_threads, set_num_threads
-from .softmax import cross_entropy as _cross_entropy
-from .softmax import cross_entropy_backward as _cross_entropy_backward
-from .softmax import log_softmax as _log_softmax
-from .softmax import log_softmax_backward as _log_softmax_backward
-from .softmax import softmax as _softmax
-from .softmax import softmax_backward as _softmax_backward
+from .runtime import address as runtime_address, get_num_threads, set_num_threads
+from .softmax import (
+    cross_entropy as _cross_entropy,
+    cross_entropy_backward as _cross_entropy_backward,
+    log_softmax as _log_softmax,
+    log_softmax_backward as _log_softmax_backward,
+    softmax as _softmax,
+    softmax_backward as _softmax_backward,
+)
 
 empty = np.empty
 broadcast_to = np.broadcast_to

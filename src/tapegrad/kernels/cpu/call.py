@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cache
-from . import runtime as rt
+from . import cache, runtime as rt
 
 # Words of a fast path's control block; then come table rows (dtype, scalar mask, kernel, output dtypes...).
 _RUNTIME, _INPUTS, _OUTPUTS, _GRAIN, _ROWS, _GIVEN = range(6)

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..body import Body
-from . import call
-from . import runtime as rt
+from . import call, runtime as rt
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Operand = Array | float

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import call
-from . import runtime as rt
+from . import call, runtime as rt
 
 _GRAIN = 8192  # blocks of four 32-bit words
 

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import cache
-from . import runtime as rt
+from . import cache, runtime as rt
 from .call import launcher
 from .reduce_layout import Array, compute_dtype, length, reduced_shape, walk
 from .scan import argmax, argmin, cumsum, max_with_index, min_with_index

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cache
-from . import runtime as rt
+from . import cache, runtime as rt
 from .call import launcher
 from .reduce_layout import TILE_BYTES, Array, along, compute_dtype, contiguous, reduced_shape
 

@@ -1,0 +1,120 @@
+"""Other dtypes, other devices, and tensors cut off from their history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import dtypes
+from ..device import device as Device, to_device
+from ..registry import METHODS, method
+from ..tensor import Tensor, init
+from .copy import clone, to_dtype
+from .create import empty, ones, tensor, zeros
+
+
+@method
+def detach(self: Tensor) -> Tensor:
+    """A tensor on the same memory that no gradient flows through."""
+    return init(Tensor.__new__(Tensor), self._array, None, self._storage)
+
+
+@method
+def detach_(self: Tensor) -> Tensor:
+    """Cut this tensor off from the operations that made it; returns it.
+
+    Raises:
+        RuntimeError: for a view; use detach().
+    """
+    if self._base is not None:
+        raise RuntimeError("detach_: a view can't be detached in place; use detach()")
+    self._entry = None
+    return self
+
+
+def set_data(self: Tensor, value: Tensor) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"data must be a Tensor, got {type(value).__name__}")
+    self._array, self._storage = value._array, value._storage
+    if self._entry is not None and self._entry.is_leaf:
+        self._entry.shape, self._entry.dtype = value._array.shape, value._array.dtype
+
+
+@method
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False) -> Tensor:
+    """The tensor with another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
+
+    Itself when nothing changes, unless ``copy``.
+    """
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype, device = arg.dtype, arg.device
+        elif isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
+            device = arg
+        elif not isinstance(arg, bool):
+            dtype = arg
+    if device is not None:
+        to_device(device)
+    wanted = self.dtype if dtype is None else dtypes.to_dtype(dtype)
+    moved = to_dtype(self, wanted)
+    return clone(self) if copy and moved is self else moved
+
+
+def _converter(d: dtypes.dtype) -> Callable[[Tensor], Tensor]:
+    def method(self: Tensor) -> Tensor:
+        return to_dtype(self, d)
+
+    method.__doc__ = f"The tensor as {d}."
+    return method
+
+
+@method
+def type(self: Tensor, dtype: Any = None) -> Any:
+    """The tensor in another dtype; without one, the name of its dtype."""
+    return repr(self.dtype) if dtype is None else to_dtype(self, dtypes.to_dtype(dtype))
+
+
+@method
+def cpu(self: Tensor) -> Tensor:
+    """The tensor on the CPU."""
+    return self
+
+
+@method
+def cuda(self: Tensor, device: Any = None) -> Tensor:
+    """The tensor on a GPU.
+
+    Raises:
+        RuntimeError: since this version has no CUDA backend.
+    """
+    return to(self, "cuda" if device is None else device)
+
+
+@method
+def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor of ``data``, with this tensor's dtype unless given."""
+    return tensor(data, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def _new(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def method(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        return make(*size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+    method.__doc__ = f"``{make.__name__}(*size)`` with this tensor's dtype."
+    return method
+
+
+METHODS.update(
+    {
+        "bool": _converter(dtypes.bool_),
+        "int": _converter(dtypes.int32),
+        "long": _converter(dtypes.int64),
+        "short": _converter(dtypes.int16),
+        "float": _converter(dtypes.float32),
+        "double": _converter(dtypes.float64),
+        "half": _converter(dtypes.float16),
+        "new_zeros": _new(zeros),
+        "new_ones": _new(ones),
+        "new_empty": _new(empty),
+    }
+)

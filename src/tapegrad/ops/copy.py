@@ -1,0 +1,116 @@
+"""Copies: the same elements in memory of their own, reordered, of another dtype, summed to a smaller shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..computation import broadcast_shape
+from ..registry import Op, apply, method, public, register
+from ..samples import ErrorInput, Input, Sample
+from ..tensor import Tensor
+from .shape import normalize_dim, sizes
+
+__all__ = ["clone", "flip"]
+
+
+_clone = register(
+    Op(
+        "clone",
+        ("input",),
+        lambda B, x: B.copy(x),
+        {"input": lambda K, g: g},
+        samples=[Sample((Input((3, 4)),)), Sample((Input(()),))],
+        reference=np.copy,
+    )
+)
+
+
+@public(_clone)
+def clone(input: Tensor) -> Tensor:
+    """A copy with its own memory that gradients flow through."""
+    return apply(_clone, (input,), {})  # type: ignore[no-any-return]
+
+
+@method
+def contiguous(self: Tensor) -> Tensor:
+    """The tensor itself when its memory is in row-major order, else a copy that is."""
+    return self if self._array.flags.c_contiguous else clone(self)
+
+
+_to = register(
+    Op(
+        "to",
+        ("input",),
+        lambda B, x, *, dtype: B.cast(x, dtype.numpy),
+        {"input": lambda K, g, input_dtype: K.to(g, dtype=dtypes.FROM_NUMPY[input_dtype])},
+        method=False,
+        samples=[Sample((Input((3, 4)),), {"dtype": dtypes.float64}), Sample((Input(()),), {"dtype": dtypes.float64})],
+        reference=lambda x, dtype: x.astype(dtype.numpy),
+    )
+)
+
+
+def to_dtype(input: Tensor, dtype: dtypes.dtype) -> Tensor:
+    """The tensor in another dtype; itself when it has that dtype already."""
+    return input if input._array.dtype == dtype.numpy else apply(_to, (input,), {"dtype": dtype})
+
+
+_sum_to_size = register(
+    Op(
+        "sum_to_size",
+        ("input",),
+        lambda B, x, *, size: B.sum_to(x, size),
+        {"input": lambda K, g, input_shape: K.expand(g, size=input_shape)},
+        samples=[Sample((Input((3, 4)),), {"size": (4,)}), Sample((Input((2, 3, 4)),), {"size": (3, 1)}), Sample((Input((3,)),), {"size": ()})],
+        reference=lambda x, size: x.sum(axis=tuple(range(x.ndim - len(size)))).sum(
+            axis=tuple(i for i, n in enumerate(size) if n == 1), keepdims=True
+        ),
+        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).sum_to_size(2), RuntimeError, r"sum_to_size: .*\(2, 3\).*\(2,\)")],
+    )
+)
+
+
+@public(_sum_to_size)
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """Sum over the dimensions along which ``size`` would broadcast to the input's shape.
+
+    Raises:
+        RuntimeError: when it would not.
+    """
+    wanted = sizes(size)
+    if broadcast_shape("sum_to_size", [tuple(input.shape), wanted]) != tuple(input.shape):
+        raise RuntimeError(f"sum_to_size: size {list(wanted)} does not broadcast to shape {tuple(input.shape)}")
+    return apply(_sum_to_size, (input,), {"size": wanted})  # type: ignore[no-any-return]
+
+
+_flip = register(
+    Op(
+        "flip",
+        ("input",),
+        lambda B, x, *, dims: B.copy(B.flip(x, dims)),
+        {"input": lambda K, g, dims: K.flip(g, dims=dims)},
+        samples=[
+            Sample((Input((3, 4)),), {"dims": (0,)}),
+            Sample((Input((2, 3, 4)),), {"dims": (0, 2)}),
+            Sample((Input((5,)),), {"dims": (0,)}),
+            Sample((Input((0, 3)),), {"dims": (1,)}),
+        ],
+        reference=lambda x, dims: np.flip(x, dims),
+        error_inputs=[
+            ErrorInput(lambda tg: tg.ones(2, 3).flip(0, -2), RuntimeError, "flip: dim appears twice"),
+            ErrorInput(lambda tg: tg.ones(2, 3).flip(2), IndexError, "flip: dimension 2 is out of range"),
+        ],
+    )
+)
+
+
+@public(_flip)
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """A copy with the order of elements reversed along ``dims``."""
+    wanted = tuple(normalize_dim(d, input.ndim, "flip") for d in sizes(dims))
+    if len(set(wanted)) != len(wanted):
+        raise RuntimeError(f"flip: dim appears twice in {list(wanted)}")
+    return apply(_flip, (input,), {"dims": wanted})  # type: ignore[no-any-return]

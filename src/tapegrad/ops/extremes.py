@@ -1,0 +1,202 @@
+"""Maxima and minima, their places, and where their gradients go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..registry import Op, apply, method, public, register
+from ..samples import EdgePoint, ErrorInput, along_dim
+from ..tensor import Tensor
+from .elementwise import maximum, minimum
+from .reduce import Dims, axes_of, keep_shape, over_axes, over_axes_reference, restore_axes
+from .shape import normalize_dim
+
+__all__ = ["amax", "amin", "argmax", "argmin", "max", "min"]
+
+
+def _extreme(name: str, reference: Callable[..., Any]) -> Op:
+    return register(
+        Op(
+            name,
+            ("input",),
+            lambda B, x, *, axes, keepdim: getattr(B, name)(x, axes, keepdim),
+            {"input": lambda K, g, input, out, input_shape, axes, keepdim: _share(K, g, input, out, input_shape, axes, keepdim)},
+            batch="reduce",
+            samples=over_axes(apart=True),
+            reference=over_axes_reference(reference),
+            error_inputs=[
+                ErrorInput(lambda tg: getattr(tg.ones(0, 3), name)(0), IndexError, rf"{name}: no elements .* of shape \(0, 3\)"),
+                ErrorInput(lambda tg: getattr(tg.ones(2, 3), name)(2), IndexError, f"{name}: dimension 2 is out of range"),
+            ],
+            edge_points=[EdgePoint(([1.0, 1.0, 1.0, 1.0],), ([0.25] * 4,), {"axes": (0,), "keepdim": False})],
+        )
+    )
+
+
+def _share(K: Any, g: Any, x: Any, out: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool) -> Any:
+    """The gradient of an extreme, split evenly between ties."""
+    winners = K.to(K.eq(x, restore_axes(K, out, shape, axes, keepdim)), dtype=dtypes.to_dtype(x.dtype))
+    count = K.sum(winners, axes=axes, keepdim=True)
+    return K.mul(winners, K.div(restore_axes(K, g, shape, axes, keepdim), count))
+
+
+_amax, _amin = _extreme("amax", np.max), _extreme("amin", np.min)
+
+
+def _need_elements(input: Tensor, axes: tuple[int, ...], name: str) -> None:
+    if any(input._array.shape[a] == 0 for a in axes):
+        raise IndexError(f"{name}: no elements to choose from along dimensions {list(axes)} of shape {tuple(input.shape)}")
+
+
+@public(_amax)
+def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The maximum over ``dim`` (all by default); ties share the gradient evenly.
+
+    Raises:
+        IndexError: over no elements.
+    """
+    axes = axes_of(dim, input.ndim, "amax")
+    _need_elements(input, axes, "amax")
+    return apply(_amax, (input,), {"axes": axes, "keepdim": keepdim})  # type: ignore[no-any-return]
+
+
+@public(_amin)
+def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The minimum over ``dim`` (all by default); ties share the gradient evenly.
+
+    Raises:
+        IndexError: over no elements.
+    """
+    axes = axes_of(dim, input.ndim, "amin")
+    _need_elements(input, axes, "amin")
+    return apply(_amin, (input,), {"axes": axes, "keepdim": keepdim})  # type: ignore[no-any-return]
+
+
+class _ValuesIndices(tuple[Tensor, ...]):
+    """The (values, indices) that max and min over a dimension return, also as attributes."""
+
+    __slots__ = ()
+    name = "max"
+
+    @property
+    def values(self) -> Tensor:
+        return self[0]
+
+    @property
+    def indices(self) -> Tensor:
+        return self[1]
+
+    def __repr__(self) -> str:
+        return f"tapegrad.return_types.{self.name}(\nvalues={self[0]!r},\nindices={self[1]!r})"
+
+
+class _MinValuesIndices(_ValuesIndices):
+    __slots__ = ()
+    name = "min"
+
+
+def _extreme_along(name: str, reference: Callable[..., Any]) -> Op:
+    return register(
+        Op(
+            f"{name}_along",
+            ("input",),
+            lambda B, x, *, dim, keepdim: getattr(B, f"{name}_with_index")(x, dim, keepdim),
+            {"input": lambda K, g, out, input_shape, dim, keepdim: _to_chosen(K, g[0], out[1], input_shape, dim, keepdim)},
+            batch="reduce",
+            method=False,
+            samples=along_dim(apart=True),
+            reference=lambda x, dim, keepdim: (
+                reference(x, axis=dim, keepdims=keepdim),
+                getattr(np, f"arg{name}")(x, axis=dim, keepdims=keepdim),
+            ),
+        )
+    )
+
+
+def _to_chosen(K: Any, g: Any, index: Any, shape: tuple[int, ...], dim: int, keepdim: bool) -> Any:
+    if not keepdim:
+        axes = (dim,) if shape else ()
+        g, index = K.reshape(g, shape=keep_shape(shape, axes)), K.reshape(index, shape=keep_shape(shape, axes))
+    return K.scatter_zeros(g, index, dim=dim, size=shape)
+
+
+_max_along, _min_along = _extreme_along("max", np.max), _extreme_along("min", np.min)
+
+
+def _max_or_min(name: str, full: Any, along: Op, pairwise: Any, result: type[_ValuesIndices]) -> Callable[..., Any]:
+    def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+        if isinstance(dim, Tensor):
+            return pairwise(input, dim)
+        if other is not None:
+            return pairwise(input, other)
+        if dim is None:
+            if input.numel() == 0:
+                raise RuntimeError(f"{name}: no elements to choose from in shape {tuple(input.shape)}; give a dim")
+            return full(input)
+        at = normalize_dim(dim, input.ndim, name)
+        _need_elements(input, (at,) if input.ndim else (), name)
+        return result(apply(along, (input,), {"dim": at, "keepdim": keepdim}))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"The {name}imum of all elements (ties share the gradient evenly); with ``dim``, (values, indices) along it; with a\n"
+        f"    tensor, the elementwise {name}imum.\n\n    Raises:\n        RuntimeError, IndexError: over no elements.\n"
+    )
+    return method(function)
+
+
+max = _max_or_min("max", amax, _max_along, maximum, _ValuesIndices)
+min = _max_or_min("min", amin, _min_along, minimum, _MinValuesIndices)
+
+
+def _arg_extreme(name: str) -> Op:
+    return register(
+        Op(
+            name,
+            ("input",),
+            lambda B, x, *, dim, keepdim: getattr(B, name)(x, dim, keepdim),
+            batch="reduce",
+            dtype="int64",
+            samples=along_dim(apart=True),
+            reference=lambda x, dim, keepdim: getattr(np, name)(x, axis=dim, keepdims=keepdim),
+            error_inputs=[ErrorInput(lambda tg: getattr(tg.ones(0, 3), name)(0), IndexError, rf"{name}: no elements .* of shape \(0, 3\)")],
+        )
+    )
+
+
+_argmax, _argmin = _arg_extreme("argmax"), _arg_extreme("argmin")
+
+
+def _arg(op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    if dim is None:
+        if input.numel() == 0:
+            raise IndexError(f"{op.name}: no elements to choose from in shape {tuple(input.shape)}; give a dim")
+        flat = apply(op, (input.reshape(-1),), {"dim": 0, "keepdim": False})
+        return flat.reshape((1,) * input.ndim) if keepdim else flat  # type: ignore[no-any-return]
+    at = normalize_dim(dim, input.ndim, op.name)
+    _need_elements(input, (at,) if input.ndim else (), op.name)
+    return apply(op, (input,), {"dim": at, "keepdim": keepdim})  # type: ignore[no-any-return]
+
+
+@public(_argmax)
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The index of the first maximum along ``dim``, or in the flattened tensor; int64.
+
+    Raises:
+        IndexError: over no elements.
+    """
+    return _arg(_argmax, input, dim, keepdim)
+
+
+@public(_argmin)
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The index of the first minimum along ``dim``, or in the flattened tensor; int64.
+
+    Raises:
+        IndexError: over no elements.
+    """
+    return _arg(_argmin, input, dim, keepdim)

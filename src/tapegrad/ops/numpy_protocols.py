@@ -1,0 +1,81 @@
+"""NumPy's functions called on tensors: recorded on the tape, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..registry import REGISTRY
+from ..tensor import Tensor
+from . import copy, create, elementwise, extremes, join, matmul, reduce, scan, shape
+
+_UFUNCS: dict[str, Callable[..., Any]] = {
+    "absolute": elementwise.abs,
+    "power": elementwise.pow,
+    "divide": elementwise.div,
+    "subtract": elementwise.sub,
+    "multiply": elementwise.mul,
+    "add": elementwise.add,
+    "negative": elementwise.neg,
+    "conjugate": elementwise.conj,
+    "less": elementwise.lt,
+    "less_equal": elementwise.le,
+    "greater": elementwise.gt,
+    "greater_equal": elementwise.ge,
+    "equal": elementwise.eq,
+    "not_equal": elementwise.ne,
+    "matmul": matmul.matmul,
+}
+_reshape = shape.reshape
+
+
+def _np_reshape(a: Tensor, /, shape: Any, order: str = "C") -> Tensor:
+    if order != "C":
+        raise TypeError(f"np.reshape with order={order!r} does not work on tapegrad tensors; permute the dimensions")
+    return _reshape(a, shape)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "concatenate": lambda arrays, axis=0: join.cat(arrays, axis),
+    "stack": lambda arrays, axis=0: join.stack(arrays, axis),
+    "transpose": lambda a, axes=None: shape.permute(a, *(axes if axes is not None else reversed(range(a.ndim)))),
+    "reshape": _np_reshape,
+    "where": elementwise.where,
+    "clip": lambda a, a_min=None, a_max=None: elementwise.clamp(a, a_min, a_max),
+    "squeeze": lambda a, axis=None: shape.squeeze(a, axis),
+    "expand_dims": lambda a, axis: shape.unsqueeze(a, axis),
+    "shape": lambda a: tuple(a.shape),
+    "ndim": lambda a: a.ndim,
+    "size": lambda a: a.numel(),
+    "zeros_like": lambda a: create.zeros_like(a),
+    "ones_like": lambda a: create.ones_like(a),
+    "flip": lambda m, axis=None: copy.flip(m, *(range(m.ndim) if axis is None else [axis] if isinstance(axis, int) else axis)),
+    **{
+        name: (lambda f: lambda a, axis=None, keepdims=False: f(a, axis, keepdims))(function)
+        for name, function in (("sum", reduce.sum), ("mean", reduce.mean), ("amax", extremes.amax), ("max", extremes.amax))
+    },
+    **{
+        name: (lambda f: lambda a, axis=None, keepdims=False: f(a, axis, keepdims))(function)
+        for name, function in (("amin", extremes.amin), ("min", extremes.amin), ("argmax", extremes.argmax), ("argmin", extremes.argmin))
+    },
+    "var": lambda a, axis=None, ddof=0, keepdims=False: reduce.var(a, axis, keepdim=keepdims, correction=ddof),
+    "cumsum": lambda a, axis: scan.cumsum(a, axis),
+}
+
+
+def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NumPy's functions of elements, on tensors: recorded on the tape, or refused."""
+    name = ufunc.__name__
+    function = _UFUNCS.get(name) or (REGISTRY[name].function if name in REGISTRY else None)
+    if method != "__call__" or kwargs or function is None:
+        detail = f"np.{name}" + (f".{method}" if method != "__call__" else "") + (f" with {', '.join(kwargs)}=" if kwargs else "")
+        raise TypeError(f"{detail} does not work on tapegrad tensors; use tensor.detach().numpy() if no gradient is needed")
+    return function(*inputs)
+
+
+def array_function(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """NumPy's other functions, on tensors: recorded on the tape, or refused."""
+    function = _FUNCTIONS.get(func.__name__)
+    if function is None:
+        raise TypeError(f"np.{func.__name__} does not work on tapegrad tensors; use tensor.detach().numpy() if no gradient is needed")
+    return function(*args, **kwargs)

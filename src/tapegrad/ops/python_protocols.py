@@ -1,0 +1,63 @@
+"""Python's own protocols: ``copy``, ``deepcopy``, pickling between processes, and ``in``."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor, init
+from .elementwise import eq
+
+
+def contains(self: Tensor, element: Any) -> bool:
+    """Whether an element equals this number (or tensor, broadcast)."""
+    if not isinstance(element, (Tensor, bool, int, float, complex, np.generic)):
+        raise TypeError(f"'in' looks for a number or a Tensor in a tensor, not for {type(element).__name__}")
+    return bool(eq(self, element)._array.any())
+
+
+def copied(self: Tensor) -> Tensor:
+    """``copy.copy``: the same memory under a new object; of a leaf, a new leaf."""
+    made = init(type(self).__new__(type(self)), self._array, self._entry, self._storage, self._base)
+    if self._entry is not None and self._entry.is_leaf:
+        made._entry = None
+        made.requires_grad_()
+    made.__dict__.update(self.__dict__)
+    return made
+
+
+def deep_copied(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    """``copy.deepcopy``: memory, gradient and attributes of its own, and a place of its own in the graph.
+
+    Raises:
+        RuntimeError: for a tensor that an operation made, since its history can't be copied.
+    """
+    if not self.is_leaf:
+        raise RuntimeError("only leaf tensors can be deep-copied: this one was made by an operation; use .detach() or .clone()")
+    if id(self) not in memo:
+        made = memo[id(self)] = init(type(self).__new__(type(self)), self._array.copy(order="K"))
+        if self._entry is not None:
+            made.requires_grad_()
+        made._grad = copy.deepcopy(self._grad, memo)
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+    copied: Tensor = memo[id(self)]
+    return copied
+
+
+def reduced(self: Tensor, protocol: Any) -> Any:
+    """For pickle, as multiprocessing uses it (checkpoints never do): type, array, whether it requires grad, attributes.
+
+    Raises:
+        RuntimeError: for a tensor that an operation made, since its history can't leave the process.
+    """
+    if not self.is_leaf:
+        raise RuntimeError("only leaf tensors can be pickled: this one was made by an operation; use .detach()")
+    return _unpickled, (type(self), self._array, self._entry is not None, self.__dict__)
+
+
+def _unpickled(kind: type[Tensor], array: Any, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
+    made = init(kind.__new__(kind), array)
+    made.__dict__.update(attributes)
+    return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
