@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tapegrad as tg
-from tapegrad import dtypes, modes, printing, registry
+from tapegrad import dtypes, modes, printing, public, registry
 from tapegrad.kernels.cpu import runtime
 
 sys.path.insert(0, str(Path(__file__).parent))  # test modules share op_matrix
@@ -67,6 +67,12 @@ def _restore_cache_settings(before: dict[str, str]) -> None:
     os.environ.update(before)
 
 
+def _restore_functions(names: set[str]) -> None:
+    for name in set(public.FUNCTIONS) - names:
+        del public.FUNCTIONS[name]
+        public.METHODS.pop(name, None)
+
+
 def _restore_registry(names: set[str]) -> None:
     for name in set(registry.REGISTRY) - names:
         del registry.REGISTRY[name]
@@ -86,6 +92,7 @@ _STATE: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
     ("the number of threads", lambda: int(runtime.block[runtime.THREADS]), runtime.set_num_threads),
     ("warnings.filters", lambda: list(warnings.filters), lambda before: warnings.filters.__setitem__(slice(None), before)),
     ("the registered ops", lambda: set(registry.REGISTRY), _restore_registry),
+    ("the public functions", lambda: set(public.FUNCTIONS), _restore_functions),
     ("print options", printing.get_printoptions, lambda before: printing.set_printoptions(**before)),
     ("the kernel cache's settings", _cache_settings, _restore_cache_settings),
 ]

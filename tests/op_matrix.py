@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapegrad import dtypes
+from tapegrad.public import FUNCTIONS, Function
 from tapegrad.registry import REGISTRY, Op
 from tapegrad.samples import Input, Sample
 from tapegrad.scalarops import ElementwiseOp
@@ -32,19 +33,6 @@ NO_GRADIENT = {
 }
 # Ops whose gradients are not the partial derivatives of their forward, and where they are checked instead.
 NO_NUMERIC_GRADIENT = {"cross_entropy_backward": "lse is an input but not independent; second order of cross_entropy checks it"}
-# Kinds of dtypes that an op is made for: b(ool), i(nteger), f(loat), c(omplex); others take all.
-KINDS = {
-    **dict.fromkeys(["sub", "neg", "squared_error", "matmul", "linear", "embedding_backward"], "ifc"),
-    **dict.fromkeys(["sigmoid", "erf", "gelu", "log1p", "expm1", "relu", "abs", "maximum", "minimum"], "bif"),
-    **dict.fromkeys(["clamp_min", "clamp_max", "lt", "le", "gt", "ge", "logical_not", "logical_and", "logical_or"], "bif"),
-    **dict.fromkeys(["amax", "amin", "max_along", "min_along", "argmax", "argmin"], "bif"),
-    **dict.fromkeys(["mean", "dropout", "safe_sqrt"], "fc"),
-    **dict.fromkeys(["logsumexp", "var", "softmax", "log_softmax", "softmax_backward", "log_softmax_backward"], "f"),
-    **dict.fromkeys(["cross_entropy", "cross_entropy_backward"], "f"),
-    "sign": "if",
-    "sum_to_size": "fc",
-    "to": "bif",
-}
 EPS = {d.name: dtypes.finfo(d).eps for d in dtypes.ALL if d.differentiable}
 
 
@@ -118,13 +106,30 @@ def _case_of(op: Op, sample: Sample, number: int) -> Case:
     targets = {t for key in op.vjp for t in (key if isinstance(key, tuple) else (key,))}
     targets |= set(op.formulas) if isinstance(op, ElementwiseOp) else set()
     gradient = tuple(name in targets and i.kind == "real" for name, i in zip(op.inputs, sample.inputs, strict=True))
-    ties = op.name in ("amax", "amin", "max_along", "min_along")
-    return Case(f"{op.name}-{number}", fn, reference, sample.inputs, KINDS.get(op.name, "bifc"), op, gradient, not ties)
+    return Case(f"{op.name}-{number}", fn, reference, sample.inputs, op.kinds, op, gradient, op.smooth)
 
 
 def op_cases() -> list[Case]:
     """Every sample of every op."""
     return [_case_of(op, sample, k) for op in REGISTRY.values() for k, sample in enumerate(op.samples)]
+
+
+def case_of_function(function: Function, sample: Sample, number: int) -> Case:
+    """A case that calls a public function as users do."""
+    def fn(*inputs: Any) -> Any:
+        return sample.call(function.call, inputs)
+
+    def reference(*arrays: Array) -> Any:
+        assert function.reference is not None
+        return sample.call(function.reference, arrays)
+
+    gradient = tuple(function.differentiable and i.kind == "real" for i in sample.inputs)
+    return Case(f"{function.name}()-{number}", fn, reference, sample.inputs, function.kinds, None, gradient, function.smooth)
+
+
+def function_cases() -> list[Case]:
+    """Every sample of every public function that has its own."""
+    return [case_of_function(f, sample, k) for f in FUNCTIONS.values() if f.reference is not None for k, sample in enumerate(f.samples)]
 
 
 def expected_dtype(case: Case, arrays: Sequence[Array]) -> dtypes.dtype:

@@ -18,6 +18,7 @@ from op_matrix import (
     Case,
     assert_close,
     expected_dtype,
+    function_cases,
     is_primitive,
     op_cases,
     widened,
@@ -26,6 +27,7 @@ from op_matrix import (
 import tapegrad as tg
 from tapegrad import autograd, dtypes
 from tapegrad.expr import Expr
+from tapegrad.public import FUNCTIONS
 from tapegrad.registry import REGISTRY, Op
 from tapegrad.samples import EdgePoint, ErrorInput
 from tapegrad.scalarops import ElementwiseOp
@@ -33,7 +35,7 @@ from tapegrad.tensor import Tensor, wrap
 from tapegrad.testing import check_grads
 from tapegrad.testing.layouts import LAYOUTS
 
-OPS, COMPOSITES = op_cases(), composite_cases()
+OPS, COMPOSITES = op_cases(), composite_cases() + function_cases()
 CASES = OPS + COMPOSITES
 DIFFERENTIABLE = [c for c in CASES if any(c.gradient) and (c.op is None or c.op.name not in NO_NUMERIC_GRADIENT)]
 FLOATS = ("float32", "float64")
@@ -266,6 +268,7 @@ def test_published_gradient_of_composites(name: str) -> None:
 
 
 MISTAKES = [(op.name, e) for op in REGISTRY.values() for e in op.error_inputs]
+MISTAKES += [(f.name, e) for f in FUNCTIONS.values() for e in f.error_inputs]
 
 
 MISTAKES += [

@@ -7,13 +7,12 @@ listeners (recordings, traces) are told.
 
 from __future__ import annotations
 
-import functools
 import sys
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +49,9 @@ class Op:
         method: its public function is also a Tensor method.
         samples, edge_points, error_inputs, reference: what the test matrix runs; ``reference`` is independent of the
             implementation and takes and returns NumPy arrays.
-        function: the public function, set by :func:`public`.
+        kinds: of dtypes that it is made for: b(ool), i(nteger), f(loat), c(omplex).
+        smooth: false where elements that repeat make ties, so that numerical gradients don't apply there.
+        function: the public function, set by :func:`tapegrad.public.public`.
     """
 
     name: str
@@ -71,6 +72,8 @@ class Op:
     edge_points: Sequence[EdgePoint] = ()
     error_inputs: Sequence[ErrorInput] = ()
     reference: Callable[..., Any] | None = None
+    kinds: str = "bifc"
+    smooth: bool = True
     function: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
@@ -85,8 +88,6 @@ class Op:
 
 
 REGISTRY: dict[str, Op] = {}
-METHODS: dict[str, Callable[..., Any]] = {}  # of Tensor
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def register(op: Op) -> Op:
@@ -101,54 +102,6 @@ def register(op: Op) -> Op:
     setattr(ON_ARRAYS, op.name, op.on_arrays)
     setattr(ON_TENSORS, op.name, op)
     return op
-
-
-def public(op: Op | str) -> Callable[[F], F]:
-    """Decorate the public function of an op: the one that users call and that turns arguments into inputs and parameters."""
-
-    def decorate(function: F) -> F:
-        record = REGISTRY[op] if isinstance(op, str) else op
-        record.function = function = _numpy_names(function)
-        if record.method:
-            METHODS[function.__name__] = function
-        return function
-
-    return decorate
-
-
-def method(function: F) -> F:
-    """Decorate a function that is also, or only, a method of Tensor."""
-    METHODS[function.__name__] = function = _numpy_names(function)
-    return function
-
-
-# PyTorch takes NumPy's names for these keywords.
-_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
-
-
-def _numpy_names(function: F) -> F:
-    code = function.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    if "dim" not in names and "keepdim" not in names:
-        return function
-
-    @functools.wraps(function)
-    def renaming(*args: Any, **kwargs: Any) -> Any:
-        if kwargs and not _NUMPY_NAMES.keys().isdisjoint(kwargs):
-            kwargs = _renamed(function.__name__, kwargs)
-        return function(*args, **kwargs)
-
-    return cast(F, renaming)
-
-
-def _renamed(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for given, value in kwargs.items():
-        key = _NUMPY_NAMES.get(given, given)
-        if key in kwargs and key != given:
-            raise TypeError(f"{name}() got both {key!r} and {given!r}, which are the same")
-        out[key] = value
-    return out
 
 
 # ----------------------------------------------------------------------------------------------------------- dispatch

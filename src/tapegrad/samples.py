@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,10 +24,23 @@ class Input:
 
 @dataclass(frozen=True)
 class Sample:
-    """Arguments to try an op with: tensor inputs and keyword parameters."""
+    """Arguments to try an op or function with: tensor inputs and keyword parameters.
+
+    Inputs are positional, or keywords where ``names`` has theirs, or one list where ``packed``.
+    """
 
     inputs: tuple[Input, ...]
     params: dict[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    packed: bool = False
+
+    def call(self, function: Callable[..., Any], values: Sequence[Any]) -> Any:
+        """``function`` of these values for the inputs, and of the parameters."""
+        if self.packed:
+            return function(list(values), **self.params)
+        if self.names:
+            return function(**dict(zip(self.names, values, strict=True)), **self.params)
+        return function(*values, **self.params)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from .expr import Expr
 from .graph import Entry
 from .modes import local
 from .plan import rebuild
+from .public import public
 from .registry import Op
 from .tensor import TENSOR_TYPES, Storage, Tensor, init, tick
 
@@ -136,7 +137,7 @@ def elementwise(
         formulas = {}
     op = _make(name, names, traced, formulas, tuple(booleans), dtype="bool" if traced.is_bool else dtype, **record)
     registry.register(op)
-    return registry.public(op)(op.call) if op.method else op.call
+    return public(op)(op.call) if op.method else op.call
 
 
 def elementwise_op(name: str) -> ElementwiseOp:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import npmath
 from ..expr import E
-from ..registry import public
+from ..public import public
 from ..samples import EdgePoint, unary
 from ..scalarops import elementwise
 
@@ -22,6 +22,7 @@ relu = elementwise(
     samples=unary(apart=True),
     reference=lambda x: np.maximum(x, 0),
     edge_points=[EdgePoint((0.0,), (0.0,))],
+    kinds="bif",
 )
 _gelu = elementwise(
     "gelu",
@@ -30,6 +31,7 @@ _gelu = elementwise(
     method=False,
     samples=unary(),
     reference=lambda x: 0.5 * x * (1 + npmath.erf(x / math.sqrt(2))),
+    kinds="bif",
 )
 _gelu_tanh = elementwise(
     "gelu_tanh",  # Hendrycks and Gimpel, https://arxiv.org/abs/1606.08415

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import dtypes
 from ..device import device as Device, to_device
-from ..registry import METHODS, method
+from ..public import METHODS, method
 from ..tensor import Tensor, init
 from .copy import clone, to_dtype
 from .create import empty, ones, tensor, zeros

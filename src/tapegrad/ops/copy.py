@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import dtypes
 from ..computation import broadcast_shape
-from ..registry import Op, apply, method, public, register
+from ..public import method, public
+from ..registry import Op, apply, register
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 from .shape import normalize_dim, sizes
@@ -49,6 +50,7 @@ _to = register(
         method=False,
         samples=[Sample((Input((3, 4)),), {"dtype": dtypes.float64}), Sample((Input(()),), {"dtype": dtypes.float64})],
         reference=lambda x, dtype: x.astype(dtype.numpy),
+        kinds="bif",
     )
 )
 
@@ -69,6 +71,7 @@ _sum_to_size = register(
             axis=tuple(i for i, n in enumerate(size) if n == 1), keepdims=True
         ),
         error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).sum_to_size(2), RuntimeError, r"sum_to_size: .*\(2, 3\).*\(2,\)")],
+        kinds="fc",
     )
 )
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels.cpu import random as philox
-from ..registry import Op, apply, public, register
+from ..public import public
+from ..registry import Op, apply, register
 from ..samples import Input, Sample
 from ..tensor import Tensor
 from .random import default_generator
@@ -25,6 +26,7 @@ _dropout = register(
         batch="elementwise",
         samples=[Sample((Input((3, 4)),), {"p": 0.5, "mask": np.arange(12).reshape(3, 4) % 3 > 0})],
         reference=lambda x, p, mask: np.where(mask, x / (1 - p), 0),
+        kinds="fc",
     )
 )
 

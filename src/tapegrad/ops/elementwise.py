@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import npmath
 from ..expr import E
-from ..registry import method, public
+from ..public import method, public
 from ..samples import EdgePoint, Input, Sample, binary, unary
 from ..scalarops import elementwise
 
@@ -69,6 +69,7 @@ _sub = elementwise(
     {"input": lambda g: g, "other": lambda g: -g},
     samples=binary(),
     reference=np.subtract,
+    kinds="ifc",
 )
 mul = elementwise(
     "mul",
@@ -88,7 +89,7 @@ div = elementwise(
     samples=binary(0.5, 2.0),
     reference=np.true_divide,
 )
-neg = elementwise("neg", lambda input: -input, {"input": lambda g: -g}, samples=unary(), reference=np.negative)
+neg = elementwise("neg", lambda input: -input, {"input": lambda g: -g}, samples=unary(), reference=np.negative, kinds="ifc")
 pow = elementwise(
     "pow",
     lambda input, exponent: E.pow(input, exponent),
@@ -124,6 +125,7 @@ abs = elementwise(
     samples=unary(apart=True),
     reference=np.abs,
     edge_points=[EdgePoint((0.0,), (0.0,))],
+    kinds="bif",
 )
 sign = elementwise(
     "sign",
@@ -132,14 +134,15 @@ sign = elementwise(
     samples=unary(apart=True),
     reference=np.sign,
     edge_points=[EdgePoint((0.0,), (0.0,))],
+    kinds="if",
 )
 
 # --------------------------------------------------------------------------------------------------------- transcendental
 
 exp = elementwise("exp", lambda input: E.exp(input), {"input": lambda g, out: g * E.conj(out)}, dtype="float", samples=unary(), reference=np.exp)  # fmt: skip
 log = elementwise("log", lambda input: E.log(input), {"input": lambda g, input: g / E.conj(input)}, dtype="float", samples=unary(0.5, 3.0), reference=np.log)  # fmt: skip
-log1p = elementwise("log1p", lambda input: E.log1p(input), {"input": lambda g, input: g / (input + 1.0)}, dtype="float", samples=unary(-0.5, 3.0), reference=np.log1p)  # fmt: skip
-expm1 = elementwise("expm1", lambda input: E.expm1(input), {"input": lambda g, out: g * (out + 1.0)}, dtype="float", samples=unary(), reference=np.expm1)  # fmt: skip
+log1p = elementwise("log1p", lambda input: E.log1p(input), {"input": lambda g, input: g / (input + 1.0)}, dtype="float", samples=unary(-0.5, 3.0), reference=np.log1p, kinds="bif")  # fmt: skip
+expm1 = elementwise("expm1", lambda input: E.expm1(input), {"input": lambda g, out: g * (out + 1.0)}, dtype="float", samples=unary(), reference=np.expm1, kinds="bif")  # fmt: skip
 sqrt = elementwise(
     "sqrt",
     lambda input: E.sqrt(input),
@@ -152,8 +155,8 @@ sqrt = elementwise(
 sin = elementwise("sin", lambda input: E.sin(input), {"input": lambda g, input: g * E.conj(E.cos(input))}, dtype="float", samples=unary(), reference=np.sin)  # fmt: skip
 cos = elementwise("cos", lambda input: E.cos(input), {"input": lambda g, input: -g * E.conj(E.sin(input))}, dtype="float", samples=unary(), reference=np.cos)  # fmt: skip
 tanh = elementwise("tanh", lambda input: E.tanh(input), {"input": lambda g, out: g * E.conj(1.0 - out * out)}, dtype="float", samples=unary(), reference=np.tanh)  # fmt: skip
-sigmoid = elementwise("sigmoid", lambda input: E.sigmoid(input), {"input": lambda g, out: g * (out * (1.0 - out))}, dtype="float", samples=unary(), reference=npmath.sigmoid)  # fmt: skip
-erf = elementwise("erf", lambda input: E.erf(input), dtype="float", samples=unary(), reference=npmath.erf)
+sigmoid = elementwise("sigmoid", lambda input: E.sigmoid(input), {"input": lambda g, out: g * (out * (1.0 - out))}, dtype="float", samples=unary(), reference=npmath.sigmoid, kinds="bif")  # fmt: skip
+erf = elementwise("erf", lambda input: E.erf(input), dtype="float", samples=unary(), reference=npmath.erf, kinds="bif")
 conj = elementwise("conj", lambda input: E.conj(input), {"input": lambda g: E.conj(g)}, samples=unary(), reference=np.conj)
 
 # --------------------------------------------------------------------------------------------------- bounds and choices
@@ -168,6 +171,7 @@ maximum = elementwise(
     samples=binary(apart=True),
     reference=np.maximum,
     edge_points=[EdgePoint((1.0, 1.0), (0.5, 0.5))],
+    kinds="bif",
 )
 minimum = elementwise(
     "minimum",
@@ -179,6 +183,7 @@ minimum = elementwise(
     samples=binary(apart=True),
     reference=np.minimum,
     edge_points=[EdgePoint((1.0, 1.0), (0.5, 0.5))],
+    kinds="bif",
 )
 clamp_min = elementwise(
     "clamp_min",
@@ -187,6 +192,7 @@ clamp_min = elementwise(
     samples=binary(apart=True),
     reference=np.maximum,
     edge_points=[EdgePoint((1.0, 1.0), (1.0, 0.0))],
+    kinds="bif",
 )
 clamp_max = elementwise(
     "clamp_max",
@@ -195,6 +201,7 @@ clamp_max = elementwise(
     samples=binary(apart=True),
     reference=np.minimum,
     edge_points=[EdgePoint((1.0, 1.0), (1.0, 0.0))],
+    kinds="bif",
 )
 _where = elementwise(
     "where",
@@ -216,13 +223,13 @@ _where = elementwise(
 
 eq = elementwise("eq", lambda input, other: input == other, samples=binary(), reference=np.equal)
 ne = elementwise("ne", lambda input, other: input != other, samples=binary(), reference=np.not_equal)
-lt = elementwise("lt", lambda input, other: input < other, samples=binary(), reference=np.less)
-le = elementwise("le", lambda input, other: input <= other, samples=binary(), reference=np.less_equal)
-gt = elementwise("gt", lambda input, other: input > other, samples=binary(), reference=np.greater)
-ge = elementwise("ge", lambda input, other: input >= other, samples=binary(), reference=np.greater_equal)
-logical_not = elementwise("logical_not", lambda input: ~(input != 0), samples=unary(), reference=np.logical_not)
-logical_and = elementwise("logical_and", lambda input, other: (input != 0) & (other != 0), samples=binary(), reference=np.logical_and)
-logical_or = elementwise("logical_or", lambda input, other: (input != 0) | (other != 0), samples=binary(), reference=np.logical_or)
+lt = elementwise("lt", lambda input, other: input < other, samples=binary(), reference=np.less, kinds="bif")
+le = elementwise("le", lambda input, other: input <= other, samples=binary(), reference=np.less_equal, kinds="bif")
+gt = elementwise("gt", lambda input, other: input > other, samples=binary(), reference=np.greater, kinds="bif")
+ge = elementwise("ge", lambda input, other: input >= other, samples=binary(), reference=np.greater_equal, kinds="bif")
+logical_not = elementwise("logical_not", lambda input: ~(input != 0), samples=unary(), reference=np.logical_not, kinds="bif")
+logical_and = elementwise("logical_and", lambda input, other: (input != 0) & (other != 0), samples=binary(), reference=np.logical_and, kinds="bif")
+logical_or = elementwise("logical_or", lambda input, other: (input != 0) | (other != 0), samples=binary(), reference=np.logical_or, kinds="bif")
 isnan = elementwise("isnan", lambda input: input != input, samples=unary(), reference=np.isnan)
 
 # ------------------------------------------------------------------------------------------------------ public functions

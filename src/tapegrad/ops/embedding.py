@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..registry import Op, apply, public, register
+from ..public import public
+from ..registry import Op, apply, register
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 from .index import placed, widened
@@ -39,6 +40,7 @@ register(
         method=False,
         samples=[Sample((Input((4, 3)), Input((4,), 0, 5, "int")), {"size": (5, 3), "padding_idx": p}) for p in (None, 2)],
         reference=lambda g, i, size, padding_idx: placed(np.where((i == padding_idx)[..., None], 0, g), (i,), size),
+        kinds="ifc",
     )
 )
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..registry import Op, apply, method, public, register
+from ..public import method, public
+from ..registry import Op, apply, register
 from ..samples import EdgePoint, ErrorInput, along_dim
 from ..tensor import Tensor
 from .elementwise import maximum, minimum
@@ -27,6 +28,8 @@ def _extreme(name: str, reference: Callable[..., Any]) -> Op:
             {"input": lambda K, g, input, out, input_shape, axes, keepdim: _share(K, g, input, out, input_shape, axes, keepdim)},
             batch="reduce",
             samples=over_axes(apart=True),
+            kinds="bif",
+            smooth=False,
             reference=over_axes_reference(reference),
             error_inputs=[
                 ErrorInput(lambda tg: getattr(tg.ones(0, 3), name)(0), IndexError, rf"{name}: no elements .* of shape \(0, 3\)"),
@@ -109,6 +112,8 @@ def _extreme_along(name: str, reference: Callable[..., Any]) -> Op:
             batch="reduce",
             method=False,
             samples=along_dim(apart=True),
+            kinds="bif",
+            smooth=False,
             reference=lambda x, dim, keepdim: (
                 reference(x, axis=dim, keepdims=keepdim),
                 getattr(np, f"arg{name}")(x, axis=dim, keepdims=keepdim),
@@ -162,6 +167,7 @@ def _arg_extreme(name: str) -> Op:
             batch="reduce",
             dtype="int64",
             samples=along_dim(apart=True),
+            kinds="bif",
             reference=lambda x, dim, keepdim: getattr(np, name)(x, axis=dim, keepdims=keepdim),
             error_inputs=[ErrorInput(lambda tg: getattr(tg.ones(0, 3), name)(0), IndexError, rf"{name}: no elements .* of shape \(0, 3\)")],
         )

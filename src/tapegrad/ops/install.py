@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, expr, inplace
-from ..registry import METHODS, REGISTRY
+from ..public import METHODS
+from ..registry import REGISTRY
 from ..scalarops import ElementwiseOp, elementwise_op
 from ..tensor import Tensor
 from . import convert, elementwise, index, matmul, numpy_protocols, python_protocols, shape

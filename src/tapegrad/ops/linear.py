@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..registry import Op, apply, public, register
+from ..public import public
+from ..registry import Op, apply, register
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 from .matmul import conjugate, mT
@@ -37,6 +38,7 @@ _linear = register(
         error_inputs=[
             ErrorInput(lambda tg: tg.nn.functional.linear(tg.ones(2, 3), tg.ones(4, 5)), RuntimeError, r"linear: .*\(2, 3\).*\(4, 5\)"),
         ],
+        kinds="ifc",
     )
 )
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..expr import E
-from ..registry import Op, apply, public, register
+from ..public import public
+from ..registry import Op, apply, register
 from ..samples import ErrorInput, Input, Sample, binary
 from ..scalarops import elementwise
 from ..tensor import Tensor, wrap
@@ -22,6 +23,7 @@ _squared_error = elementwise(
     method=False,
     samples=binary(),
     reference=lambda a, b: (a - b) ** 2,
+    kinds="ifc",
 )
 
 __all__ = [
@@ -75,6 +77,7 @@ _cross_entropy = register(
             ErrorInput(lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.tensor([0, 3])), IndexError, "target 3 is out of range"),
             ErrorInput(lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.tensor([0, 1, 2])), RuntimeError, r"\(2, 3\).*\(3,\)"),
         ],
+        kinds="f",
     )
 )
 
@@ -113,6 +116,7 @@ register(
         reference=lambda g, x, t, lse, w, ignore_index, label_smoothing: _cross_entropy_backward_reference(
             g, x, t, lse, w, ignore_index, label_smoothing
         ),
+        kinds="f",
     )
 )
 

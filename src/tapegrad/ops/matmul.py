@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..computation import broadcast_shape
-from ..registry import Op, apply, as_tensor_input, check_devices, method, public, register
+from ..public import method, public
+from ..registry import Op, apply, as_tensor_input, check_devices, register
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 
@@ -52,6 +53,7 @@ _bmm = register(
             ErrorInput(lambda tg: tg.ones(2, 3) @ tg.ones(2, 3), RuntimeError, r"matmul: shapes \(2, 3\) and \(2, 3\)"),
             ErrorInput(lambda tg: tg.ones(2, 3) @ tg.tensor(1.0), RuntimeError, "matmul: .*0-d"),
         ],
+        kinds="ifc",
     )
 )
 

@@ -12,7 +12,7 @@ import numpy as np
 from .. import dtypes
 from ..device import to_device
 from ..kernels.cpu import random as philox
-from ..registry import method
+from ..public import method
 from ..tensor import Tensor, wrap
 from . import elementwise
 from .create import checked_shape

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import dtypes
 from ..plan import ON_ARRAYS
-from ..registry import Op, apply, method, public, register
+from ..public import method, public
+from ..registry import Op, apply, register
 from ..samples import EdgePoint, ErrorInput, Input, Sample, unary
 from ..tensor import Tensor
 from .copy import to_dtype
@@ -106,6 +107,7 @@ _mean = register(
         samples=over_axes(),
         reference=over_axes_reference(np.mean),
         error_inputs=[ErrorInput(lambda tg: tg.arange(3).mean(), RuntimeError, "mean: .*int64.*floating")],
+        kinds="fc",
     )
 )
 
@@ -153,6 +155,7 @@ _var = register(
             ErrorInput(lambda tg: tg.ones(3).var(0, unbiased=True, correction=1), RuntimeError, "var: give unbiased or correction"),
         ],
         edge_points=[EdgePoint(([2.0, 2.0, 2.0],), ([0.0, 0.0, 0.0],), {"axes": (0,), "keepdim": False, "correction": 1})],
+        kinds="f",
     )
 )
 
@@ -203,6 +206,7 @@ _root = register(
         samples=unary(0.5, 2.0),
         reference=np.sqrt,
         edge_points=[EdgePoint((0.0,), (0.0,))],
+        kinds="fc",
     )
 )
 
@@ -218,6 +222,7 @@ _logsumexp = register(
         reference=lambda x, axes, keepdim: np.log(np.sum(np.exp(x), axis=axes, keepdims=keepdim)),
         error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).logsumexp(2), IndexError, "logsumexp: dimension 2 is out of range")],
         edge_points=[EdgePoint(([-math.inf, -math.inf],), ([0.0, 0.0],), {"axes": (0,), "keepdim": False})],
+        kinds="f",
     )
 )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import dtypes
-from ..registry import Op, apply, public, register
+from ..public import public
+from ..registry import Op, apply, register
 from ..samples import ErrorInput, along_dim
 from ..tensor import Tensor
 from .copy import to_dtype

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..registry import Op, apply, method, public, register
+from ..public import method, public
+from ..registry import Op, apply, register
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 

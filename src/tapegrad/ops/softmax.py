@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..registry import Op, apply, public, register
+from ..public import public
+from ..registry import Op, apply, register
 from ..samples import ErrorInput, Input, Sample, along_dim
 from ..tensor import Tensor
 from .copy import to_dtype
@@ -41,6 +42,7 @@ _softmax = register(
         samples=along_dim(keepdims=False),
         reference=_softmax_reference,
         error_inputs=_mistakes("softmax"),
+        kinds="f",
     )
 )
 
@@ -54,6 +56,7 @@ _log_softmax = register(
         samples=along_dim(keepdims=False),
         reference=lambda x, dim: np.log(_softmax_reference(x, dim)),
         error_inputs=_mistakes("log_softmax"),
+        kinds="f",
     )
 )
 
@@ -74,6 +77,7 @@ register(
         method=False,
         samples=[Sample((Input((3, 4)), Input((3, 4))), {"dim": d}) for d in (0, 1)],
         reference=lambda g, y, dim: y * (g - (g * y).sum(axis=dim, keepdims=True)),
+        kinds="f",
     )
 )
 
@@ -91,6 +95,7 @@ register(
         method=False,
         samples=[Sample((Input((3, 4)), Input((3, 4))), {"dim": d}) for d in (0, 1)],
         reference=lambda g, y, dim: g - np.exp(y) * g.sum(axis=dim, keepdims=True),
+        kinds="f",
     )
 )
 

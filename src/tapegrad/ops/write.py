@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import dtypes, inplace
 from ..computation import broadcast_shape
-from ..registry import Op, as_tensor_input, method, register
+from ..public import method
+from ..registry import Op, as_tensor_input, register
 from ..scalarops import elementwise_op
 from ..tensor import Tensor, wrap
 from .create import converted

@@ -1,0 +1,109 @@
+"""What users call: the public functions of ops, functions composed of ops, and Tensor's methods."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from .registry import REGISTRY, Op
+from .samples import ErrorInput, Sample
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(eq=False)
+class Function:
+    """A public function and what tests try it with.
+
+    Attributes:
+        name: its name, the same in PyTorch.
+        call: the function.
+        op: the op it is the public function of; None for a composite.
+        samples: arguments as users give them (``dim=0``, not an op's ``axes=(0,)``).
+        reference: NumPy arrays in and out, independent of the implementation.
+        error_inputs: mistakes.
+        differentiable: whether results have gradients.
+        smooth: false where elements that repeat make ties.
+        kinds: of dtypes that it is made for: b(ool), i(nteger), f(loat), c(omplex).
+    """
+
+    name: str
+    call: Callable[..., Any]
+    op: Op | None
+    samples: Sequence[Sample] = ()
+    reference: Callable[..., Any] | None = None
+    error_inputs: Sequence[ErrorInput] = ()
+    differentiable: bool = True
+    smooth: bool = True
+    kinds: str = "f"
+
+
+FUNCTIONS: dict[str, Function] = {}
+METHODS: dict[str, Callable[..., Any]] = {}  # of Tensor
+
+
+def public(op: Op | str, **tests: Any) -> Callable[[F], F]:
+    """Decorate the public function of an op, which turns users' arguments into inputs and parameters.
+
+    ``tests`` are fields of :class:`Function`, for what the samples of the op itself can't say.
+    """
+
+    def decorate(function: F) -> F:
+        record = REGISTRY[op] if isinstance(op, str) else op
+        record.function = function = _numpy_names(function)
+        if record.method:
+            METHODS[function.__name__] = function
+        FUNCTIONS[function.__name__] = Function(function.__name__, function, record, **tests)
+        return function
+
+    return decorate
+
+
+def composite(*, method: bool = True, **tests: Any) -> Callable[[F], F]:
+    """Decorate a public function made of ops; with ``method``, it is a Tensor method, too. ``tests``: see :class:`Function`."""
+
+    def decorate(function: F) -> F:
+        function = _numpy_names(function)
+        if method:
+            METHODS[function.__name__] = function
+        FUNCTIONS[function.__name__] = Function(function.__name__, function, None, **tests)
+        return function
+
+    return decorate
+
+
+def method(function: F) -> F:
+    """Decorate a function that is a method of Tensor."""
+    METHODS[function.__name__] = function = _numpy_names(function)
+    return function
+
+
+# PyTorch takes NumPy's names for these keywords.
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def _numpy_names(function: F) -> F:
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if "dim" not in names and "keepdim" not in names:
+        return function
+
+    @functools.wraps(function)
+    def renaming(*args: Any, **kwargs: Any) -> Any:
+        if kwargs and not _NUMPY_NAMES.keys().isdisjoint(kwargs):
+            kwargs = _renamed(function.__name__, kwargs)
+        return function(*args, **kwargs)
+
+    return cast(F, renaming)
+
+
+def _renamed(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for given, value in kwargs.items():
+        key = _NUMPY_NAMES.get(given, given)
+        if key in kwargs and key != given:
+            raise TypeError(f"{name}() got both {key!r} and {given!r}, which are the same")
+        out[key] = value
+    return out

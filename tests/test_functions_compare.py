@@ -1,0 +1,159 @@
+"""Public functions beside PyTorch's of the same name: values, shapes, dtypes and gradients, on every sample."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from op_matrix import EPS, Array, Case, case_of_function
+
+from tapegrad import autograd, dtypes
+from tapegrad.public import FUNCTIONS, Function
+from tapegrad.scalarops import ElementwiseOp
+from tapegrad.tensor import Tensor, wrap
+
+pytestmark = [pytest.mark.compare, pytest.mark.filterwarnings("ignore")]
+
+# Where this library differs on purpose, or PyTorch has no such function.
+NOT_IN_PYTORCH: dict[str, str] = {}
+# Integer, bool and 16-bit results that PyTorch computes otherwise, each with the reason.
+OTHER_DTYPES: dict[str, str] = {"square": "PyTorch squares bools as integers"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pytorch() -> None:
+    """Imported first, since importing it changes the filters of warnings."""
+    with warnings.catch_warnings():
+        import torch.nn.functional  # noqa: F401
+
+
+def functions() -> list[Function]:
+    """Public functions with samples that are made of users' arguments."""
+    found = []
+    for f in FUNCTIONS.values():
+        if not f.samples and isinstance(f.op, ElementwiseOp):
+            f = Function(f.name, f.call, f.op, f.op.samples, f.op.reference, differentiable=bool(f.op.formulas))
+        if f.samples and f.name not in NOT_IN_PYTORCH:
+            found.append(f)
+    return found
+
+
+PAIRS = [(f, case_of_function(f, sample, k), k) for f in functions() for k, sample in enumerate(f.samples)]
+
+
+def theirs(name: str) -> Callable[..., Any]:
+    import torch
+
+    for space in (torch.nn.functional, torch, torch.special, torch.Tensor):
+        if hasattr(space, name):
+            return getattr(space, name)  # type: ignore[no-any-return]
+    raise AttributeError(f"PyTorch has no {name}")
+
+
+def flat(result: Any) -> list[Any]:
+    """The tensors of a result, in order; numbers and bools as they are."""
+    if isinstance(result, (tuple, list)):
+        return [x for part in result for x in flat(part)]
+    return [result]
+
+
+def to_numpy(t: Any) -> Array:
+    """The values of a tensor of either library, in the widest dtype of their kind."""
+    if isinstance(t, Tensor):
+        array = t.detach()._array
+    else:
+        import torch
+
+        if not isinstance(t, torch.Tensor):
+            return np.asarray(t)
+        t = t.detach().resolve_conj().resolve_neg()
+        array = (t.to(torch.float32) if t.dtype is torch.bfloat16 else t).numpy()
+    kind = dtypes.FROM_NUMPY[array.dtype].category if array.dtype in dtypes.FROM_NUMPY else 0
+    return np.asarray(array.astype((array.dtype, np.int64, np.float64, np.complex128)[kind]))
+
+
+def both(f: Function, k: int, arrays: Sequence[Array], gradient: Sequence[bool]) -> tuple[list[Tensor], list[Any], list[Any], list[Any]]:
+    """Inputs and flat results of both libraries."""
+    import torch
+
+    mine = [wrap(a.copy()) for a in arrays]
+    other = [
+        torch.from_numpy(a.view(np.uint16).astype(np.int32)).to(torch.uint16).view(torch.bfloat16)
+        if a.dtype.name == "bfloat16"
+        else torch.from_numpy(a.copy())
+        for a in arrays
+    ]
+    for x, y, needed in zip(mine, other, gradient, strict=True):
+        if needed and x.dtype.differentiable:
+            x.requires_grad_()
+            y.requires_grad_()
+    sample = f.samples[k]
+    return mine, other, flat(sample.call(f.call, mine)), flat(sample.call(theirs(f.name), other))
+
+
+def assert_same(a: Any, b: Any, eps: float, what: str) -> None:
+    x, y = to_numpy(a), to_numpy(b)
+    assert x.shape == y.shape, f"{what}: shape {x.shape}, PyTorch {y.shape}"
+    if isinstance(a, Tensor):
+        assert a.dtype.name == str(b.dtype).removeprefix("torch."), f"{what}: dtype {a.dtype}, PyTorch {b.dtype}"
+    with np.errstate(all="ignore"):
+        scale = np.max(np.abs(y), where=np.isfinite(y), initial=0.0) if y.dtype.kind in "fc" else 0.0
+        close = (x == y) | ((x != x) & (y != y)) | (np.abs(x - y) <= 32 * eps * (np.abs(y) + scale) if y.dtype.kind in "fc" else x == y)
+    assert np.all(close), f"{what}:\n{x}\nPyTorch:\n{y}"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("f", "case", "k"), PAIRS, ids=[c.name for _, c, _ in PAIRS])
+def test_values_and_gradients(f: Function, case: Case, k: int, dtype: str) -> None:
+    import torch
+
+    mine, other, results, expected = both(f, k, case.arrays(dtype), case.gradient)
+    assert len(results) == len(expected)
+    for a, b in zip(results, expected, strict=True):
+        assert_same(a, b, EPS[dtype], f"{case.name} {dtype}")
+    pairs = [(a, b) for a, b in zip(results, expected, strict=True) if isinstance(a, Tensor)]
+    assert [a.requires_grad for a, _ in pairs] == [b.requires_grad for _, b in pairs], f"{case.name}: requires_grad"
+    pairs = [(a, b) for a, b in pairs if a.requires_grad]
+    if not pairs:
+        return
+    rng = np.random.default_rng(zlib.crc32(case.name.encode()))
+    seeds = [np.asarray(rng.uniform(0.5, 1.5, a._array.shape).astype(dtype)) for a, _ in pairs]
+    wanted = [i for i, x in enumerate(mine) if x.requires_grad]
+    found = autograd.grad([a for a, _ in pairs], [mine[i] for i in wanted], [wrap(s) for s in seeds], allow_unused=True)
+    right = torch.autograd.grad([b for _, b in pairs], [other[i] for i in wanted], [torch.from_numpy(s) for s in seeds], allow_unused=True)
+    for i, g, h in zip(wanted, found, right, strict=True):
+        assert (g is None) == (h is None), f"{case.name}: gradient {i} is {g}, PyTorch {h}"
+        if g is not None:
+            assert_same(g, h, 4 * EPS[dtype], f"{case.name} {dtype}: gradient {i}")
+
+
+KINDS = [d for d in ("bool", "uint8", "int8", "int32", "int64", "float16", "bfloat16") if any(a.name == d for a in dtypes.ALL)]
+FIRST = [(f, c, k) for (f, c, k), _ in itertools.product(PAIRS, [0]) if k == 0 and f.name not in OTHER_DTYPES]
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize(("f", "case", "k"), FIRST, ids=[f.name for f, _, _ in FIRST])
+def test_other_dtypes_give_the_same_values_or_are_refused(f: Function, case: Case, k: int, dtype: str) -> None:
+    arrays = case.arrays(dtype)
+    try:
+        _, _, results, expected = both(f, k, arrays, [False] * len(arrays))
+    except Exception as error:
+        refused = error
+    else:
+        eps = EPS.get(dtype, EPS["float32"])
+        for a, b in zip(results, expected, strict=True):
+            assert_same(a, b, eps, f"{case.name} {dtype}")
+        return
+    # One of the two refuses. What PyTorch can, so must we; what it can't, we may.
+    sample = f.samples[k]
+    import torch
+
+    tensors = [torch.from_numpy(a.astype(np.float32)).to(torch.bfloat16) if a.dtype.name == "bfloat16" else torch.from_numpy(a) for a in arrays]
+    with pytest.raises((RuntimeError, TypeError, ValueError, NotImplementedError, IndexError)):
+        sample.call(theirs(f.name), tensors)
+    assert isinstance(refused, (RuntimeError, TypeError, ValueError, NotImplementedError, IndexError)), refused
