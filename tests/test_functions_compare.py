@@ -27,9 +27,12 @@ OTHER_DTYPES: dict[str, str] = {"square": "PyTorch squares bools as integers"}
 
 @pytest.fixture(scope="module", autouse=True)
 def pytorch() -> None:
-    """Imported first, since importing it changes the filters of warnings."""
+    """Used once first, since what it imports then changes the filters of warnings."""
     with warnings.catch_warnings():
-        import torch.nn.functional  # noqa: F401
+        import torch
+
+        x = torch.ones(1, requires_grad=True)
+        torch.autograd.grad(torch.nn.functional.relu(x), x)
 
 
 def functions() -> list[Function]:
