@@ -79,7 +79,7 @@ class Computation:
         """
         if complex_valued not in self._bodies:
             outputs = self._outputs[complex_valued]
-            if complex_valued and not all(map(_has_complex_form, outputs)):
+            if complex_valued and not all(map(has_complex_form, outputs)):
                 raise TypeError(f"{self.name} is not implemented for complex numbers")
             lines, results = expr.emit(outputs)
             self._bodies[complex_valued] = Body(self.inputs, tuple(lines), tuple(results), self.booleans)
@@ -159,7 +159,8 @@ def _complex_functions() -> frozenset[str]:
     return frozenset("var const add sub mul div neg pow exp log sqrt sin cos tanh conj eq ne where".split())
 
 
-def _has_complex_form(e: Expr) -> bool:
+def has_complex_form(e: Expr) -> bool:
+    """Whether every function in the expression is defined for complex numbers."""
     return all(node.op in _complex_functions() for node in _nodes([e]))
 
 

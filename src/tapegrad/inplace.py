@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes, registry, scalarops
+from . import dtypes, registry
 from .device import backend
 from .graph import Entry
 from .modes import local
 from .plan import ON_ARRAYS
 from .registry import Op, Steps, View, differentiable
+from .scalarcall import as_float, operands_of, record_elementwise
 from .scalarops import ElementwiseOp
 from .tensor import TENSOR_TYPES, Tensor, wrap
 
@@ -69,7 +70,7 @@ def elementwise_(op: ElementwiseOp, target: Tensor, *others: Any) -> Tensor:
         return target
     name = f"{op.name}_"
     check_writable(target, name)
-    inputs = scalarops._operands(op, (target, *others))
+    inputs = operands_of(op, (target, *others))
     memory = target._array
     arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
     resolved = op.computation.resolve(arrays)
@@ -104,7 +105,7 @@ def _write_quickly(op: ElementwiseOp, target: Any, others: tuple[Any, ...]) -> b
                 return False
             arrays.append(array)
         elif kind is float or kind is int:
-            arrays.append(scalarops.as_float(x))
+            arrays.append(as_float(x))
         else:
             return False
     if not memory.flags.writeable:
@@ -146,7 +147,7 @@ def _finish(op: Op, name: str, target: Tensor, inputs: Sequence[Any], arrays: li
         stand_in = wrap(arrays[0], target._entry)
         shown = wrap(target._array, None, target._storage)
         if isinstance(op, ElementwiseOp):
-            scalarops.record_elementwise(op, (stand_in, *inputs[1:]), arrays, shown)
+            record_elementwise(op, (stand_in, *inputs[1:]), arrays, shown)
             entry = shown._entry
             if entry is not None and any(isinstance(a, np.ndarray) and a.dtype != entry.dtype for a in arrays):
                 # computed in a wider dtype than the target's, and so are the gradients

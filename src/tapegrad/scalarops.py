@@ -1,9 +1,8 @@
 """Operations given by one scalar expression: their specialised calls, fused backward kernels, and derivatives of any order.
 
-``elementwise(name, expression)`` traces the expression and generates, once, a call specialised for its number of inputs. On
-contiguous tensors of one dtype that call goes straight to a native kernel (``kernels.cpu.call.Fast``); anything else takes
-the general path, which broadcasts, promotes and strides. The derivative is a second expression, run by a fused kernel for all
-inputs that need a gradient; under ``create_graph`` it is itself such an operation, so its own derivative follows from it.
+``elementwise(name, expression)`` traces the expression; ``scalarcall`` runs it. The derivative is a second expression, run by a
+fused kernel for all inputs that need a gradient; under ``create_graph`` it is itself such an operation, so its own derivative
+follows from it.
 """
 
 from __future__ import annotations
@@ -11,23 +10,17 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-import linecache
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from . import expr, registry
-from .computation import NUMBERS, Computation
+from .computation import Computation, has_complex_form
 from .expr import Expr
-from .graph import Entry
-from .modes import local
 from .plan import rebuild
 from .public import public
 from .registry import Op
-from .tensor import TENSOR_TYPES, Storage, Tensor, init, tick
-
-_MAX_WRITTEN_OUT = 4  # inputs: the sets of them that may need a gradient double with each
+from .scalarcall import specialised_call
+from .tensor import Tensor
 
 
 class ElementwiseOp(Op):
@@ -135,9 +128,34 @@ def elementwise(
             formulas[target] = expr.trace(formula, arguments, booleans)
     elif traced.is_bool:
         formulas = {}
+    record.setdefault("kinds", "bif" + "c" * has_complex_form(traced))
     op = _make(name, names, traced, formulas, tuple(booleans), dtype="bool" if traced.is_bool else dtype, **record)
     registry.register(op)
+    op.call.__doc__ = _describe(op)
     return public(op)(op.call) if op.method else op.call
+
+
+def _describe(op: ElementwiseOp) -> str:
+    result = {
+        "bool": "bool",
+        "float": "of the input's dtype; integers become the default float",
+        "promote": "of the promoted dtype" if len(op.inputs) > 1 else "of the input's dtype",
+    }[op.dtype]
+    lines = [f"``{op.expression!r}`` of each element.", "", f"The result is {result}."]
+    if len(op.inputs) > 1:
+        lines[2] += " Shapes broadcast; operands may be Python numbers."
+    if not op.formulas:
+        lines[2] += " It has no gradient."
+    for point in op.edge_points:
+        at, grads = (", ".join(map(str, values)) for values in (point.inputs, point.grads))
+        lines.append(f"The gradient at {at} is {grads}.")
+    lines += ["", "Raises:"]
+    if "c" not in op.kinds:
+        lines.append("    TypeError: for complex numbers.")
+    lines.append("    TypeError: when an argument is no tensor or number." if len(op.inputs) > 1 else "    TypeError: when the argument is no tensor.")
+    if len(op.inputs) > 1:
+        lines.append("    RuntimeError: when shapes can't be broadcast.")
+    return "\n".join(lines)
 
 
 def elementwise_op(name: str) -> ElementwiseOp:
@@ -163,149 +181,12 @@ def _make(
     op.formulas = {n: None for n in names if n not in booleans} if formulas is None else formulas
     op._derived, op._gradients = {}, {}
     op.computation = Computation(name, names, ([expr.without_conj(traced)], [traced]), booleans, dtype)
-    op.call = _generate_call(op)
+    op.call = specialised_call(op)
     return op
 
 
 def _forward(B: Any, *arrays: Any) -> Any:
     raise NotImplementedError("an elementwise op runs through its generated call")  # pragma: no cover
-
-
-# -------------------------------------------------------------------------------------------------------------- forward
-
-
-def _generate_call(op: ElementwiseOp) -> Callable[..., Any]:
-    """The specialised call: arity, the conditions of recording and what each case saves are written out."""
-    n = len(op.inputs)
-    names = list(op.inputs)
-    out = [f"def {op.name}({', '.join(names)}):", "    flags = local.flags"]
-    general = f"general(op, ({', '.join(names)},))"
-    out += [f"    if flags > 1: return {general}"]
-    for i, x in enumerate(names):
-        out += [f"    c = {x}.__class__", "    if c in TENSOR_TYPES:", f"        a{i} = {x}._array; e{i} = {x}._entry; s{i} = {x}._storage"]
-        if n > 1 and x not in op.booleans:
-            out += ["    elif c is float or c is int:", f"        a{i} = {x} if c is float else as_float({x}); e{i} = s{i} = None"]
-        out += [f"    else: return {general}"]
-    arrays = ", ".join(f"a{i}" for i in range(n))
-    out += [f"    r = fast({arrays})", f"    if r is None: return {general}"]
-    out += ["    o = new(Tensor); o._array = r; o._grad = None; o._storage = s = Storage(); o._base = None"]
-    scope: dict[str, Any] = {
-        "__name__": "tapegrad.ops",
-        "local": local,
-        "op": op,
-        "general": general_call,
-        "TENSOR_TYPES": TENSOR_TYPES,
-        "Tensor": Tensor,
-        "Storage": Storage,
-        "new": Tensor.__new__,
-        "tick": tick,
-        "Entry": Entry,
-        "fast": op.computation.fast.call,
-        "as_float": as_float,
-        "record": record_elementwise,
-    }
-    tracked = [i for i, x in enumerate(names) if x in op.formulas]
-    if tracked:
-        out += [f"    if flags or ({' and '.join(f'e{i} is None' for i in tracked)}):", "        o._entry = None; return o"]
-        if len(tracked) > _MAX_WRITTEN_OUT:
-            out += [f"    o._entry = None; record(op, ({', '.join(names)},), ({arrays},), o); return o"]
-            choices = []
-        else:
-            choices = [(False, True) if i in tracked else (False,) for i in range(n)]
-    if tracked and choices:
-        out += ["    e = o._entry = new(Entry); e.seq = tick(); e.shape = r.shape; e.dtype = r.dtype; e.extra = None"]
-        cases = sorted((needs for needs in itertools.product(*choices) if any(needs)), key=sum, reverse=True)
-        for k, needs in enumerate(cases):
-            plan = op.plans[needs]
-            scope[f"plan{k}"] = plan
-            test = " and ".join(f"e{i} is not None" for i in range(n) if needs[i])
-            head = "else:" if k == len(cases) - 1 and len(tracked) == 1 else f"{'if' if k == 0 else 'elif'} {test}:"
-            values = "".join("r, " if v == "out" else f"a{names.index(v)}, " for v in plan.saved)
-            cells = "".join("s, " if v == "out" else f"s{names.index(v)}, " for v in plan.saved)
-            edges = "".join(f"e{i}, " if needs[i] else "None, " for i in range(n))
-            out += [f"    {head} e.op = plan{k}; e.edges = ({edges}); e.saved = ({values}); e.cells = ({cells})"]
-        if len(tracked) == 1 and len(cases) == 1:
-            out[-1] = out[-1].replace("    else: ", "    ").replace(f"    if {test}: ", "    ")
-    elif not tracked:
-        out += ["    o._entry = None"]
-    out += ["    return o"]
-    source = "\n".join(out) + "\n"
-    file = f"<tapegrad op {op.name}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-    exec(compile(source, file, "exec"), scope)
-    call: Callable[..., Any] = scope[op.name]
-    call.__module__ = "tapegrad"
-    call.__doc__ = f"Elementwise ``{op.expression!r}``."
-    return call
-
-
-def as_float(value: float) -> Any:
-    """An integer operand for the fast path: exact as a float64, or an object that the fast path refuses."""
-    return float(value) if -(2**53) <= value <= 2**53 else value
-
-
-def general_call(op: ElementwiseOp, operands: tuple[Any, ...]) -> Tensor:
-    """The path for everything the fast one refuses: scalars, mixed dtypes, broadcasting, strides, listeners."""
-    inputs = _operands(op, operands)
-    arrays = tuple(x._array if isinstance(x, Tensor) else x for x in inputs)
-    result = op.computation.general(arrays)
-    output = init(Tensor.__new__(Tensor), result)
-    if local.flags & 1 == 0 and op.formulas:
-        record_elementwise(op, inputs, arrays, output)
-    if local.flags > 1:
-        registry.tell(op, inputs, {}, (output,))
-    return output
-
-
-def _operands(op: ElementwiseOp, operands: Sequence[Any]) -> tuple[Any, ...]:
-    inputs: list[Any] = []
-    for name, value in zip(op.inputs, operands, strict=True):
-        if isinstance(value, np.generic):
-            value = value.item()
-        if value.__class__ in NUMBERS:
-            inputs.append(value)
-        elif isinstance(value, NUMBERS):  # an IntEnum, say
-            inputs.append(next(kind for kind in NUMBERS if isinstance(value, kind))(value))  # type: ignore[arg-type]
-        else:
-            if isinstance(value, np.ndarray) and value.__class__ is not np.ndarray:  # a matrix multiplies in its own way
-                value = np.asarray(value)
-            inputs.append(registry.as_tensor_input(value, op.name, name))
-    if not any(isinstance(x, Tensor) for x in inputs):
-        raise TypeError(f"{op.name}(): argument {op.inputs[0]!r} must be a Tensor, not {type(operands[0]).__name__}")
-    registry.check_devices(op.name, inputs)
-    if op.check is not None:
-        op.check(*inputs)
-    return tuple(inputs)
-
-
-def record_elementwise(op: ElementwiseOp, inputs: Sequence[Any], arrays: Sequence[Any], output: Tensor) -> None:
-    """Record an elementwise op that ran on the general path."""
-    edges = [
-        x._entry if isinstance(x, Tensor) and name in op.formulas and registry.differentiable(x._array) else None
-        for name, x in zip(op.inputs, inputs, strict=True)
-    ]
-    result = output._array
-    if not any(e is not None for e in edges) or not registry.differentiable(result):
-        return
-    plan = op.plans[tuple(e is not None for e in edges)]
-    entry = Entry.__new__(Entry)
-    entry.seq = tick()
-    entry.op = plan
-    entry.edges = tuple(edges)
-    at = {name: i for i, name in enumerate(op.inputs)}
-    entry.saved = tuple(result if n == "out" else arrays[at[n]] for n in plan.saved)
-    entry.cells = tuple(
-        output._storage if n == "out" else x._storage if isinstance(x := inputs[at[n]], Tensor) else None for n in plan.saved
-    )
-    entry.shape, entry.dtype, entry.extra = result.shape, result.dtype, None
-    fix = tuple(
-        None if e is None or (e.shape == result.shape and e.dtype == result.dtype) else (e.shape, e.dtype) for e in edges
-    )
-    if any(fix):
-        entry.more().fix = fix
-    if local.flags > 1:
-        registry.annotate(entry)
-    output._entry = entry
 
 
 # ------------------------------------------------------------------------------------------------------------- backward
