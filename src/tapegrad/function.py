@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import inplace, registry
-from .graph import Call, Edge, Output
+from .graph import Call, Edge
 from .modes import local, no_grad
 from .tensor import Tensor, init, tick, wrap
 
@@ -65,21 +64,11 @@ class _FunctionPlan:
         self.ctx = ctx
         # per output, the shape and dtype, or None for what is no tensor
         self.outputs = [(o._array.shape, o._array.dtype) if isinstance(o, Tensor) else None for o in outputs]
-        self.edges: dict[int, weakref.ref[Output]] = {}
         self.places: list[Edge | int | None] = []
 
-    def edge(self, entry: Call, index: int) -> Edge:
-        """Where the gradient of an output flows to: one edge as long as anybody uses it."""
-        if not entry.outputs:
-            return entry
-        ref = self.edges.get(index)
-        edge = None if ref is None else ref()
-        if edge is None:
-            given = self.outputs[index]
-            assert given is not None
-            edge = Output(entry, index, *given)
-            self.edges[index] = weakref.ref(edge)
-        return edge
+    def edge(self, entry: Call, index: int) -> Edge | None:
+        """Where the gradient of an output flows to."""
+        return entry.output(index) if entry.outputs else entry
 
     def backward(self, entry: Any, g: Any) -> list[Any]:
         grads = self._run(entry, [None if x is None else wrap(x) for x in self._listed(g)])
@@ -214,7 +203,9 @@ class Function:
         entry.params = {}
         entry.extra = None
         entry.shape, entry.dtype = tensors[0]._array.shape, tensors[0]._array.dtype
-        entry.outputs = len(outputs) if len(outputs) > 1 else 0
+        entry.outputs = 0
+        if len(outputs) > 1:
+            entry.split(plan.outputs)
         saved, cells = [], []
         for t in ctx._to_save:
             at = next((i for i, v in enumerate(values) if v is t), None)

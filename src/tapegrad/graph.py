@@ -8,7 +8,7 @@ or an entry that uses it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .tensor import Storage, Tensor, tick
@@ -83,7 +83,7 @@ class Entry(Edge):
 
     Attributes:
         seq: its place in the process-wide order.
-        op: how to differentiate it (a plan made by the registry; see ``registry.Plan``).
+        op: how to differentiate it (a plan made by the registry; see ``plan.Plan``).
         edges: per input, where its gradient flows to, or None where none is needed.
         saved: the values its derivative needs, or FREED after a backward pass.
         cells: per saved value, the storage whose version must not have moved, or None.
@@ -109,11 +109,34 @@ class Entry(Edge):
 
 
 class Call(Entry):
-    """An entry with keyword metadata; ``outputs`` counts the outputs when there are several."""
+    """An entry with keyword metadata.
 
-    __slots__ = ("outputs", "params")
+    Attributes:
+        outputs: how many there are when there are several, else 0.
+        kinds: per output of several, its shape and dtype, or None for one that has no gradient.
+    """
+
+    __slots__ = ("_made", "kinds", "outputs", "params")
     params: dict[str, Any]
     outputs: int
+    kinds: Sequence[tuple[tuple[int, ...], Any] | None]
+    _made: dict[int, weakref.ref[Output]]
+
+    def split(self, kinds: Sequence[tuple[tuple[int, ...], Any] | None]) -> None:
+        """Have several outputs."""
+        self.outputs, self.kinds, self._made = len(kinds), kinds, {}
+
+    def output(self, index: int) -> Output | None:
+        """The edge of one of several outputs, the same one as long as anybody uses it; None where there is no gradient."""
+        kind = self.kinds[index]
+        if kind is None:
+            return None
+        ref = self._made.get(index)
+        edge = None if ref is None else ref()
+        if edge is None:
+            edge = Output(self, index, *kind)
+            self._made[index] = weakref.ref(edge)
+        return edge
 
 
 class Output(Edge):

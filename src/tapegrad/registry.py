@@ -18,7 +18,7 @@ import numpy as np
 
 from . import dtypes
 from .device import backend
-from .graph import Call, Entry, Output, Packed
+from .graph import Call, Entry, Packed
 from .modes import local
 from .plan import ON_ARRAYS, ON_TENSORS, Plan
 from .samples import EdgePoint, ErrorInput, Sample
@@ -42,6 +42,7 @@ class Op:
         jvp: forward-mode rule; None means two VJPs.
         batch: how vmap moves a batch dimension through: "elementwise", "reduce", "leading" (extra leading dimensions are
             allowed as they are), or a function.
+        residuals: names of values that ``forward`` returns after its outputs, only for VJP formulas to use.
         view: the output shares the memory of input 0.
         writes: indices of the inputs that are written.
         random: draws from a generator.
@@ -62,6 +63,7 @@ class Op:
     dtype: str = "same"
     jvp: Callable[..., Any] | None = None
     batch: str | Callable[..., Any] = "leading"
+    residuals: tuple[str, ...] = ()
     view: bool = False
     writes: tuple[int, ...] = ()
     random: bool = False
@@ -81,7 +83,13 @@ class Op:
 
     def on_arrays(self, *arrays: Any, **params: Any) -> Any:
         """Run on bare arrays, without a tape."""
-        return self.forward(backend(arrays[0]), *arrays, **params)
+        result = self.forward(backend(arrays[0]), *arrays, **params)
+        return self.results(result)[0] if self.residuals else result
+
+    def results(self, result: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """What ``forward`` returned, as the outputs (an array or several) and the residuals."""
+        count = len(result) - len(self.residuals)
+        return result[0] if count == 1 else result[:count], result[count:]
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
         return apply(self, inputs, params)
@@ -148,27 +156,31 @@ def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Run an op on tensors (None for optional inputs left out) and record it."""
     arrays = [None if t is None else t._array for t in inputs]
     result = op.forward(backend(arrays[0]), *arrays, **params)
+    residuals: tuple[Any, ...] = ()
+    if op.residuals:
+        result, residuals = op.results(result)
     edges = tuple(None if t is None else t._entry for t in inputs)
     if isinstance(result, tuple):
-        return _finish_many(op, inputs, params, arrays, result, edges)
+        return _finish_many(op, inputs, params, arrays, result, edges, residuals)
     output = init(Tensor.__new__(Tensor), result)
     if op.view:
         _note_view(op, inputs[0], output, params)
     if local.flags & 1 == 0 and op.vjp and any(e is not None for e in edges) and differentiable(result):
-        record(op.plan, inputs, params, arrays, output, result, edges)
+        record(op.plan, inputs, params, arrays, output, result, edges, residuals)
     if local.flags > 1:
         tell(op, inputs, params, (output,))
     return output
 
 
-def _finish_many(op: Op, inputs: Any, params: dict[str, Any], arrays: list[Any], result: Any, edges: Any) -> tuple[Tensor, ...]:
+def _finish_many(
+    op: Op, inputs: Any, params: dict[str, Any], arrays: list[Any], result: Any, edges: Any, residuals: tuple[Any, ...]
+) -> tuple[Tensor, ...]:
     outputs = tuple(wrap(array) for array in result)
     if local.flags & 1 == 0 and op.vjp and any(e is not None for e in edges):
-        entry = record(op.plan, inputs, params, arrays, outputs, result, edges)
-        entry.outputs = len(result)
+        entry = record(op.plan, inputs, params, arrays, outputs, result, edges, residuals)
+        entry.split([(a.shape, a.dtype) if differentiable(a) else None for a in result])
         for i, output in enumerate(outputs):
-            if differentiable(output._array):
-                output._entry = Output(entry, i, output._array.shape, output._array.dtype)
+            output._entry = entry.output(i)
     if local.flags > 1:
         tell(op, inputs, params, outputs)
     return outputs
@@ -180,7 +192,14 @@ def differentiable(array: Any) -> bool:
 
 
 def record(
-    plan: Plan, inputs: Sequence[Any], params: dict[str, Any], arrays: Sequence[Any], output: Any, result: Any, edges: tuple[Any, ...]
+    plan: Plan,
+    inputs: Sequence[Any],
+    params: dict[str, Any],
+    arrays: Sequence[Any],
+    output: Any,
+    result: Any,
+    edges: tuple[Any, ...],
+    residuals: tuple[Any, ...] = (),
 ) -> Call:
     """Make the entry of an op that ran, and attach it to its (single) output."""
     edges = tuple([e if e is not None and differentiable(a) else None for e, a in zip(edges, arrays, strict=True)])
@@ -199,13 +218,15 @@ def record(
     values: list[Any] = []
     cells: list[Storage | None] = []
     for name in plan.saves(tuple(e is not None for e in edges)):
-        if name == "out" and isinstance(output, tuple):
-            values.append(result)
-            # formulas use the indices among several outputs
-            cells.append(next((o._storage for o in output if not differentiable(o._array)), None))
-        elif name == "out":
+        if name == "out":
             values.append(result)
             cells.append(output._storage)
+        elif name in plan.outputs:
+            values.append(result[plan.outputs[name]])
+            cells.append(output[plan.outputs[name]]._storage)
+        elif name in plan.op.residuals:
+            values.append(residuals[plan.op.residuals.index(name)])
+            cells.append(None)
         else:
             i = plan.index[name]
             values.append(arrays[i])

@@ -253,7 +253,7 @@ class ElementwisePlan:
 
     def saved_tensors(self, entry: Any) -> list[Any]:
         """The saved values as tensors connected to the graph."""
-        return rebuild(self.saved, {n: i for i, n in enumerate(self.op.inputs)}, entry, entry)
+        return rebuild(self.saved, {n: i for i, n in enumerate(self.op.inputs)}, entry)
 
 
 def define(function: Callable[..., Any] | str, expression: Callable[..., Any] | None = None) -> Callable[..., Any]:

@@ -130,9 +130,11 @@ class _Sweep:
     def collect(self, edge: Output, g: Any) -> None:
         """Put the gradient of one of several outputs in its place."""
         entry = edge.entry
-        if entry not in self.pending:
-            self.pending[entry] = [None] * entry.outputs
-        self.pending[entry][edge.index] = g
+        grads = self.pending.setdefault(entry, [None] * entry.outputs)
+        if grads[edge.index] is None:
+            grads[edge.index] = g
+        else:  # the edge of an output whose tensor is gone, made anew
+            grads[edge.index] = ON_TENSORS.add(grads[edge.index], g) if self.on_tensors else grads[edge.index] + g
 
     def differentiate_slowly(self, edge: Any, g: Any) -> Sequence[Any]:
         """The gradients of an entry that has extras: packed or checksummed values, inputs to reduce to, anomaly mode."""

@@ -86,7 +86,7 @@ def test_one_array_saved_twice_counts_once() -> None:
 
 def test_bytes_of_several_outputs_and_packed_values() -> None:
     x = leaf([[1.0, 2.0], [3.0, 4.0]])
-    assert x.max(1).values.tape()[0].saved == 2 * 8 + 2 * 8
+    assert x.max(1).values.tape()[0].saved == 2 * 8  # the indices
     with tg.autograd.saved_tensors_hooks(lambda t: t.to(tg.float32), lambda t: t.to(D)):
         y = x.exp()
     assert y.tape()[0].saved == 16

@@ -108,7 +108,7 @@ def _extreme_along(name: str, reference: Callable[..., Any]) -> Op:
             f"{name}_along",
             ("input",),
             lambda B, x, *, dim, keepdim: getattr(B, f"{name}_with_index")(x, dim, keepdim),
-            {"input": lambda K, g, out, input_shape, dim, keepdim: _to_chosen(K, g[0], out[1], input_shape, dim, keepdim)},
+            {"input": lambda K, g0, out1, input_shape, dim, keepdim: _to_chosen(K, g0, out1, input_shape, dim, keepdim)},
             batch="reduce",
             method=False,
             samples=along_dim(apart=True),
