@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from .registry import REGISTRY, Op
 from .samples import ErrorInput, Sample
+from .tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,7 +53,7 @@ def public(op: Op | str, **tests: Any) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         record = REGISTRY[op] if isinstance(op, str) else op
-        record.function = function = _numpy_names(function)
+        record.function = function = _checked(function)
         if record.method:
             METHODS[function.__name__] = function
         FUNCTIONS[function.__name__] = Function(function.__name__, function, record, **tests)
@@ -65,7 +66,7 @@ def composite(*, method: bool = True, **tests: Any) -> Callable[[F], F]:
     """Decorate a public function made of ops; with ``method``, it is a Tensor method, too. ``tests``: see :class:`Function`."""
 
     def decorate(function: F) -> F:
-        function = _numpy_names(function)
+        function = _checked(function)
         if method:
             METHODS[function.__name__] = function
         FUNCTIONS[function.__name__] = Function(function.__name__, function, None, **tests)
@@ -76,7 +77,7 @@ def composite(*, method: bool = True, **tests: Any) -> Callable[[F], F]:
 
 def method(function: F) -> F:
     """Decorate a function that is a method of Tensor."""
-    METHODS[function.__name__] = function = _numpy_names(function)
+    METHODS[function.__name__] = function = _checked(function)
     return function
 
 
@@ -84,19 +85,30 @@ def method(function: F) -> F:
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 
 
-def _numpy_names(function: F) -> F:
+def _checked(function: F) -> F:
+    """The function as users call it: NumPy's keywords are accepted, and what should have been a tensor is named."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    if "dim" not in names and "keepdim" not in names:
+    renames = "dim" in names or "keepdim" in names
+    tensors = [n for n in names if function.__annotations__.get(n) in ("Tensor", "Tensor | None")]
+    if not renames and not tensors:
         return function
 
     @functools.wraps(function)
-    def renaming(*args: Any, **kwargs: Any) -> Any:
-        if kwargs and not _NUMPY_NAMES.keys().isdisjoint(kwargs):
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if renames and kwargs and not _NUMPY_NAMES.keys().isdisjoint(kwargs):
             kwargs = _renamed(function.__name__, kwargs)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except AttributeError:  # looked for only now, so that right calls pay nothing
+            given = dict(zip(names, args, strict=False)) | kwargs
+            for name in tensors:
+                value = given.get(name)
+                if value is not None and not isinstance(value, Tensor):
+                    raise TypeError(f"{function.__name__}(): argument {name!r} must be a Tensor, not {type(value).__name__}") from None
+            raise
 
-    return cast(F, renaming)
+    return cast(F, checked)
 
 
 def _renamed(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:

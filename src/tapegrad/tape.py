@@ -68,7 +68,7 @@ def backward(
         RuntimeError: root without grad, saved values freed or modified, gradient of another shape.
     """
     roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    seeds = _seeds(roots, grad_tensors, create_graph)
+    seeds = _seeds(roots, grad_tensors, create_graph, "backward", "gradient")
     targets: list[Tensor] | None = None
     if inputs is not None:
         targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
@@ -114,7 +114,7 @@ def grad(
     roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     _check_inputs(targets, "grad")
-    seeds = _seeds(roots, grad_outputs, create_graph)
+    seeds = _seeds(roots, grad_outputs, create_graph, "grad", "grad_outputs")
     staged = sweep(roots, seeds, create_graph if retain_graph is None else retain_graph, create_graph, targets)
     results: list[Tensor | None] = []
     taken = {id(_owner(t._array)) for t in (*roots, *targets)} | {id(_owner(s._array)) for s in _tensors(grad_outputs)}
@@ -159,44 +159,44 @@ def _check_inputs(targets: Sequence[Tensor], name: str) -> None:
             raise RuntimeError(f"{name}: input {i} (shape {tuple(t.shape)}) does not require grad; call .requires_grad_() before using it")
 
 
-def _seeds(roots: list[Tensor], given: Any, create_graph: bool) -> list[Any]:
+def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argument: str) -> list[Any]:
     """The starting gradients, checked: arrays, or tensors under create_graph."""
     if not roots:
-        raise RuntimeError("backward: no tensors given")
+        raise RuntimeError(f"{name}: no tensors given")
     if given is None or isinstance(given, Tensor):
         given = [given] * len(roots) if given is None else [given]
     if len(given) != len(roots):
-        raise RuntimeError(f"backward: {len(roots)} tensors but {len(given)} gradients")
+        raise RuntimeError(f"{name}: {len(roots)} tensors but {len(given)} gradients")
     seeds: list[Any] = []
     for i, (root, seed) in enumerate(zip(roots, given, strict=True)):
         if not isinstance(root, Tensor):
-            raise TypeError(f"backward: expected tensors, got {type(root).__name__}")
+            raise TypeError(f"{name}: expected tensors, got {type(root).__name__}")
         if root._entry is None:
             raise RuntimeError(
-                f"backward: tensor {i} (shape {tuple(root.shape)}) does not require grad and was made by no recorded operation; "
+                f"{name}: tensor {i} (shape {tuple(root.shape)}) does not require grad and was made by no recorded operation; "
                 "call .requires_grad_() on the inputs you differentiate with respect to, and compute it outside no_grad()"
             )
         array = root._array
         if seed is None:
             if array.size != 1:
                 raise RuntimeError(
-                    f"backward: a gradient can be made up only for a tensor with one element, this one has shape {tuple(root.shape)}; "
-                    "reduce it (.sum(), .mean()) or pass gradient="
+                    f"{name}: a gradient can be made up only for a tensor with one element, this one has shape {tuple(root.shape)}; "
+                    f"reduce it (.sum(), .mean()) or pass {argument}="
                 )
             if array.dtype.kind == "c":
                 raise RuntimeError(
-                    f"backward: a gradient can be made up only for real tensors, this one has dtype {root.dtype}; pass gradient="
+                    f"{name}: a gradient can be made up only for real tensors, this one has dtype {root.dtype}; pass {argument}="
                 )
             seed = wrap(np.ones(array.shape, array.dtype))
         elif not isinstance(seed, Tensor):
-            raise TypeError(f"backward: gradient {i} must be a Tensor or None, got {type(seed).__name__}")
+            raise TypeError(f"{name}: gradient {i} must be a Tensor or None, got {type(seed).__name__}")
         elif seed._array.shape != array.shape or seed.device != root.device:
             raise RuntimeError(
-                f"backward: gradient {i} has shape {tuple(seed.shape)} on {seed.device}, its tensor has shape {tuple(root.shape)} on "
+                f"{name}: gradient {i} has shape {tuple(seed.shape)} on {seed.device}, its tensor has shape {tuple(root.shape)} on "
                 f"{root.device}"
             )
         elif seed._array.dtype != array.dtype:
-            raise RuntimeError(f"backward: gradient {i} has dtype {seed.dtype}, its tensor has dtype {root.dtype}; use .to()")
+            raise RuntimeError(f"{name}: gradient {i} has dtype {seed.dtype}, its tensor has dtype {root.dtype}; use .to()")
         seeds.append(seed if create_graph or local.tracing else seed._array)
     return seeds
 
@@ -268,17 +268,30 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
     requires_grad_(self, value)
 
 
-def _backward_method(
+def _backward(
     self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
 ) -> None:
-    """Accumulate this tensor's gradients into the leaves; see :func:`tapegrad.autograd.backward`."""
+    """Accumulate the gradients of this tensor into the ``.grad`` of the leaves it depends on.
+
+    Args:
+        gradient: what to start from, a tensor of this one's shape and dtype; may be left out for a tensor with one element.
+        retain_graph: keep saved values for another backward; by default only with ``create_graph``.
+        create_graph: record the backward pass itself, for higher derivatives.
+        inputs: accumulate only into these tensors (leaves or not).
+
+    Raises:
+        RuntimeError: as :func:`tapegrad.autograd.backward`.
+    """
     backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+
+
+_backward.__name__, _backward.__qualname__ = "backward", "Tensor.backward"
 
 
 def install() -> None:
     """Give Tensor its autograd methods."""
     for name, function in {
-        "backward": _backward_method,
+        "backward": _backward,
         "register_hook": register_hook,
         "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
         "retain_grad": retain_grad,
