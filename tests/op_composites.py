@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from op_matrix import Case
+from op_matrix import Case, resolved
 from scipy import special
 
 import tapegrad as tg
@@ -218,8 +218,7 @@ def _in_place(op: ElementwiseOp) -> Case:
         assert result is y
         return result
 
-    assert op.reference is not None
-    return _case(f"{op.name}_", fn, op.reference, *sample.inputs)
+    return _case(f"{op.name}_", fn, resolved(op.reference), *sample.inputs)
 
 
 def composite_cases() -> list[Case]:

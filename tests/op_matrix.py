@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -93,13 +94,21 @@ def _filled(i: Input, values: Array | None, dtype: dtypes.dtype, rng: np.random.
     return np.asarray(found).astype(dtype.numpy)
 
 
+def resolved(reference: Any) -> Callable[..., Any]:
+    """A reference, which may be given as the dotted path of a function that the library itself must not import."""
+    if not isinstance(reference, str):
+        assert callable(reference)
+        return reference
+    module, _, name = reference.rpartition(".")
+    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
 def _case_of(op: Op, sample: Sample, number: int) -> Case:
     def fn(*inputs: Any) -> Any:
         return op(*inputs, **sample.params)
 
     def reference(*arrays: Array) -> Any:
-        assert op.reference is not None
-        return op.reference(*arrays, **sample.params)
+        return resolved(op.reference)(*arrays, **sample.params)
 
     targets = {t for key in op.vjp for t in (key if isinstance(key, tuple) else (key,))}
     targets |= set(op.formulas) if isinstance(op, ElementwiseOp) else set()
@@ -118,8 +127,7 @@ def case_of_function(function: Function, sample: Sample, number: int) -> Case:
         return sample.call(function.call, inputs)
 
     def reference(*arrays: Array) -> Any:
-        assert function.reference is not None
-        return sample.call(function.reference, arrays)
+        return sample.call(resolved(function.reference), arrays)
 
     gradient = tuple(function.differentiable and i.kind == "real" for i in sample.inputs)
     return Case(f"{function.name}()-{number}", fn, reference, sample.inputs, function.kinds, None, gradient, function.smooth)

@@ -23,7 +23,7 @@ class Function:
         call: the function.
         op: the op it is the public function of; None for a composite.
         samples: arguments as users give them (``dim=0``, not an op's ``axes=(0,)``).
-        reference: NumPy arrays in and out, independent of the implementation.
+        reference: NumPy arrays in and out, independent of the implementation; or the dotted path of such a function.
         error_inputs: mistakes.
         differentiable: whether results have gradients.
         smooth: false where elements that repeat make ties.
@@ -34,7 +34,7 @@ class Function:
     call: Callable[..., Any]
     op: Op | None
     samples: Sequence[Sample] = ()
-    reference: Callable[..., Any] | None = None
+    reference: Callable[..., Any] | str | None = None
     error_inputs: Sequence[ErrorInput] = ()
     differentiable: bool = True
     smooth: bool = True

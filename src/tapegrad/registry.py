@@ -49,7 +49,8 @@ class Op:
         flops, bytes: ``(*arrays, **params) -> int`` cost estimates.
         method: its public function is also a Tensor method.
         samples, edge_points, error_inputs, reference: what the test matrix runs; ``reference`` is independent of the
-            implementation and takes and returns NumPy arrays.
+            implementation and takes and returns NumPy arrays; it may be the dotted path
+            of a function that only tests import.
         kinds: of dtypes that it is made for: b(ool), i(nteger), f(loat), c(omplex).
         smooth: false where elements that repeat make ties, so that numerical gradients don't apply there.
         function: the public function, set by :func:`tapegrad.public.public`.
@@ -73,7 +74,7 @@ class Op:
     samples: Sequence[Sample] = ()
     edge_points: Sequence[EdgePoint] = ()
     error_inputs: Sequence[ErrorInput] = ()
-    reference: Callable[..., Any] | None = None
+    reference: Callable[..., Any] | str | None = None
     kinds: str = "bifc"
     smooth: bool = True
     function: Callable[..., Any] | None = None
