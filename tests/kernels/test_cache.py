@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_keys_hold_constants_and_flags(home: Path) -> None:
     assert ask(8) == (8, 1)
     assert ask(7) == (7, 0)
     assert ask(8) == (8, 0)
-    assert len({cache._entry_name("k", ()), cache._entry_name("k", ("reassoc",)), cache._entry_name("l", ())}) == 3
+    assert len({cache._entry_name("m", *rest) for rest in (("k", ()), ("k", ("reassoc",)), ("l", ()))}) == 3
     assert cache.size()[0] == 2
     cache.clear()
     assert cache.size() == (0, 0)
@@ -269,3 +270,27 @@ def test_many_cold_starts(warm: Path, tmp_path: Path) -> None:
     for i in range(200):
         shutil.copytree(warm, tmp_path / str(i))
         cold_starts(tmp_path / str(i), 4, LIGHT)
+
+
+def test_an_entry_depends_on_the_modules_it_is_built_from_and_no_others() -> None:
+    assert len({cache._source(f"tapegrad.kernels.cpu.{m}") for m in ("elementwise", "reduce", "random")}) == 3
+    files = {p.name: p for p in Path(cache.__file__).parent.glob("*.py")}
+    direct = cache._IMPORTED.findall(files["reduce.py"].read_text())
+    assert any("reduce_kernels" in inside + names for inside, names in direct)
+
+
+def test_a_changed_module_makes_a_new_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("front", "from . import (\n    deep,\n)\n"), ("deep", "x = 1\n"), ("aside", "")):
+        (tmp_path / f"{name}.py").write_text(text)
+    module = types.ModuleType("front")
+    module.__file__ = str(tmp_path / "front.py")
+    monkeypatch.setitem(sys.modules, "front", module)
+
+    def digest() -> bytes:
+        return cache._source.__wrapped__("front")
+
+    before = digest()
+    (tmp_path / "aside.py").write_text("y = 2\n")
+    assert digest() == before
+    (tmp_path / "deep.py").write_text("x = 2\n")
+    assert digest() != before

@@ -1,7 +1,7 @@
 """Native kernels: compiled once by Numba, kept as object code on disk, loaded again by llvmlite in under a millisecond.
 
 An entry is named by a hash of everything that shapes its machine code: the key given by the caller (generated source and
-constants), the source of this package, the CPU name and features, and the Numba, llvmlite and Python versions. It is a plain
+constants), the source of the modules it is built from, the CPU name and features, and the Numba, llvmlite and Python versions. It is a plain
 object file with its metadata appended as JSON and a digest over both: no pickle, so a cache entry is never executed as Python.
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import hashlib
 import json
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -63,7 +65,7 @@ def native(key: str, build: Callable[[], Any], *, fastmath: Iterable[str] = (), 
     ``reassoc`` inside reductions). ``signature`` is a function returning a Numba signature; by default the kernel ABI.
     """
     flags = tuple(sorted(fastmath))
-    name = _entry_name(key, flags)
+    name = _entry_name(build.__module__, key, flags)
     address = _addresses.get(name)
     if address is not None:
         return address
@@ -108,20 +110,40 @@ def _external_symbol(name: str) -> str:
 
 @functools.cache
 def _environment() -> bytes:
-    """What all entries of this process share: package source, CPU and versions."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    """What all entries of this process share: CPU and versions."""
     features = ",".join(f"{k}={v}" for k, v in sorted(llvm.get_host_cpu_features().items()))
     settings = {k: v for k, v in sorted(os.environ.items()) if k in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")}
     versions = [version("numba"), version("llvmlite"), version("numpy"), sys.implementation.cache_tag, sys.abiflags]
-    digest.update(repr((llvm.get_host_cpu_name(), features, settings, versions)).encode())
+    return hashlib.sha256(repr((llvm.get_host_cpu_name(), features, settings, versions)).encode()).digest()
+
+
+_IMPORTED = re.compile(r"^\s*from \.(\w*) import (\([^)]*\)|[^\n]+)", re.MULTILINE)
+
+
+@functools.cache
+def _source(module: str) -> bytes:
+    """The source that kernels built in a module are made from: its own and that of the modules beside it that it imports."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return b""
+    folder, found, waiting = Path(file).parent, {}, [Path(file)]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found[path] = path.read_bytes()
+        for inside, names in _IMPORTED.findall(found[path].decode()):
+            parts = [inside] if inside else re.findall(r"\w+", names)
+            waiting += [folder / f"{part}.py" for part in parts if (folder / f"{part}.py").exists()]
+    digest = hashlib.sha256()
+    for path in sorted(found):
+        digest.update(path.name.encode() + found[path])
     return digest.digest()
 
 
 @functools.cache
-def _entry_name(key: str, flags: tuple[str, ...]) -> str:
-    return hashlib.sha256(_environment() + repr((key, flags)).encode()).hexdigest()
+def _entry_name(module: str, key: str, flags: tuple[str, ...]) -> str:
+    return hashlib.sha256(_environment() + _source(module) + repr((key, flags)).encode()).hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------------------------- disk
@@ -161,6 +183,11 @@ def _write(name: str, meta: dict[str, Any], code: bytes) -> None:
     body = len(header).to_bytes(4, "little") + header + code
     temporary = None
     try:  # a full disk costs a recompile, never a training run
+        lock = os.open(home / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         descriptor, temporary = tempfile.mkstemp(dir=home, suffix=".tmp")
         with os.fdopen(descriptor, "wb") as file:
             file.write(_MAGIC + hashlib.sha256(name.encode() + body).digest() + body)
@@ -169,6 +196,8 @@ def _write(name: str, meta: dict[str, Any], code: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+    finally:
+        os.close(lock)  # and with it the lock
 
 
 def _read(name: str) -> int | None:
@@ -190,7 +219,10 @@ def _read(name: str) -> int | None:
         engine = _new_engine()  # before symbols are looked up: LLVM finds none until the process has an engine
         if not all(_resolve(symbol) for symbol in meta["needs"]):
             return None  # an unresolved symbol would end the process inside LLVM
-        engine.add_object_file(llvm.ObjectFileRef.from_data(body[4 + size_of_header :]))
+        code = body[4 + size_of_header :]
+        if not code:
+            return None  # LLVM would end the process
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         address = int(engine.get_function_address(meta["symbol"]))
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError):
