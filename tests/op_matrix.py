@@ -23,6 +23,7 @@ Array = NDArray[Any]
 
 # Ops without samples of their own, each with the reason.
 NO_SAMPLES = {
+    "underivable": "a copy whose derivative is refused; tests/ops/test_scatter.py has it",
     "copy_slices": "takes a view object, made by the in-place machinery; runs in the composites add_ to a view and setitem",
     "copy": "overwrites its first input; runs in the composites copy_ and setitem",
 }
@@ -87,7 +88,7 @@ def _filled(i: Input, values: Array | None, dtype: dtypes.dtype, rng: np.random.
         return np.asarray(rng.random(i.shape) < 0.5)
     if dtype.category == 1:
         low = max(int(np.ceil(i.low)), 0 if dtype.name == "uint8" else -128)
-        return np.asarray(rng.integers(low, int(i.high) + 1, i.shape)).astype(dtype.numpy)
+        return np.asarray(rng.integers(low, max(int(i.high), low) + 1, i.shape)).astype(dtype.numpy)
     found = rng.uniform(i.low, i.high, i.shape) if values is None else values
     if dtype.category == 3:
         found = found + 1j * rng.uniform(i.low, i.high, i.shape)
@@ -112,7 +113,7 @@ def _case_of(op: Op, sample: Sample, number: int) -> Case:
 
     targets = {t for key in op.vjp for t in (key if isinstance(key, tuple) else (key,))}
     targets |= set(op.formulas) if isinstance(op, ElementwiseOp) else set()
-    gradient = tuple(name in targets and i.kind == "real" for name, i in zip(op.inputs, sample.inputs, strict=True))
+    gradient = tuple(name in targets and i.kind == "real" and not i.constant for name, i in zip(op.inputs, sample.inputs, strict=False))
     return Case(f"{op.name}-{number}", fn, reference, sample.inputs, op.kinds, op, gradient, op.smooth)
 
 
@@ -129,7 +130,7 @@ def case_of_function(function: Function, sample: Sample, number: int) -> Case:
     def reference(*arrays: Array) -> Any:
         return sample.call(resolved(function.reference), arrays)
 
-    gradient = tuple(function.differentiable and i.kind == "real" for i in sample.inputs)
+    gradient = tuple(function.differentiable and i.kind == "real" and not i.constant for i in sample.inputs)
     return Case(f"{function.name}()-{number}", fn, reference, sample.inputs, function.kinds, None, gradient, function.smooth)
 
 
@@ -145,7 +146,7 @@ def expected_dtype(case: Case, arrays: Sequence[Array]) -> dtypes.dtype:
     real = [a for a, i in zip(arrays, case.inputs, strict=True) if i.kind == "real"]
     if op.dtype == "bool":
         return dtypes.bool_
-    if op.dtype == "int64" or (op.name in ("sum", "cumsum") and real[0].dtype.kind in "biu"):
+    if op.dtype == "int64" or (op.name in ("sum", "prod", "cumsum", "cumprod") and real[0].dtype.kind in "biu"):
         return dtypes.int64
     if op.name == "to":
         return dtypes.float64

@@ -175,7 +175,7 @@ def test_filled(name: str, value: Any) -> None:
         assert made.shape == (2, 3)
         assert made.dtype is tg.float32
         assert value is None or (made.numpy() == value).all()
-    assert make().shape == ()
+    assert make(()).shape == ()
     assert make(0, 3).shape == (0, 3)
     assert make(2, dtype=tg.int8).dtype is tg.int8
     assert make(2, requires_grad=True).is_leaf

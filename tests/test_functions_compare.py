@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import warnings
 import zlib
@@ -14,6 +15,7 @@ from op_matrix import EPS, Array, Case, case_of_function
 
 from tapegrad import autograd, dtypes
 from tapegrad.public import FUNCTIONS, Function
+from tapegrad.samples import Sample
 from tapegrad.scalarops import ElementwiseOp
 from tapegrad.tensor import Tensor, wrap
 
@@ -22,7 +24,20 @@ pytestmark = [pytest.mark.compare, pytest.mark.filterwarnings("ignore")]
 # Where this library differs on purpose, or PyTorch has no such function.
 NOT_IN_PYTORCH: dict[str, str] = {}
 # Integer, bool and 16-bit results that PyTorch computes otherwise, each with the reason.
-OTHER_DTYPES: dict[str, str] = {"square": "PyTorch squares bools as integers"}
+OTHER_DTYPES: dict[str, str] = {
+    "square": "PyTorch squares bools as integers",
+    "topk": "PyTorch takes any of equal elements, here the first",
+    "hinge_embedding_loss": "PyTorch rounds the margin to an integer",
+    "local_response_norm": "PyTorch averages squares of integers in integers",
+}
+# Gradients that PyTorch refuses or fails to compute.
+BROKEN_IN_PYTORCH: dict[str, str] = {"vander": "overwrites powers that its own backward needs"}
+# What PyTorch computes in float64 to about the precision of float32.
+COARSE_IN_PYTORCH: dict[str, str] = {
+    "hardsigmoid": "1/6 is rounded to float32",
+    "digamma": "its trigamma is good to 1e-10",
+    "polygamma": "its trigamma is good to 1e-10",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,7 +55,7 @@ def functions() -> list[Function]:
     found = []
     for f in FUNCTIONS.values():
         if not f.samples and isinstance(f.op, ElementwiseOp):
-            f = Function(f.name, f.call, f.op, f.op.samples, f.op.reference, differentiable=bool(f.op.formulas))
+            f = Function(f.name, f.call, f.op, f.op.samples, f.op.reference, differentiable=bool(f.op.formulas), kinds=f.op.kinds)
         if f.samples and f.name not in NOT_IN_PYTORCH:
             found.append(f)
     return found
@@ -56,6 +71,14 @@ def theirs(name: str) -> Callable[..., Any]:
         if hasattr(space, name):
             return getattr(space, name)  # type: ignore[no-any-return]
     raise AttributeError(f"PyTorch has no {name}")
+
+
+def translated(sample: Sample) -> Sample:
+    """The sample with PyTorch's dtypes among its parameters."""
+    import torch
+
+    params = {k: getattr(torch, v.name) if isinstance(v, dtypes.dtype) else v for k, v in sample.params.items()}
+    return dataclasses.replace(sample, params=params)
 
 
 def flat(result: Any) -> list[Any]:
@@ -96,7 +119,7 @@ def both(f: Function, k: int, arrays: Sequence[Array], gradient: Sequence[bool])
             x.requires_grad_()
             y.requires_grad_()
     sample = f.samples[k]
-    return mine, other, flat(sample.call(f.call, mine)), flat(sample.call(theirs(f.name), other))
+    return mine, other, flat(sample.call(f.call, mine)), flat(translated(sample).call(theirs(f.name), other))
 
 
 def assert_same(a: Any, b: Any, eps: float, what: str) -> None:
@@ -110,8 +133,11 @@ def assert_same(a: Any, b: Any, eps: float, what: str) -> None:
     assert np.all(close), f"{what}:\n{x}\nPyTorch:\n{y}"
 
 
+FLOATING = [(f, c, k) for f, c, k in PAIRS if "f" in f.kinds]
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(("f", "case", "k"), PAIRS, ids=[c.name for _, c, _ in PAIRS])
+@pytest.mark.parametrize(("f", "case", "k"), FLOATING, ids=[c.name for _, c, _ in FLOATING])
 def test_values_and_gradients(f: Function, case: Case, k: int, dtype: str) -> None:
     import torch
 
@@ -119,20 +145,23 @@ def test_values_and_gradients(f: Function, case: Case, k: int, dtype: str) -> No
     assert len(results) == len(expected)
     for a, b in zip(results, expected, strict=True):
         assert_same(a, b, EPS[dtype], f"{case.name} {dtype}")
+    if f.name in BROKEN_IN_PYTORCH:
+        return
     pairs = [(a, b) for a, b in zip(results, expected, strict=True) if isinstance(a, Tensor)]
     assert [a.requires_grad for a, _ in pairs] == [b.requires_grad for _, b in pairs], f"{case.name}: requires_grad"
     pairs = [(a, b) for a, b in pairs if a.requires_grad]
     if not pairs:
         return
     rng = np.random.default_rng(zlib.crc32(case.name.encode()))
-    seeds = [np.asarray(rng.uniform(0.5, 1.5, a._array.shape).astype(dtype)) for a, _ in pairs]
+    seeds = [np.asarray(rng.uniform(0.5, 1.5, a._array.shape).astype(a._array.dtype)) for a, _ in pairs]
     wanted = [i for i, x in enumerate(mine) if x.requires_grad]
     found = autograd.grad([a for a, _ in pairs], [mine[i] for i in wanted], [wrap(s) for s in seeds], allow_unused=True)
     right = torch.autograd.grad([b for _, b in pairs], [other[i] for i in wanted], [torch.from_numpy(s) for s in seeds], allow_unused=True)
     for i, g, h in zip(wanted, found, right, strict=True):
         assert (g is None) == (h is None), f"{case.name}: gradient {i} is {g}, PyTorch {h}"
         if g is not None:
-            assert_same(g, h, 4 * EPS[dtype], f"{case.name} {dtype}: gradient {i}")
+            eps = EPS["float32" if f.name in COARSE_IN_PYTORCH else dtype]
+            assert_same(g, h, 4 * eps, f"{case.name} {dtype}: gradient {i}")
 
 
 KINDS = [d for d in ("bool", "uint8", "int8", "int32", "int64", "float16", "bfloat16") if any(a.name == d for a in dtypes.ALL)]
@@ -158,5 +187,5 @@ def test_other_dtypes_give_the_same_values_or_are_refused(f: Function, case: Cas
 
     tensors = [torch.from_numpy(a.astype(np.float32)).to(torch.bfloat16) if a.dtype.name == "bfloat16" else torch.from_numpy(a) for a in arrays]
     with pytest.raises((RuntimeError, TypeError, ValueError, NotImplementedError, IndexError)):
-        sample.call(theirs(f.name), tensors)
+        translated(sample).call(theirs(f.name), tensors)
     assert isinstance(refused, (RuntimeError, TypeError, ValueError, NotImplementedError, IndexError)), refused

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import (
     autograd as autograd,
     dtypes as dtypes,
     nn as nn,
     optim as optim,
+    special as special,
     utils as utils,
 )
 from .autograd import (
@@ -58,21 +61,82 @@ from .modes import (
     is_inference_mode_enabled as is_inference_mode_enabled,
 )
 from .ops.activation import relu as relu
+from .ops.aliases import *
+from .ops.arithmetic import *
+from .ops.bitwise import *
+from .ops.comparison import *
 from .ops.copy import *
+from .ops.counting import *
+from .ops.covariance import *
 from .ops.create import *
+from .ops.diagonal import *
+from .ops.difference import *
+from .ops.distance import *
+from .ops.division import *
+from .ops.einsum import *
 from .ops.elementwise import *
+from .ops.exponential import *
 from .ops.extremes import *
+from .ops.flip import *
 from .ops.gather import *
+from .ops.grid import *
+from .ops.index_put import *
+from .ops.index_select import *
 from .ops.join import *
+from .ops.mask import *
 from .ops.matmul import *
+from .ops.matmul_add import *
+from .ops.order import *
+from .ops.permute import *
+from .ops.prod import *
+from .ops.products import *
 from .ops.random import *
 from .ops.reduce import *
+from .ops.rounding import *
+from .ops.sampling import *
 from .ops.scan import *
+from .ops.scatter_reduce import *
+from .ops.search import *
 from .ops.shape import *
 from .ops.softmax import *
+from .ops.sort import *
+from .ops.special import *
+from .ops.split import *
+from .ops.tile import *
+from .ops.trigonometry import *
+from .ops.vector_norm import *
+from .ops.windows import *
 from .printing import set_printoptions as set_printoptions
 from .scalarops import define as elementwise
 from .tensor import (
     Size as Size,
     Tensor as Tensor,
 )
+
+__version__ = "0.1.0"
+_MODULES = ("autograd", "dtypes", "nn", "optim", "special", "utils")
+
+if dtypes.bfloat16 is not None:
+    bfloat16 = dtypes.bfloat16
+
+
+def __dir__() -> list[str]:
+    """The public names: no internal modules."""
+    from types import ModuleType
+
+    hidden = ("annotations", "TYPE_CHECKING", "Any")
+    names = [n for n, v in globals().items() if n[0] != "_" and n not in hidden and (not isinstance(v, ModuleType) or n in _MODULES)]
+    return sorted({*names, "testing", "__version__"})
+
+
+if not TYPE_CHECKING:  # a type checker should know what there is
+
+    def __getattr__(name: str) -> Any:
+        """``testing``, imported when it is first used; else say that a name is missing, which for one of PyTorch's may change."""
+        import importlib
+        import sys
+
+        if name == "testing":
+            return importlib.import_module(".testing", __name__)
+        needs = "; it needs the package ml_dtypes" if name == "bfloat16" else " (yet)"
+        raise AttributeError(f"tapegrad has no {name!r}{needs}", name=name, obj=sys.modules[__name__])

@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     demo = commands.add_parser("demo", help="train two classifiers of handwritten digits and show the results")
     demo.add_argument(
-        "--out", type=Path, default=Path("runs/demo"), help="where pictures and checkpoint go (%(default)s)"
+        "--out", type=Path, default=Path("runs/demo"), help="where pictures and checkpoint go, over those of an earlier run (%(default)s)"
     )
     demo.add_argument("--seed", type=int, default=0, help="random starting point (%(default)s)")
     demo.add_argument("--quick", action="store_true", help="train for two epochs and require no accuracy")

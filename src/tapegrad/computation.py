@@ -65,6 +65,7 @@ class Computation:
         self.inputs = inputs
         self.booleans = booleans
         self.dtype = dtype
+        self.checks_integers = False  # their values, each time: so never on the fast path
         self._outputs = outputs
         self._promoting = [i for i, n in enumerate(inputs) if n not in booleans]
         self._bodies: dict[bool, Body] = {}
@@ -98,7 +99,7 @@ class Computation:
     def general(self, operands: Sequence[Any], out: Any = None, learn: bool = True) -> Any:
         """As calling, without the fast path; with ``out``, into that array (single outputs only)."""
         resolved = self.resolve(operands)
-        learn = learn and resolved.lasting
+        learn = learn and resolved.lasting and not (self.checks_integers and resolved.promoted.category == 1)
         ready = [number(x, resolved.promoted) if x.__class__ in NUMBERS else x for x in operands]
         B = backend(next(x for x in ready if x.__class__ is not float))
         outputs = tuple([B.empty(resolved.shape, d) for d in resolved.outputs]) if out is None else (out,)
@@ -156,7 +157,9 @@ def number(value: Any, promoted: dtypes.dtype) -> Any:
 
 @functools.cache
 def _complex_functions() -> frozenset[str]:
-    return frozenset("var const add sub mul div neg pow exp log sqrt sin cos tanh conj eq ne where".split())
+    """The primitives that have a form for complex numbers."""
+    names = "var const add sub mul div neg pow exp log sqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh conj"
+    return frozenset(f"{names} eq ne where isinf isfinite logical_and logical_or logical_not logical_xor".split())
 
 
 def has_complex_form(e: Expr) -> bool:

@@ -161,12 +161,17 @@ def of_scalar(value: bool | int | float | complex) -> dtype:
 _INTEGERS: Final = [uint8, int8, int16, int32, int64]
 
 
-def promote_types(a: dtype, b: dtype) -> dtype:
+def promote_types(a: dtype | str, b: dtype | str) -> dtype:
     """The smallest dtype to which both convert without changing category, as ``torch.promote_types``.
 
     >>> promote_types(uint8, int8), promote_types(int64, float16)
     (tapegrad.int16, tapegrad.float16)
+
+    Raises:
+        TypeError: for what is no dtype or its name.
     """
+    a = a if a.__class__ is dtype else to_dtype(a)
+    b = b if b.__class__ is dtype else to_dtype(b)
     if a is b:
         return a
     if a.category > b.category:
@@ -191,16 +196,23 @@ def result_type(*operands: Any) -> dtype:
 
     >>> result_type(int32, 1), result_type(int32, 1.0), result_type(float16, 1.0)
     (tapegrad.int32, tapegrad.float32, tapegrad.float16)
+
+    Raises:
+        TypeError: for no operands, and for other things.
     """
     dimensioned: dtype | None = None
     zero_dim: dtype | None = None
     scalar: dtype | None = None
     for operand in operands:
+        if isinstance(operand, str):
+            operand = to_dtype(operand)
         if isinstance(operand, dtype):
             dimensioned = operand if dimensioned is None else promote_types(dimensioned, operand)
         elif isinstance(operand, (bool, int, float, complex)):
             found = of_scalar(operand)
             scalar = found if scalar is None else promote_types(scalar, found)
+        elif not hasattr(operand, "dim"):
+            raise TypeError(f"result_type takes tensors, dtypes and numbers, got {type(operand).__name__}")
         elif operand.dim() > 0:
             dimensioned = operand.dtype if dimensioned is None else promote_types(dimensioned, operand.dtype)
         else:
@@ -229,20 +241,23 @@ def promotion_table() -> dict[tuple[str, str], str]:
     return {(a.name, b.name): promote_types(a, b).name for a in ALL for b in ALL}
 
 
-def can_cast(source: dtype, target: dtype) -> bool:
+def can_cast(source: dtype | str, target: dtype | str) -> bool:
     """Whether an in-place result of dtype ``source`` may be written into ``target``: the category must not fall.
 
     >>> can_cast(float64, float32), can_cast(float32, int64)
     (True, False)
+
+    Raises:
+        TypeError: for what is no dtype or its name.
     """
-    return source.category <= target.category
+    return to_dtype(source).category <= to_dtype(target).category
 
 
 class finfo:
     """Numeric limits of a floating dtype: ``bits, eps, max, min, tiny, smallest_normal, resolution, dtype``."""
 
-    def __init__(self, d: dtype | None = None) -> None:
-        d = d or get_default_dtype()
+    def __init__(self, d: dtype | str | None = None) -> None:
+        d = get_default_dtype() if d is None else to_dtype(d)
         if not d.differentiable:
             raise TypeError(f"finfo expects a floating-point dtype, got {d!r}; use iinfo for integers")
         real = {complex64: float32, complex128: float64}.get(d, d)
@@ -263,7 +278,8 @@ class finfo:
 class iinfo:
     """Numeric limits of an integer dtype: ``bits, max, min, dtype``."""
 
-    def __init__(self, d: dtype) -> None:
+    def __init__(self, d: dtype | str) -> None:
+        d = to_dtype(d)
         if d.category != 1:
             raise TypeError(f"iinfo expects an integer dtype, got {d!r}; use finfo for floating-point")
         info = np.iinfo(d.numpy)

@@ -162,14 +162,14 @@ class Function:
         raise NotImplementedError("this Function has no backward; give it a static method backward(ctx, *grads)")
 
     @classmethod
-    def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Run ``forward`` and record it."""
+    def apply(cls, *args: Any) -> Any:
+        """Run ``forward`` and record it. Arguments are given by position, so that ``backward`` has one gradient for each."""
         edges = tuple(a._entry if isinstance(a, Tensor) else None for a in args)
         recording = local.grad and any(e is not None for e in edges)
         ctx = FunctionCtx(tuple(e is not None for e in edges))
         split = cls.setup_context is not Function.setup_context
         with no_grad():
-            result = cls.forward(*args, **kwargs) if split else cls.forward(ctx, *args, **kwargs)
+            result = cls.forward(*args) if split else cls.forward(ctx, *args)
             if split:
                 cls.setup_context(ctx, args, result)
         many = isinstance(result, tuple)

@@ -18,11 +18,16 @@ class RemovableHandle:
     def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> None:
         self.id = next(self._ids)
         self._hooks = hooks
+        self._name = getattr(hook, "__qualname__", None) or type(hook).__name__
         hooks[self.id] = hook
 
     def remove(self) -> None:
         """Take the hook away; doing so twice is harmless."""
         self._hooks.pop(self.id, None)
+
+    def __repr__(self) -> str:
+        state = "registered" if self.id in self._hooks else "removed"
+        return f"<RemovableHandle of {self._name}: {state}>"
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -37,6 +42,11 @@ def _edge_of(self: Tensor, what: str) -> Any:
     return self._entry
 
 
+def _check_callable(hook: Any, what: str) -> None:
+    if not callable(hook):
+        raise TypeError(f"{what}: the hook must be a function, got {type(hook).__name__}")
+
+
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call ``hook(grad)`` when this tensor's gradient is complete; a tensor it returns replaces the gradient.
 
@@ -46,13 +56,20 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     ...     x.sum().backward()
     >>> x.grad
     tensor([10., 10.])
+
+    Raises:
+        RuntimeError: when the tensor does not require grad.
+        TypeError: when the hook can't be called.
     """
-    return RemovableHandle(_edge_of(self, "register_hook").more().hooks, hook)
+    edge = _edge_of(self, "register_hook")
+    _check_callable(hook, "register_hook")
+    return RemovableHandle(edge.more().hooks, hook)
 
 
 def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
     """Call ``hook(tensor)`` after a backward pass has accumulated into this leaf's ``.grad``."""
     edge = _edge_of(self, "register_post_accumulate_grad_hook")
+    _check_callable(hook, "register_post_accumulate_grad_hook")
     if not edge.is_leaf:
         raise RuntimeError("register_post_accumulate_grad_hook: only leaf tensors accumulate gradients; use register_hook")
     return RemovableHandle(edge.more().post_hooks, hook)

@@ -28,9 +28,10 @@ def check_writable(target: Tensor, name: str) -> None:
     if not isinstance(target, Tensor):
         raise TypeError(f"{name}(): argument 'self' must be a Tensor, not {type(target).__name__}")
     array = target._array
-    if array.size and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
+    if not array.flags.c_contiguous and overlaps(array):
+        kind = "is expanded" if 0 in array.strides else "is a view of overlapping parts"
         raise RuntimeError(
-            f"{name}: this tensor of shape {tuple(array.shape)} is expanded, several elements share one place in memory; .clone() it first"
+            f"{name}: this tensor of shape {tuple(array.shape)} {kind}, several elements share one place in memory; .clone() it first"
         )
     if not array.flags.writeable:
         raise RuntimeError(f"{name}: the tensor shares a read-only NumPy array; .clone() it first")
@@ -52,6 +53,20 @@ def check_writable(target: Tensor, name: str) -> None:
                 f"{name}: this is a view of a leaf tensor that requires grad (shape {tuple(root.shape)}) and can't be modified in place "
                 "while recording; use the out-of-place operation, or do it inside no_grad()"
             )
+
+
+def overlaps(array: Any) -> bool:
+    """Whether several elements share one place in memory."""
+    axes = sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
+    reach = 0  # the farthest element along the axes of smaller strides
+    for stride, n in axes if array.size else ():
+        if stride <= reach or stride == 0:
+            places = np.zeros(1, np.int64)
+            for s, m in axes:
+                places = np.add.outer(places, np.arange(m) * s).reshape(-1)
+            return np.unique(places).size < places.size
+        reach += stride * (n - 1)
+    return False
 
 
 def _check_result(target: Tensor, name: str, shape: tuple[int, ...], result: dtypes.dtype) -> None:
@@ -177,9 +192,8 @@ def rebase(target: Tensor, entry: Entry | None) -> None:
         edges = (root._entry, entry)
         registry.record(COPY_SLICES.plan, (root, value), {"view": base.steps}, [root._array, target._array], shown, root._array, edges)
         _point(root, shown._entry)
-    for ref in root._storage.views:
-        view = ref()
-        if view is not None and view._base is not None and view._base.tracked and view._base.root is root:
+    for view in root._storage.views():
+        if view._base is not None and view._base.tracked and view._base.root is root:
             _point(view, view._base.entry())
 
 

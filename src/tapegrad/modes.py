@@ -11,7 +11,7 @@ import functools
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,12 +22,29 @@ class Listener(Protocol):
     def operation(self, op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tuple[Any, ...]) -> None: ...
 
 
+class Tracer(Protocol):
+    """What turns the operations of a region into a program, and so must know what else the region depends on."""
+
+    def guard(self, read: Callable[[], object]) -> None:
+        """The program holds only while ``read()`` gives what it gives now."""
+
+    def check(self, tensor: Any, function: Callable[[Any], None]) -> None:
+        """Every run must call ``function`` with the array of ``tensor``, which raises when its values can't be used."""
+
+    def counted(self, state: dict[str, Any], name: str, formula: Callable[[int], tuple[float, ...]]) -> tuple[Any, ...]:
+        """See :func:`counted`."""
+
+    def refuse(self, what: str) -> NoReturn:
+        """Raise, since the program could not repeat what the region does."""
+
+
 class _Modes(threading.local):
     flags = 0
     grad = True
     inference = False
     anomaly = False
     tracing = False
+    tracer: Tracer | None = None
     listeners: tuple[Listener, ...] = ()
     saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
 
@@ -37,12 +54,36 @@ class _Modes(threading.local):
 
 
 local = _Modes()
-_NAMES = ("flags", "grad", "inference", "anomaly", "tracing", "listeners", "saved_hooks")
+_NAMES = ("flags", "grad", "inference", "anomaly", "tracing", "tracer", "listeners", "saved_hooks")
 
 
 def snapshot() -> dict[str, Any]:
     """This thread's modes; ``local.__dict__.update(...)`` puts them back, in one call that no signal can split."""
     return {name: getattr(local, name) for name in _NAMES}
+
+
+def values_leave(what: str) -> None:
+    """Say that Python sees a tensor's values (``what`` is the call that shows them), which a trace can't follow."""
+    if local.tracer is not None:
+        local.tracer.refuse(what)
+
+
+def check_values(tensor: Any, function: Callable[[Any], None]) -> None:
+    """Call ``function`` with the tensor's array, to raise when its values can't be used; a trace has every replay do so."""
+    function(tensor._array)
+    if local.tracer is not None:
+        local.tracer.check(tensor, function)
+
+
+def counted(state: dict[str, Any], name: str, formula: Callable[[int], tuple[float, ...]]) -> tuple[Any, ...]:
+    """Advance the counter ``state[name]`` and return ``formula(count)``.
+
+    Under a trace the numbers are 0-d tensors, which every replay from Python advances and fills anew.
+    """
+    if local.tracer is not None:
+        return local.tracer.counted(state, name, formula)
+    state[name] += 1
+    return formula(state[name])
 
 
 def is_grad_enabled() -> bool:
@@ -116,7 +157,13 @@ def _set(settings: dict[str, Any]) -> None:
 
 
 class _BareDecorator(type):
-    """Lets a mode without arguments decorate without parentheses: ``@no_grad``."""
+    """Lets a mode without arguments decorate without parentheses: ``@no_grad``; for ``with`` they are needed."""
+
+    def __enter__(cls) -> Any:
+        raise TypeError(f"{cls.__name__} must be called: with {cls.__name__}(): ...")
+
+    def __exit__(cls, *exc: object) -> None:
+        """Never reached; ``with`` looks for it before it enters."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if len(args) == 1 and not kwargs and callable(args[0]) and not isinstance(args[0], bool):
@@ -226,14 +273,17 @@ def listening(listener: Listener) -> Generator[None, None, None]:
 
 
 @contextmanager
-def tracing() -> Generator[None, None, None]:
-    """Have backward passes of this thread do everything through dispatched operations, so that listeners see it."""
-    before = local.tracing
-    _set({"tracing": True})
+def tracing(tracer: Tracer) -> Generator[None, None, None]:
+    """Have backward passes of this thread do everything through dispatched operations, so that listeners see it.
+
+    What a program depends on besides these operations is told to ``tracer``.
+    """
+    before = {"tracing": local.tracing, "tracer": local.tracer}
+    _set({"tracing": True, "tracer": tracer})
     try:
         yield
     finally:
-        _set({"tracing": before})
+        _set(before)
 
 
 class saved_tensors_hooks:

@@ -1,13 +1,50 @@
-"""The few elementary functions that NumPy lacks, on arrays: a second opinion for tests, never the library's kernels."""
+"""The elementary functions that NumPy lacks, on arrays: a second opinion for tests, never the library's kernels."""
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
+from .kernels.cpu import special
+
+
+def _vectorized(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of doubles on arrays, one element after the other, in the floating dtype of the last operand."""
+    loop = np.vectorize(function, otypes=[np.float64])
+
+    def apply(*operands: Any) -> Any:
+        x = np.asarray(operands[-1])
+        with np.errstate(all="ignore"):
+            out = loop(*[np.asarray(o, np.float64) for o in operands]) if x.size else x
+        return out.astype(x.dtype if x.dtype.kind == "f" else np.float64)
+
+    return apply
+
+
+def _lgamma(x: float) -> float:
+    return math.inf if x == -math.inf or (x <= 0 and x == math.floor(x)) else math.lgamma(x)
+
+
+def _on_numpy() -> dict[str, Callable[..., Any]]:
+    """The special functions of kernels, run by Python with NumPy's exp, log, ..., which give inf and NaN where Python's raise."""
+    scope: dict[str, Any] = dict(vars(special))
+    own = {n: f for n, f in vars(special).items() if inspect.isfunction(f) and f.__module__ == special.__name__}
+    scope |= {name: FunctionType(f.__code__, scope, name) for name, f in own.items()}
+    scope |= {name: getattr(np, name) for name in ("exp", "log", "log1p", "sin", "cos", "tan", "sqrt", "floor")}
+    return {name: _vectorized(scope[name]) for name in own if not name.startswith("_") and name != "floor"}
+
+
+_functions = _on_numpy()
+digamma, polygamma, lgamma = _functions["digamma"], _functions["polygamma"], _vectorized(_lgamma)
+erf, erfc, erfcx, erfinv = _vectorized(math.erf), _vectorized(math.erfc), _functions["erfcx"], _functions["erfinv"]
+ndtr, ndtri, log_ndtr, log_ndtr_slope = (_functions[name] for name in ("ndtr", "ndtri", "log_ndtr", "log_ndtr_slope"))
+i0, i0e, i1, i1e = (_functions[name] for name in ("i0", "i0e", "i1", "i1e"))
+logit, sinc, spherical_j1 = _functions["logit"], _functions["sinc"], _functions["spherical_j1"]
 
 
 def sigmoid(x: Any) -> Any:
@@ -15,7 +52,20 @@ def sigmoid(x: Any) -> Any:
     return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(x)))
 
 
-def erf(x: Any) -> Any:
-    """The error function, elementwise, in the dtype of ``x``."""
-    x = np.asarray(x)
-    return _erf(x).astype(x.dtype if x.dtype.kind == "f" else np.float64) if x.size else x.astype(np.float64)
+def trunc_divide(a: Any, b: Any) -> Any:
+    """The quotient rounded toward 0; integers stay integers."""
+    return np.trunc(np.true_divide(a, b)) if np.result_type(a, b).kind == "f" else np.floor_divide(a - np.fmod(a, b), b)
+
+
+def left_shift(a: Any, b: Any) -> Any:
+    """``a << b``, and 0 where b is outside of [0, bits)."""
+    a, b = np.broadcast_arrays(a, b)
+    known = (b >= 0) & (b < a.dtype.itemsize * 8)
+    return np.where(known, np.left_shift(a, np.where(known, b, 0)), 0)
+
+
+def right_shift(a: Any, b: Any) -> Any:
+    """``a >> b``, and only copies of the sign bit where b is outside of [0, bits)."""
+    a, b = np.broadcast_arrays(a, b)
+    bits = a.dtype.itemsize * 8
+    return np.right_shift(a, np.where((b >= 0) & (b < bits), b, bits - 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from .registry import REGISTRY, Op
@@ -78,6 +78,15 @@ def composite(*, method: bool = True, **tests: Any) -> Callable[[F], F]:
 def method(function: F) -> F:
     """Decorate a function that is a method of Tensor."""
     METHODS[function.__name__] = function = _checked(function)
+    return function
+
+
+def alias(name: str, function: F) -> F:
+    """A public function under another of PyTorch's names; tests try its first sample under that name, too."""
+    known = FUNCTIONS[function.__name__]
+    if METHODS.get(function.__name__) is function:
+        METHODS[name] = function
+    FUNCTIONS[name] = replace(known, name=name, samples=known.samples[:1], error_inputs=())
     return function
 
 

@@ -8,9 +8,8 @@ listeners (recordings, traces) are told.
 from __future__ import annotations
 
 import sys
-import weakref
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -301,10 +300,26 @@ def tell(op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tupl
 # -------------------------------------------------------------------------------------------------------------- views
 
 
-class Steps(tuple[tuple[Op, dict[str, Any]], ...]):
-    """View ops and their parameters, one after the other. Entries keep these, since a View would keep the tensor they made."""
+class Steps:
+    """View ops and their parameters, one after the other: the last one and what came before it, shared by views of views.
 
-    __slots__ = ()
+    Entries keep these, since a View would keep the tensor they made.
+    """
+
+    __slots__ = ("before", "op", "params")
+
+    def __init__(self, before: Steps | None, op: Op, params: dict[str, Any]) -> None:
+        self.before = before
+        self.op = op
+        self.params = params
+
+    def __iter__(self) -> Iterator[tuple[Op, dict[str, Any]]]:
+        steps: list[Steps] = []
+        step: Steps | None = self
+        while step is not None:
+            steps.append(step)
+            step = step.before
+        return ((s.op, s.params) for s in reversed(steps))
 
     def of(self, value: Any, K: Any) -> Any:
         """The view of a value of the root's shape (``K`` says whether an array or a tensor)."""
@@ -340,9 +355,6 @@ def _note_view(op: Op, source: Tensor, output: Tensor, params: dict[str, Any]) -
         return  # a reshape that had to copy
     above = source._base
     output._storage = storage = source._storage
-    root, steps = (source, ()) if above is None else (above.root, above.steps)
-    output._base = View(root, Steps((*steps, (op, params))), local.grad and (above is None or above.tracked))
-    living = storage.views
-    if len(living) >= 8 and len(living) & (len(living) - 1) == 0:
-        living = tuple(ref for ref in living if ref() is not None)
-    storage.views = (*living, weakref.ref(output))
+    root, before = (source, None) if above is None else (above.root, above.steps)
+    output._base = View(root, Steps(before, op, params), local.grad and (above is None or above.tracked))
+    storage.add_view(output)

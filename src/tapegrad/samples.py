@@ -12,7 +12,8 @@ class Input:
     """One tensor argument of a sample: its shape and what it is filled with.
 
     ``kind`` is "real" (uniform in [low, high]; complex for complex dtypes), "int" (integers in [low, high)) or "bool".
-    ``apart`` keeps values at least 0.1 away from each other and from zero, for functions with kinks or ties.
+    ``apart`` keeps values at least 0.1 away from each other and from zero, for functions with kinks or ties. A ``constant`` is
+    never asked for a gradient, though it holds real numbers.
     """
 
     shape: tuple[int, ...]
@@ -20,6 +21,7 @@ class Input:
     high: float = 2.0
     kind: str = "real"
     apart: bool = False
+    constant: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,22 @@ def unary(low: float = -2.0, high: float = 2.0, *, apart: bool = False, **params
     return [Sample((Input(shape, low, high, apart=apart),), params) for shape in ((3, 4), (5,), (), (0, 3))]
 
 
+def few(low: float = -2.0, high: float = 2.0, *, apart: bool = False, **params: Any) -> list[Sample]:
+    """One input, matrix and 0-d: for the many functions of one element, since every shape costs kernels and others cover the rest."""
+    return [Sample((Input(shape, low, high, apart=apart),), params) for shape in ((3, 4), ())]
+
+
 def binary(low: float = -2.0, high: float = 2.0, low2: float | None = None, *, apart: bool = False) -> list[Sample]:
     """Two inputs: equal shapes, every kind of broadcasting, 0-d, zero-size."""
     second = low if low2 is None else low2
     shapes = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((2, 1, 3), (4, 1)), ((), (3,)), ((), ()), ((0, 3), (3,))]
     return [Sample((Input(a, low, high, apart=apart), Input(b, second, high, apart=apart))) for a, b in shapes]
+
+
+def apart_from_whole() -> list[Sample]:
+    """Dividends and divisors, of both signs among the samples, whose quotients are not near whole numbers."""
+    pairs = [((3, 4), 4.2, (3, 4), 1.8), ((3, 4), -2.7, (4,), 1.3), ((), -4.1, (), -1.6), ((4,), 5.6, (3, 1), -2.6), ((0, 3), 1.0, (3,), 2.0)]
+    return [Sample((Input(a, x, x + 0.8), Input(b, y, y + 0.2))) for a, x, b, y in pairs]
 
 
 def along_dim(*, apart: bool = False, keepdims: bool = True, **params: Any) -> list[Sample]:

@@ -26,11 +26,13 @@ def specialised_call(op: Any) -> Callable[..., Any]:
     """The function that runs an op; its code is generated when it is first called, since importing makes hundreds of them."""
     scope: dict[str, Any] = {"__name__": "tapegrad.ops"}
     names = ", ".join(op.inputs)
-    exec(compile(f"def {op.name}({names}): return _first({names})", f"<tapegrad op {op.name}>", "exec"), scope)
-    call: Callable[..., Any] = scope.pop(op.name)
+    exec(compile(f"def call({names}): return _first({names})", f"<tapegrad op {op.name}>", "exec"), scope)
+    call: Callable[..., Any] = scope.pop("call")
+    call.__name__ = call.__qualname__ = op.name
+    call.__code__ = _labelled(call.__code__, op)
 
     def first(*operands: Any) -> Any:
-        call.__code__ = _generate(op, scope)
+        call.__code__ = _labelled(_generate(op, scope), op)
         scope.pop("_first", None)
         return call(*operands)
 
@@ -39,11 +41,17 @@ def specialised_call(op: Any) -> Callable[..., Any]:
     return call
 
 
+def _labelled(code: Any, op: Any) -> Any:
+    """The code under the names that users see: a user's own are kept out of the source, and put in here."""
+    labels = op.labels
+    return code.replace(co_name=op.name, co_qualname=op.name, co_varnames=(*labels, *code.co_varnames[len(labels) :]))
+
+
 def _generate(op: Any, scope: dict[str, Any]) -> Any:
     """The code of the specialised call: arity, the conditions of recording and what each case saves are written out."""
     n = len(op.inputs)
     names = list(op.inputs)
-    out = [f"def {op.name}({', '.join(names)}):", "    flags = local.flags"]
+    out = [f"def call({', '.join(names)}):", "    flags = local.flags"]
     general = f"general(op, ({', '.join(names)},))"
     out += [f"    if flags > 1: return {general}"]
     for i, x in enumerate(names):
@@ -97,7 +105,7 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
     file = f"<tapegrad op {op.name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)
     exec(compile(source, file, "exec"), scope)
-    return scope.pop(op.name).__code__
+    return scope.pop("call").__code__
 
 
 def as_float(value: float) -> Any:
@@ -120,7 +128,7 @@ def general_call(op: Any, operands: tuple[Any, ...]) -> Tensor:
 
 def operands_of(op: Any, operands: Sequence[Any]) -> tuple[Any, ...]:
     inputs: list[Any] = []
-    for name, value in zip(op.inputs, operands, strict=True):
+    for name, value in zip(op.labels, operands, strict=True):
         if isinstance(value, np.generic):
             value = value.item()
         if value.__class__ in NUMBERS:
@@ -132,7 +140,7 @@ def operands_of(op: Any, operands: Sequence[Any]) -> tuple[Any, ...]:
                 value = np.asarray(value)
             inputs.append(as_tensor_input(value, op.name, name))
     if not any(isinstance(x, Tensor) for x in inputs):
-        raise TypeError(f"{op.name}(): argument {op.inputs[0]!r} must be a Tensor, not {type(operands[0]).__name__}")
+        raise TypeError(f"{op.name}(): argument {op.labels[0]!r} must be a Tensor, not {type(operands[0]).__name__}")
     check_devices(op.name, inputs)
     if op.check is not None:
         op.check(*inputs)

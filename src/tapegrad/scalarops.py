@@ -30,6 +30,7 @@ class ElementwiseOp(Op):
         expression: the traced expression.
         formulas: input name -> VJP as an expression of the cotangent, the inputs and ``out``; inputs left out have none.
         booleans: inputs that are truth values.
+        labels: the inputs' names as users see them; ``inputs`` are those in generated code.
         cotangent: the name that the cotangent has in formulas.
         check: given the operands (tensors and numbers), raises for those the op is not defined for. Only the general path calls
             it, so it may refuse by dtype, and by the value of a number among integer tensors.
@@ -38,6 +39,7 @@ class ElementwiseOp(Op):
     expression: Expr
     formulas: dict[str, Expr | None]
     booleans: tuple[str, ...]
+    labels: tuple[str, ...]
     cotangent: str
     check: Callable[..., None] | None = None
 
@@ -46,7 +48,7 @@ class ElementwiseOp(Op):
         return self.computation(*arrays)
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
-        return self.call(*inputs)
+        return self.call(*inputs, **params)  # numbers among the operands may be given by name
 
     call: Callable[..., Any]
     computation: Computation
@@ -130,9 +132,16 @@ def elementwise(
         formulas = {}
     record.setdefault("kinds", "bif" + "c" * has_complex_form(traced))
     op = _make(name, names, traced, formulas, tuple(booleans), dtype="bool" if traced.is_bool else dtype, **record)
+    if "c" not in op.kinds and has_complex_form(traced):
+        op.check = functools.partial(_refuse_complex, name)
     registry.register(op)
     op.call.__doc__ = _describe(op)
     return public(op)(op.call) if op.method else op.call
+
+
+def _refuse_complex(name: str, *operands: Any) -> None:
+    if any(isinstance(x, complex) or (isinstance(x, Tensor) and x.dtype.category == 3) for x in operands):
+        raise TypeError(f"{name} is not implemented for complex numbers")
 
 
 def _describe(op: ElementwiseOp) -> str:
@@ -172,9 +181,11 @@ def _make(
     formulas: dict[str, Expr | None] | None,
     booleans: tuple[str, ...],
     dtype: str = "promote",
+    labels: tuple[str, ...] = (),
     **record: Any,
 ) -> ElementwiseOp:
     op = ElementwiseOp(name, names, _forward, dtype=dtype, batch="elementwise", **record)
+    op.labels = labels or names
     op.expression = traced
     op.booleans = booleans
     op.cotangent = next(c for c in itertools.chain("gh", (f"g{i}" for i in itertools.count())) if c not in names)
@@ -259,18 +270,19 @@ class ElementwisePlan:
 def define(function: Callable[..., Any] | str, expression: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """Make an elementwise function of your own from one scalar expression; its derivatives follow, to any order.
 
-    ``softsign = tg.elementwise(lambda x: x / (1 + E.abs(x)))``, or as a decorator, or with a name first. The function
-    broadcasts, promotes and records as every other.
+    ``softsign = tg.elementwise(lambda x: x / (1 + tg.E.abs(x)))``, or as a decorator, or with a name first. The function
+    broadcasts, promotes and records as every other, and has its own arguments' names and defaults.
 
     >>> import tapegrad as tg
-    >>> softsign = define(lambda x: x / (1 + tg.E.abs(x)))
+    >>> softsign = tg.elementwise(lambda x: x / (1 + tg.E.abs(x)))
     >>> x = tg.tensor([-1.0, 3.0], requires_grad=True)
     >>> softsign(x).sum().backward()
     >>> x.grad
     tensor([0.2500, 0.0625])
 
     Raises:
-        TypeError: when the function does not return an expression of its arguments.
+        TypeError: when the function does not return an expression of its arguments, or calls a function that is not in ``tg.E``.
+        AttributeError: for a function that ``tg.E`` does not have.
     """
     if isinstance(function, str):
         name = function
@@ -278,11 +290,44 @@ def define(function: Callable[..., Any] | str, expression: Callable[..., Any] | 
             return functools.partial(define, name)
     else:
         expression, name = function, getattr(function, "__name__", "<lambda>")
+    if not callable(expression):
+        raise TypeError(f"elementwise() takes a function of scalars, got {type(expression).__name__}")
     name = name if name.isidentifier() else "elementwise"
-    names = tuple(inspect.signature(expression).parameters)
-    traced = expr.trace(expression, names)
-    safe = tuple(f"x{i}" for i in range(len(names)))
-    renamed = expr.substitute(traced, {n: expr.var(s) for n, s in zip(names, safe, strict=True)})
-    op = _make(name, safe, renamed, {} if traced.is_bool else None, (), dtype="bool" if traced.is_bool else "float")
+    parameters = inspect.signature(expression).parameters.values()
+    if not parameters or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        raise TypeError(f"{name}: an elementwise function needs one or more arguments, each with a name")
+    labels = tuple(p.name for p in parameters)
+    traced = _traced(name, expression, labels)
+    safe = tuple(f"x{i}" for i in range(len(labels)))
+    renamed = expr.substitute(traced, {n: expr.var(s) for n, s in zip(labels, safe, strict=True)})
+    dtype = "bool" if traced.is_bool else "float"
+    op = _make(name, safe, renamed, {} if traced.is_bool else None, (), dtype=dtype, labels=labels)
     op.call.__doc__ = inspect.getdoc(expression) or op.call.__doc__
+    op.call.__defaults__ = tuple(p.default for p in parameters if p.default is not p.empty)
     return op.call
+
+
+define.__name__ = define.__qualname__ = "elementwise"  # its public name
+
+
+def _traced(name: str, expression: Callable[..., Any], labels: tuple[str, ...]) -> Expr:
+    """The user's function as an expression; what can't be one is explained."""
+    try:
+        traced = expr.trace(expression, labels)
+    except AttributeError as error:
+        if error.obj is not expr.E:
+            raise
+        raise AttributeError(f"{name}: tapegrad.E has no {error.name!r}; it has {_functions()}") from None
+    except TypeError as error:
+        if "Expr" not in str(error):
+            raise
+        raise TypeError(
+            f"{name}: {error}; inside an elementwise function use tg.E.exp instead of math.exp, np.exp or tg.exp, and so on: tg.E has {_functions()}"
+        ) from error
+    if not expr.inputs_of([traced]):
+        raise TypeError(f"{name}: an elementwise function must return an expression of its arguments, got the constant {traced!r}")
+    return traced
+
+
+def _functions() -> str:
+    return ", ".join(sorted(n for n in vars(expr.E) if not n.startswith("_")))

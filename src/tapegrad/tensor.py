@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import numpy as np
 
 from . import dtypes
 from .device import CPU, device
+from .modes import values_leave
 
 # One process-wide clock orders operations and writes, also when tensors cross threads.
 tick = itertools.count(1).__next__
@@ -23,14 +26,27 @@ class Storage:
         version: how many times it was written in place.
         stamp: the clock at the last write; a value saved at clock ``t`` is stale when ``stamp > t``.
         writer: what wrote last, for messages.
-        views: weak references to tracked views, which in-place writes must bring up to date.
+        _views: weak references to tracked views by their ids, which in-place writes must bring up to date; None before the first.
     """
 
     # Class attributes are the defaults, so that making one costs nothing but the object.
     version = 0
     stamp = 0
     writer = ""
-    views: tuple[Any, ...] = ()
+    _views: dict[int, weakref.ref[Tensor]] | None = None
+
+    def views(self) -> list[Tensor]:
+        """The living views of this memory."""
+        refs = [] if self._views is None else list(self._views.values())
+        return [view for ref in refs if (view := ref()) is not None]
+
+    def add_view(self, view: Tensor) -> None:
+        """Note a view; it is forgotten when it dies."""
+        views = self._views
+        if views is None:
+            views = self.__dict__.setdefault("_views", {})
+        key = id(view)
+        views[key] = weakref.ref(view, functools.partial(views.pop, key))
 
     def wrote(self, writer: str) -> None:
         """Note a write in place."""
@@ -110,6 +126,7 @@ class Tensor:
 
     @property
     def shape(self) -> Size:
+        """The sizes of the dimensions: a tuple of ints with ``numel()``."""
         return Size(self._array.shape)
 
     def size(self, dim: int | None = None) -> Size | int:
@@ -118,6 +135,7 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
+        """The number of dimensions."""
         return int(self._array.ndim)
 
     def dim(self) -> int:
@@ -132,14 +150,17 @@ class Tensor:
 
     @property
     def dtype(self) -> dtypes.dtype:
+        """The type of the elements, such as ``tapegrad.float32``."""
         return dtypes.FROM_NUMPY[self._array.dtype]
 
     @property
     def device(self) -> device:
+        """Where the memory is, such as ``device('cpu')``."""
         return CPU
 
     @property
     def itemsize(self) -> int:
+        """Bytes per element."""
         return int(self._array.itemsize)
 
     def element_size(self) -> int:
@@ -148,6 +169,7 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all elements together."""
         return int(self._array.nbytes)
 
     def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
@@ -173,6 +195,7 @@ class Tensor:
 
     @property
     def is_cuda(self) -> bool:
+        """Whether the memory is on a GPU."""
         return self.device.type == "cuda"
 
     @property
@@ -192,6 +215,7 @@ class Tensor:
                 "can't call numpy() on a tensor that requires grad, because the tape would not see what NumPy does; "
                 "use tensor.detach().numpy()"
             )
+        values_leave("numpy()")
         array: np.ndarray[Any, Any] = self._array
         return array
 
@@ -205,11 +229,13 @@ class Tensor:
             raise RuntimeError(
                 f"item() needs a tensor with one element, this one has shape {tuple(self._array.shape)}; use tolist() or index it"
             )
+        values_leave("item()")
         value: bool | int | float | complex = self._array.item()
         return value
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers (a number for a 0-d tensor)."""
+        values_leave("tolist()")
         return self._array.tolist()
 
     def __len__(self) -> int:
@@ -222,6 +248,7 @@ class Tensor:
             raise RuntimeError(
                 f"the truth value of a tensor of shape {tuple(self._array.shape)} is ambiguous; use .any() or .all()"
             )
+        values_leave("bool() (as in if, while, and, or)")
         return bool(self._array.item())
 
     def __float__(self) -> float:
@@ -236,6 +263,7 @@ class Tensor:
     def __index__(self) -> int:
         if self.dtype.category > 1 or self._array.size != 1:
             raise TypeError("only an integer tensor with one element can be used as an index")
+        values_leave("using it as an index")
         return int(self._array.item())
 
     def __iter__(self) -> Iterator[Tensor]:

@@ -136,7 +136,7 @@ def test_needs_input_grad_and_none_gradients() -> None:
 
     class Product(autograd.Function):
         @staticmethod
-        def forward(ctx: Any, a: tg.Tensor, b: tg.Tensor, factor: float, *, shift: float = 0.0) -> tg.Tensor:
+        def forward(ctx: Any, a: tg.Tensor, b: tg.Tensor, factor: float, shift: float) -> tg.Tensor:
             ctx.save_for_backward(a, b)
             ctx.factor = factor
             return a * b * factor + shift
@@ -145,14 +145,16 @@ def test_needs_input_grad_and_none_gradients() -> None:
         def backward(ctx: Any, g: tg.Tensor) -> Any:
             seen.append(ctx.needs_input_grad)
             a, b = ctx.saved_tensors
-            return (g * b * ctx.factor if ctx.needs_input_grad[0] else None, g * a * ctx.factor if ctx.needs_input_grad[1] else None, None)
+            return (g * b * ctx.factor if ctx.needs_input_grad[0] else None, g * a * ctx.factor if ctx.needs_input_grad[1] else None, None, None)
 
     x, c = leaf([1.0, 2.0]), tg.tensor([3.0, 4.0], dtype=D)
-    y = Product.apply(x, c, 10.0, shift=0.5)
+    y = Product.apply(x, c, 10.0, 0.5)
     assert y.tolist() == [30.5, 80.5]
     y.sum().backward()
     assert x.grad.tolist() == [30.0, 40.0]
-    assert seen == [(True, False, False)]
+    assert seen == [(True, False, False, False)]
+    with pytest.raises(TypeError, match="'shift'"):  # as in PyTorch: backward could not name its gradient
+        Product.apply(x, c, 10.0, shift=0.5)
 
 
 def test_an_intermediate_may_be_saved() -> None:

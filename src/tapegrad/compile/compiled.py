@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +12,24 @@ import numpy as np
 from ..modes import local
 from ..tensor import Tensor, wrap
 from .program import Program, map_tensors
-from .trace import CompileError, Trace, differing_line
+from .trace import CompileError, Trace, difference
 
 
 class Compiled:
     """A training step (or any function of tensors) whose kernels run without the interpreter.
 
     The first two calls run eagerly under a trace and must do the same operations with the same constants; the third runs both
-    eagerly and replayed, and must give the same bits. Later calls with the same shapes and dtypes only run the kernels: Python code inside
-    the function does not run again, and gradients are found in ``.grad`` as after an eager call. A call that does not fit
-    (other shapes, a parameter with other memory) is traced anew.
+    eagerly and replayed, and must give the same bits. Later calls with the same shapes and dtypes only run the kernels: Python
+    code inside the function does not run again, and gradients are found in ``.grad`` as after an eager call.
 
-    Arguments are tensors that don't require grad, or NumPy arrays. Randomness, operations without a kernel, and numbers that
-    differ from call to call raise :class:`CompileError`.
+    A call that does not fit is traced anew, which takes three calls again: other shapes, a parameter with other memory, an
+    optimizer whose options (its learning rate, say) or state were replaced, a module switched between ``train()`` and
+    ``eval()``. Other Python values that the function reads are not watched: pass what changes as a tensor.
+
+    Arguments are tensors that don't require grad, or NumPy arrays, by position or by name. :class:`CompileError` is raised for
+    randomness, for what has no kernel that replay can run (embedding, gather, advanced indices, conversions of dtypes,
+    concatenation), for values that reach Python (``if``, ``float()``, ``item()``, ``numpy()``), and for numbers that differ from
+    call to call.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -33,7 +39,9 @@ class Compiled:
         self._candidate: Program | None = None  # a program that has not been confirmed yet
         self._first: Trace | None = None
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            args = self._by_position(args, kwargs)
         arrays = tuple(_array(a, i) for i, a in enumerate(args))
         program = self._candidate
         if program is None or local.flags != 0 or not program.fits(arrays):
@@ -42,18 +50,23 @@ class Compiled:
             return self._confirm(program, arrays)
         return program.run(arrays)
 
+    def _by_position(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        bound = inspect.signature(self.function).bind(*args, **kwargs)
+        if bound.kwargs:
+            raise TypeError(f"compile: argument {next(iter(bound.kwargs))!r} can only be given by name; make it a positional one")
+        return bound.args
+
     def _trace(self, arrays: tuple[Any, ...]) -> Any:
-        previous = self._first
+        previous = self._first if self._first is not None and self._first.holds() else None
         inputs = tuple(wrap(a.copy()) for a in arrays)
-        trace = self._first = Trace(inputs)
-        self.program = self._candidate = None
+        trace = Trace(inputs)
+        self.program = self._candidate = self._first = None
         result = trace.run(lambda: self.function(*inputs))
+        self._first = trace
         if previous is not None and _shapes(previous) == _shapes(trace) and previous.written.keys() == trace.written.keys():
-            line = differing_line(previous, trace)
-            if line is not None:
-                raise CompileError(
-                    f"compile: the operation at {line} did not do the same in two calls; pass what changes as a tensor argument"
-                )
+            place = difference(previous, trace)
+            if place is not None:
+                raise CompileError(f"compile: {place} did not do the same in two calls; pass what changes as a tensor argument")
             gradients = [(t, t._grad) for t, _ in trace.read.values() if t._entry is not None and t.is_leaf]
             self._candidate = Program(trace, tuple(t._array for t in inputs), result, gradients)
         return map_tensors(result, lambda t: wrap(t._array.copy()))
@@ -61,10 +74,13 @@ class Compiled:
     def _confirm(self, program: Program, arrays: tuple[Any, ...]) -> Any:
         """Run a step eagerly and replayed, on values that were not traced, and require the same bits."""
         before = [t._array.copy() for t in program.written]
+        counts = [counter.state[counter.name] for counter in program.counters]
         result = self.function(*(wrap(a.copy()) for a in arrays))
         eager = _state(program, result)
         for t, array in zip(program.written, before, strict=True):
             np.copyto(t._array, array)
+        for counter, count in zip(program.counters, counts, strict=True):
+            counter.state[counter.name] = count
         replayed = program.run(arrays)
         for (what, a), (_, b) in zip(eager, _state(program, replayed), strict=True):
             if a.tobytes() != b.tobytes():
@@ -80,14 +96,32 @@ class Compiled:
         Takes C-contiguous arrays of the traced shapes and dtypes; a user's function that calls it is not cached on disk, since
         it holds addresses of this process.
 
+        Nothing is checked or watched as in calls from Python: a changed learning rate is not seen, and a class that
+        ``cross_entropy`` does not have counts as the nearest one that it has.
+
         Raises:
-            CompileError: before the function has been called three times.
+            CompileError: before the function has been called three times, and for steps whose numbers follow from how often they
+                ran (Adam's bias corrections).
         """
         if self.program is None:
             raise CompileError("compile: call the function three times before using .njit, so that there is a confirmed program")
+        if self.program.counters:
+            names = ", ".join(sorted({repr(counter.name) for counter in self.program.counters}))
+            raise CompileError(
+                f"compile: .njit can't advance the counter {names} that an optimizer such as Adam keeps in Python; use SGD, or call the "
+                "compiled function from Python"
+            )
         from .native import njit_function
 
         return njit_function(self.program)
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", repr(self.function))
+        if self.program is not None:
+            state = f"{len(self.program.trace.events)} operations, {len(self.program.steps.table)} kernels"
+        else:
+            state = f"called {(self._first is not None) + (self._candidate is not None)} of the 3 times that it needs"
+        return f"<compiled {name}: {state}>"
 
 
 def _state(program: Program, result: Any) -> list[tuple[str, Any]]:
@@ -110,7 +144,7 @@ def _array(value: Any, position: int) -> Any:
         return value._array
     if isinstance(value, np.ndarray):
         return value
-    raise TypeError(f"compile: argument {position} must be a tensor or array, got {type(value).__name__}")
+    raise TypeError(f"compile: argument {position} must be a tensor or array, got {type(value).__name__}; pass numbers as tapegrad.tensor(...)")
 
 
 def compile(function: Callable[..., Any]) -> Compiled:
@@ -125,5 +159,10 @@ def compile(function: Callable[..., Any]) -> Compiled:
     ...     value = loss(tg.tensor([float(k), 1.0]))
     >>> value
     tensor(13.)
+
+    Raises:
+        TypeError: when it is not a function.
     """
+    if not callable(function):
+        raise TypeError(f"compile() takes a function of tensors, got {type(function).__name__}")
     return Compiled(function)

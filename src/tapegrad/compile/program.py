@@ -33,20 +33,44 @@ class Program:
         self._outside = list(trace.read.values())
         self.written = list(trace.written.values())
         self.gradients = gradients
+        self.counters = trace.counters
+        # what the arguments or outside tensors hold can be checked before anything is written, the rest when it is there
+        given = [*arguments, *(array for _, array in self._outside)]
+        self._checks: list[tuple[Any, Callable[[Any], None]]] = []
+        self._checks_after: list[tuple[Any, Callable[[Any], None]]] = []
+        for array, check in trace.checks:
+            early = any(np.may_share_memory(array, other) for other in given)
+            (self._checks if early else self._checks_after).append((array, check))
 
     def fits(self, arrays: tuple[Any, ...]) -> bool:
-        """Whether the program may run on these arguments: their shapes and dtypes, and the memory of every parameter, are as traced."""
+        """Whether the program may run on these arguments.
+
+        Their number, shapes and dtypes, the memory of every parameter, and what was guarded (options of optimizers, training or
+        not) must be as traced.
+        """
+        if len(arrays) != len(self.arguments):
+            return False
         for given, own in zip(arrays, self.arguments, strict=True):
             if given.shape != own.shape or given.dtype != own.dtype:
                 return False
-        return all(t._array is array for t, array in self._outside)
+        return all(t._array is array for t, array in self._outside) and self.trace.holds()
 
     def run(self, arrays: tuple[Any, ...]) -> Any:
-        """One step; returns what the function returned, in fresh memory."""
+        """One step; returns what the function returned, in fresh memory.
+
+        Raises:
+            IndexError: and what else operations raise for values that they can't use.
+        """
         for given, own in zip(arrays, self.arguments, strict=True):
             np.copyto(own, given)
+        for array, check in self._checks:
+            check(array)
+        for counter in self.counters:
+            counter.advance()
         self.steps.run()
         self.finish()
+        for array, check in self._checks_after:
+            check(array)
         return map_tensors(self._result, lambda t: wrap(t._array.copy()))
 
     def finish(self) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from .. import registry
 from ..kernels.cpu import Launches
 from ..modes import listening, tracing
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 
 
 class CompileError(RuntimeError):
@@ -27,15 +27,37 @@ class Event(NamedTuple):
     last: int
     line: str
 
+    def place(self) -> str:
+        """For messages."""
+        return f"{self.op} at {self.line}"
+
+
+class Counter(NamedTuple):
+    """A counter that every run advances, and the 0-d arrays that ``formula(count)`` goes to."""
+
+    state: dict[str, Any]
+    name: str
+    formula: Callable[[int], tuple[float, ...]]
+    arrays: tuple[Any, ...]
+
+    def advance(self) -> None:
+        """Count one, and fill in the numbers."""
+        self.state[self.name] += 1
+        for array, value in zip(self.arrays, self.formula(self.state[self.name]), strict=True):
+            array[...] = value
+
 
 class Trace:
-    """What a call of a function did.
+    """What a call of a function did, and what else it depends on.
 
     Attributes:
         events: its operations, in order.
         launches: the kernels they launched.
         read: tensors from outside (parameters, buffers) that were used, with the arrays they held.
         written: those of them that were written in place.
+        guards: functions, such as one that reads an optimizer's options, and what they gave.
+        checks: arrays and functions that raise when their values can't be used.
+        counters: numbers that follow from how often the function ran.
     """
 
     def __init__(self, arguments: tuple[Tensor, ...]) -> None:
@@ -43,13 +65,43 @@ class Trace:
         self.launches = Launches()
         self.read: dict[int, tuple[Tensor, Any]] = {}
         self.written: dict[int, Tensor] = {}
+        self.guards: list[tuple[Callable[[], object], object]] = []
+        self.checks: list[tuple[Any, Callable[[Any], None]]] = []
+        self.counters: list[Counter] = []
         self._known = {id(t) for t in arguments}
         self._alive: list[Any] = list(arguments)  # an id names an object only while the object lives
 
     def run(self, function: Callable[[], Any]) -> Any:
         """Call ``function`` under the trace."""
-        with self.launches, listening(self), tracing():
+        with self.launches, listening(self), tracing(self):
             return function()
+
+    def holds(self) -> bool:
+        """Whether everything that was guarded is as it was."""
+        return all(read() == value for read, value in self.guards)
+
+    def guard(self, read: Callable[[], object]) -> None:
+        """A tracer's method: the trace holds only while ``read()`` gives what it gives now."""
+        self.guards.append((read, read()))
+
+    def check(self, tensor: Tensor, function: Callable[[Any], None]) -> None:
+        """A tracer's method: replays call ``function`` with the tensor's array; the caller did so already."""
+        self.checks.append((tensor._array, function))
+
+    def counted(self, state: dict[str, Any], name: str, formula: Callable[[int], tuple[float, ...]]) -> tuple[Any, ...]:
+        """A tracer's method: numbers that replays compute anew, as 0-d tensors, which kernels read as they read numbers."""
+        arrays = tuple(np.zeros(()) for _ in formula(state[name] + 1))
+        counter = Counter(state, name, formula, arrays)
+        counter.advance()
+        self.counters.append(counter)
+        return tuple(wrap(array) for array in arrays)
+
+    def refuse(self, what: str) -> NoReturn:
+        """A tracer's method: raise for a call that shows values to Python."""
+        raise CompileError(
+            f"compile: {what} at {registry.source_line()} gives Python a tensor's value or draws from a generator, and a replay runs no "
+            "Python; use tensor operations (tg.where instead of if), or do it outside the compiled function"
+        )
 
     def operation(self, op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tuple[Any, ...]) -> None:
         """A listener's method: note one operation, and that kernels did all of its work."""
@@ -57,7 +109,7 @@ class Trace:
         first = self.events[-1].last if self.events else 0
         rows = self.launches.rows[first:]
         if getattr(op, "random", False):
-            raise CompileError(f"{name} at {line} draws random numbers; replay does not support that yet")
+            raise CompileError(f"compile: {name} at {line} draws random numbers; replay does not support that yet")
         for t in inputs:
             if isinstance(t, Tensor) and id(t) not in self._known:
                 self._known.add(id(t))
@@ -67,7 +119,7 @@ class Trace:
             array = output._array
             is_view = output._base is not None and not in_place
             if array.size and not is_view and not any(_covers(slots, array) for _, _, _, slots in rows):
-                raise CompileError(f"{name} at {line} has no kernel that replay could run yet")
+                raise CompileError(f"compile: {name} at {line} has no kernel that replay could run yet")
             if in_place and id(output) in self.read:
                 self.written[id(output)] = output
             self._known.add(id(output))
@@ -80,23 +132,26 @@ def _covers(slots: tuple[Any, ...], array: Any) -> bool:
     return any(isinstance(slot, np.ndarray) and np.may_share_memory(slot, array) for slot in slots)
 
 
-def differing_line(a: Trace, b: Trace) -> str | None:
-    """Where two traces of the same function differ in more than addresses: the source line, or None."""
+def difference(a: Trace, b: Trace) -> str | None:
+    """Where two traces of the same function differ in more than addresses: the operation and source line, or None."""
+    counted = {id(array) for trace in (a, b) for counter in trace.counters for array in counter.arrays}
     for x, y in zip(a.events, b.events, strict=False):
         if x[:3] != y[:3] or x.last - x.first != y.last - y.first:
-            return x.line
+            return x.place()
         for (k1, n1, _, s1), (k2, n2, _, s2) in zip(a.launches.rows[x.first : x.last], b.launches.rows[y.first : y.last], strict=True):
-            if k1 != k2 or n1 != n2 or not _same_constants(s1, s2):
-                return x.line
+            if k1 != k2 or n1 != n2 or not _same_constants(s1, s2, counted):
+                return x.place()
     longer = max(a.events, b.events, key=len)
-    return None if len(a.events) == len(b.events) else longer[min(len(a.events), len(b.events))].line
+    return None if len(a.events) == len(b.events) else longer[min(len(a.events), len(b.events))].place()
 
 
-def _same_constants(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+def _same_constants(a: tuple[Any, ...], b: tuple[Any, ...], counted: set[int]) -> bool:
     for x, y in zip(a, b, strict=True):
         if isinstance(x, np.ndarray) != isinstance(y, np.ndarray):
             return False
         if isinstance(x, np.ndarray):
+            if id(x) in counted and id(y) in counted:
+                continue
             if x.ndim == 0 and x.dtype == np.float64 and not np.array_equal(x, y, equal_nan=True):
                 return False  # a Python number that became an operand
         elif x != y:

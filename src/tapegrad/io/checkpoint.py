@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.device import to_device
 from tapegrad.io.atomic import replacing, write_all
 from tapegrad.io.header import MAX_HEADER, Array, Entry, Flaw, build, dtype_of, parse, short
 from tapegrad.io.structure import Packer, Unpacker, checked_tensor, parse_structure, type_name
@@ -115,15 +116,24 @@ def _chunks(array: Array) -> Iterator[bytes]:
         yield piece.tobytes()
 
 
-def load(path: str | bytes | os.PathLike[Any], *, verify: bool = True, foreign: bool = False) -> Any:
+def load(
+    path: str | bytes | os.PathLike[Any],
+    map_location: Any = None,
+    *,
+    verify: bool = True,
+    foreign: bool = False,
+    weights_only: bool = True,
+) -> Any:
     """Read what :func:`save` wrote. No code from the file is ever run, and sizes are checked before memory is taken.
 
     Args:
         path: the file to read.
+        map_location: None or "cpu", as ``torch.load`` takes it; tensors come back on the CPU.
         verify: check the SHA-256 digest, so that any damaged byte is noticed. False skips only this; lengths, offsets,
             shapes and the structure are always checked.
         foreign: the file is plain safetensors from another library. Returns a dict from name to Tensor (on the CPU,
             ``requires_grad`` False); there is no digest to check. Files that :func:`save` wrote can be read so, too.
+        weights_only: accepted for ``torch.load``'s sake and without effect, since no code is ever loaded.
 
     Returns:
         The saved nesting: fresh, writable memory, Tensors on the CPU with the ``requires_grad`` they had.
@@ -132,7 +142,9 @@ def load(path: str | bytes | os.PathLike[Any], *, verify: bool = True, foreign: 
         CheckpointError: the file is damaged, hostile, or of another format; or it has no digest and neither
             ``foreign=True`` nor ``verify=False`` was given; or it has a dtype that tapegrad lacks.
         OSError: the file cannot be opened or read.
+        TypeError, RuntimeError: for a ``map_location`` that is no device, or none that can be used.
     """
+    to_device(map_location)
     name = os.fsdecode(path)
     try:
         with open(name, "rb", buffering=0) as file:
@@ -168,13 +180,13 @@ def _read_head(file: FileIO) -> tuple[bytes, int]:
         raise Flaw("not a regular file")
     size = status.st_size
     if size < 8:
-        raise Flaw(f"truncated: {size} bytes are too few for a safetensors file")
+        raise Flaw(f"not a tapegrad checkpoint, or truncated: {size} bytes are too few for a safetensors file")
     start = bytearray(8)
     _read_into(file, memoryview(start))
     length = int.from_bytes(start, "little")
     if length > min(size - 8, MAX_HEADER):
         pickled = "; it looks like a pickle or a zip of pickles, which are never read" * (start[:2] in _PICKLES)
-        raise Flaw(f"header length {length} exceeds what follows ({size - 8} bytes) or {MAX_HEADER}{pickled}")
+        raise Flaw(f"not a tapegrad checkpoint, or truncated: header length {length} exceeds what follows ({size - 8} bytes) or {MAX_HEADER}{pickled}")
     head = start + bytearray(length)
     _read_into(file, memoryview(head)[8:])
     return bytes(head), size

@@ -94,7 +94,7 @@ def build(arrays: dict[str, Array], metadata: dict[str, str]) -> bytes:
 def parse(text: bytes, data_size: int) -> tuple[dict[str, str], dict[str, Entry]]:
     """The metadata and the tensors by name. Refuses whatever does not describe ``data_size`` bytes exactly."""
     if not text.startswith(b"{"):
-        raise Flaw("the header does not begin with '{'")
+        raise Flaw("not a tapegrad checkpoint, or damaged: the header does not begin with '{'")
     try:
         table = parse_json(text.decode(), "the header", depth=3)
     except UnicodeDecodeError as error:

@@ -70,7 +70,7 @@ class Packer:
         # Subclasses are refused, since they would come back as something else.
         base = next((base for base in (int, float, str, list, tuple, dict) if isinstance(value, base)), None)
         way = ".item()" if isinstance(value, np.generic) else f"{base.__name__}()" if base else None
-        hint = f"; convert it with {way}" if way else ""
+        hint = f"; convert it with {way}" if way else "; save its .state_dict()" if callable(getattr(value, "state_dict", None)) else ""
         raise TypeError(f"cannot save {_where(path)}: {type_name(value)} is not supported{hint}")
 
     def _container(self, value: Any, path: tuple[str | int, ...]) -> object:

@@ -31,3 +31,16 @@ __all__ = [
     "functional",
     "init",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)
+
+
+def _functions() -> list[str]:
+    """The public names of ``functional``."""
+    return sorted(name for name in vars(functional) if name[0] != "_" and name != "annotations")
+
+
+functional.__dir__ = _functions

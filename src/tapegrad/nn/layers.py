@@ -5,11 +5,28 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..ops.create import empty
 from ..tensor import Tensor
 from . import functional as F, init
 from .module import Module
 from .parameter import Parameter
+
+
+def check_sizes(layer: str, **sizes: Any) -> None:
+    """Raise when a layer's sizes are no sizes.
+
+    Raises:
+        TypeError: for one that is no integer.
+        RuntimeError: for a negative one.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, (int, np.integer)):
+            raise TypeError(f"{layer}: {name} must be an integer, got {size!r}")
+        if size < 0:
+            raise RuntimeError(f"{layer}: {name} must not be negative, got {size}")
+
 
 # ---------------------------------------------------------------------------------------------------- with parameters
 
@@ -26,6 +43,7 @@ class Linear(Module):
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
+        check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(empty(out_features, in_features, device=device, dtype=dtype))
         self.register_parameter("bias", Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None)
@@ -66,6 +84,7 @@ class Embedding(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:

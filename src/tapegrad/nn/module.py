@@ -10,7 +10,7 @@ from .. import dtypes
 from ..device import device as Device, to_device
 from ..hooks import RemovableHandle
 from ..inplace import check_writable
-from ..modes import no_grad
+from ..modes import local, no_grad
 from ..tensor import Tensor
 from .tree import Tree
 
@@ -54,6 +54,8 @@ class Module(Tree):
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if local.tracer is not None:
+            local.tracer.guard(lambda: self.training)
         if not (self._forward_pre_hooks or self._forward_hooks):
             return self.forward(*args, **kwargs)
         for hook in list(self._forward_pre_hooks.values()):

@@ -8,13 +8,13 @@ import numpy as np
 
 from .. import dtypes
 from ..computation import broadcast_shape
-from ..public import method, public
+from ..public import composite, public
 from ..registry import Op, apply, register
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
-from .shape import normalize_dim, sizes
+from .shape import sizes
 
-__all__ = ["clone", "flip"]
+__all__ = ["clone"]
 
 
 _clone = register(
@@ -29,13 +29,13 @@ _clone = register(
 )
 
 
-@public(_clone)
+@public(_clone, samples=[Sample((Input((3, 4)),))], reference=np.copy)
 def clone(input: Tensor) -> Tensor:
     """A copy with its own memory that gradients flow through."""
     return apply(_clone, (input,), {})  # type: ignore[no-any-return]
 
 
-@method
+@composite(samples=[Sample((Input((3, 4)),)), Sample((Input(()),))], reference=np.asarray)
 def contiguous(self: Tensor) -> Tensor:
     """The tensor itself when its memory is in row-major order, else a copy that is."""
     return self if self._array.flags.c_contiguous else clone(self)
@@ -55,9 +55,10 @@ _to = register(
 )
 
 
-def to_dtype(input: Tensor, dtype: dtypes.dtype) -> Tensor:
-    """The tensor in another dtype; itself when it has that dtype already."""
-    return input if input._array.dtype == dtype.numpy else apply(_to, (input,), {"dtype": dtype})
+def to_dtype(input: Tensor, dtype: dtypes.dtype | str) -> Tensor:
+    """The tensor in another dtype, given as what ``dtypes.to_dtype`` takes; itself when it has that dtype already."""
+    wanted = dtypes.to_dtype(dtype)
+    return input if input._array.dtype == wanted.numpy else apply(_to, (input,), {"dtype": wanted})
 
 
 _sum_to_size = register(
@@ -87,33 +88,3 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     if broadcast_shape("sum_to_size", [tuple(input.shape), wanted]) != tuple(input.shape):
         raise RuntimeError(f"sum_to_size: size {list(wanted)} does not broadcast to shape {tuple(input.shape)}")
     return apply(_sum_to_size, (input,), {"size": wanted})  # type: ignore[no-any-return]
-
-
-_flip = register(
-    Op(
-        "flip",
-        ("input",),
-        lambda B, x, *, dims: B.copy(B.flip(x, dims)),
-        {"input": lambda K, g, dims: K.flip(g, dims=dims)},
-        samples=[
-            Sample((Input((3, 4)),), {"dims": (0,)}),
-            Sample((Input((2, 3, 4)),), {"dims": (0, 2)}),
-            Sample((Input((5,)),), {"dims": (0,)}),
-            Sample((Input((0, 3)),), {"dims": (1,)}),
-        ],
-        reference=lambda x, dims: np.flip(x, dims),
-        error_inputs=[
-            ErrorInput(lambda tg: tg.ones(2, 3).flip(0, -2), RuntimeError, "flip: dim appears twice"),
-            ErrorInput(lambda tg: tg.ones(2, 3).flip(2), IndexError, "flip: dimension 2 is out of range"),
-        ],
-    )
-)
-
-
-@public(_flip)
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """A copy with the order of elements reversed along ``dims``."""
-    wanted = tuple(normalize_dim(d, input.ndim, "flip") for d in sizes(dims))
-    if len(set(wanted)) != len(wanted):
-        raise RuntimeError(f"flip: dim appears twice in {list(wanted)}")
-    return apply(_flip, (input,), {"dims": wanted})  # type: ignore[no-any-return]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from .. import dtypes
 from ..device import to_device
+from ..modes import values_leave
 from ..registry import usable
 from ..tensor import Tensor, wrap
 from .shape import sizes
@@ -52,6 +52,32 @@ def checked_shape(shape: tuple[int, ...], itemsize: int, name: str) -> tuple[int
     return shape
 
 
+def checked_sizes(size: tuple[Any, ...], name: str) -> tuple[int, ...]:
+    """The shape that ``f(2, 3)`` or ``f((2, 3))`` asks for.
+
+    Raises:
+        TypeError: for none, and for sizes that are not integers.
+    """
+    if not size:
+        raise TypeError(f"{name}() needs a size: integers or one sequence of them, () for a tensor without dimensions")
+    try:
+        return sizes(size)
+    except TypeError:
+        raise TypeError(f"{name}(): sizes must be integers, got {', '.join(map(repr, size))}") from None
+
+
+def _number(value: Any, name: str, argument: str) -> Any:
+    """A bound of a range, as a Python number.
+
+    Raises:
+        TypeError: when it is none.
+    """
+    value = value.item() if isinstance(value, (Tensor, np.generic)) else value
+    if not isinstance(value, (bool, int, float, complex)):
+        raise TypeError(f"{name}(): argument {argument!r} must be a number, not {type(value).__name__}")
+    return value
+
+
 def _finish(array: Any, requires_grad: bool) -> Tensor:
     made = wrap(array)
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
@@ -81,6 +107,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 def _as_array(data: Any, dtype: Any, copy: bool) -> Any:
     wanted = None if dtype is None else dtypes.to_dtype(dtype).numpy
     if isinstance(data, Tensor):
+        values_leave("a copy that tensor() makes of a tensor")
         data = data._array
     if isinstance(data, (bool, int, float, complex, list, tuple, range)) and not isinstance(data, np.generic):
         return _from_python(list(data) if isinstance(data, range) else data, wanted)
@@ -110,7 +137,7 @@ def _from_python(data: Any, wanted: Any) -> Any:
     if wanted is None:
         wanted = functools.reduce(dtypes.promote_types, kinds or {dtypes.get_default_dtype()}).numpy
     if found.dtype.kind == "O" and not all(isinstance(x, int) for x in found.flat):
-        strange = next(x for x in found.flat if not isinstance(x, int))
+        strange = next(x for x in found.flat if not isinstance(x, (bool, int, float, complex)))
         raise TypeError(f"tensor: expected numbers, nested sequences of numbers, or arrays, got {type(strange).__name__}")
     if found.dtype.kind not in "Obiufc":
         dtypes.to_dtype(found.dtype)
@@ -150,6 +177,7 @@ def _plain(data: Any, kinds: set[Any]) -> Any:
             return data
         return [_plain(x, kinds) for x in data]
     if isinstance(data, Tensor):
+        values_leave("a copy that tensor() makes of a tensor")
         data = data._array
     if isinstance(data, (np.ndarray, np.generic)):
         kinds.add(dtypes.to_dtype(data.dtype))
@@ -186,10 +214,12 @@ def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..
     def function(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         to_device(device)
         d = _resolve(dtype)
-        return _finish(make(checked_shape(sizes(size), d.itemsize, name), d), requires_grad)
+        return _finish(make(checked_shape(checked_sizes(size, name), d.itemsize, name), d), requires_grad)
 
     def like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         to_device(device)
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}_like(): argument 'input' must be a Tensor, not {type(input).__name__}")
         return _finish(make(input._array.shape, input._array.dtype if dtype is None else _resolve(dtype)), requires_grad)
 
     function.__name__ = function.__qualname__ = name
@@ -209,7 +239,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     to_device(device)
     value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     d = (dtypes.of_scalar(value) if dtype is None else dtypes.to_dtype(dtype)).numpy
-    shape = checked_shape(sizes((size,) if isinstance(size, int) else tuple(size)), d.itemsize, "full")
+    shape = checked_shape(checked_sizes((size,), "full"), d.itemsize, "full")
     return _finish(np.full(shape, converted(np.array(value), d), d), requires_grad)
 
 
@@ -227,7 +257,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     to_device(device)
     if end is None:
         start, end = 0, start
-    start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
+    start, end, step = (_number(x, "arange", name) for x, name in ((start, "start"), (end, "end"), (step, "step")))
     if step == 0:
         raise RuntimeError("arange: step must not be 0")
     if (end - start) * step < 0:
@@ -248,8 +278,8 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
         RuntimeError: for a negative number of steps.
     """
     to_device(device)
-    checked_shape((operator.index(steps),), 8, "linspace")
-    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    checked_shape(checked_sizes((steps,), "linspace"), 8, "linspace")
+    start, end = (_number(x, "linspace", name) for x, name in ((start, "start"), (end, "end")))
     return _finish(np.linspace(start, end, steps).astype(_resolve(dtype)), requires_grad)
 
 
@@ -257,5 +287,5 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     """An n x m matrix (n x n by default) with ones on the diagonal."""
     to_device(device)
     d = _resolve(dtype)
-    rows, columns = checked_shape(sizes((n, n if m is None else m)), d.itemsize, "eye")
+    rows, columns = checked_shape(checked_sizes((n, n if m is None else m), "eye"), d.itemsize, "eye")
     return _finish(np.eye(rows, columns, dtype=d), requires_grad)

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import npmath
+from .. import dtypes, npmath
 from ..expr import E
 from ..public import method, public
 from ..samples import EdgePoint, Input, Sample, binary, unary
 from ..scalarops import elementwise
+from ..tensor import Tensor
+from .division import div as div
 
 INF, NAN = math.inf, math.nan
 
@@ -29,9 +31,10 @@ __all__ = [
     "abs",
     "add",
     "clamp",
+    "clamp_max",
+    "clamp_min",
     "conj",
     "cos",
-    "div",
     "eq",
     "erf",
     "exp",
@@ -77,17 +80,6 @@ mul = elementwise(
     {"input": lambda g, other: g * E.conj(other), "other": lambda g, input: g * E.conj(input)},
     samples=binary(),
     reference=np.multiply,
-)
-div = elementwise(
-    "div",
-    lambda input, other: input / other,
-    {
-        "input": lambda g, other: g / E.conj(other),
-        "other": lambda g, other, out: -g * E.conj(out / other),
-    },
-    dtype="float",
-    samples=binary(0.5, 2.0),
-    reference=np.true_divide,
 )
 neg = elementwise("neg", lambda input: -input, {"input": lambda g: -g}, samples=unary(), reference=np.negative, kinds="ifc")
 pow = elementwise(
@@ -227,9 +219,9 @@ lt = elementwise("lt", lambda input, other: input < other, samples=binary(), ref
 le = elementwise("le", lambda input, other: input <= other, samples=binary(), reference=np.less_equal, kinds="bif")
 gt = elementwise("gt", lambda input, other: input > other, samples=binary(), reference=np.greater, kinds="bif")
 ge = elementwise("ge", lambda input, other: input >= other, samples=binary(), reference=np.greater_equal, kinds="bif")
-logical_not = elementwise("logical_not", lambda input: ~(input != 0), samples=unary(), reference=np.logical_not, kinds="bif")
-logical_and = elementwise("logical_and", lambda input, other: (input != 0) & (other != 0), samples=binary(), reference=np.logical_and, kinds="bif")
-logical_or = elementwise("logical_or", lambda input, other: (input != 0) | (other != 0), samples=binary(), reference=np.logical_or, kinds="bif")
+logical_not = elementwise("logical_not", lambda input: ~(input != 0), samples=unary(), reference=np.logical_not)
+logical_and = elementwise("logical_and", lambda input, other: (input != 0) & (other != 0), samples=binary(), reference=np.logical_and)
+logical_or = elementwise("logical_or", lambda input, other: (input != 0) | (other != 0), samples=binary(), reference=np.logical_or)
 isnan = elementwise("isnan", lambda input: input != input, samples=unary(), reference=np.isnan)
 
 # ------------------------------------------------------------------------------------------------------ public functions
@@ -256,8 +248,13 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     """``input`` where the bool tensor ``condition`` holds, else ``other``; all three broadcast.
 
     Raises:
-        TypeError: when the condition is not bool.
+        TypeError: when the condition is no tensor.
+        RuntimeError: when it is not bool.
     """
+    if not isinstance(condition, (Tensor, np.ndarray)):
+        raise TypeError(f"where(): argument 'condition' must be a bool Tensor, not {type(condition).__name__}")
+    if condition.dtype not in (dtypes.bool_, np.bool_):
+        raise RuntimeError(f"where: the condition needs dtype bool, got {condition.dtype}; compare it (condition != 0) or use .bool()")
     return _where(condition, input, other)
 
 

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..public import method, public
+from ..public import composite, public
 from ..registry import Op, apply, register
-from ..samples import EdgePoint, ErrorInput, along_dim
+from ..samples import EdgePoint, ErrorInput, Input, Sample, along_dim
 from ..tensor import Tensor
 from .elementwise import maximum, minimum
-from .reduce import Dims, axes_of, keep_shape, over_axes, over_axes_reference, restore_axes
+from .reduce import Dims, axes_of, keep_shape, over_axes, over_axes_reference, over_dim, over_dim_reference, restore_axes
+from .return_types import ReturnType, return_type
 from .shape import normalize_dim
 
-__all__ = ["amax", "amin", "argmax", "argmin", "max", "min"]
+__all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 
 
 def _extreme(name: str, reference: Callable[..., Any]) -> Op:
@@ -25,7 +26,7 @@ def _extreme(name: str, reference: Callable[..., Any]) -> Op:
             name,
             ("input",),
             lambda B, x, *, axes, keepdim: getattr(B, name)(x, axes, keepdim),
-            {"input": lambda K, g, input, out, input_shape, axes, keepdim: _share(K, g, input, out, input_shape, axes, keepdim)},
+            {"input": lambda K, g, input, out, input_shape, axes, keepdim: share(K, g, input, out, input_shape, axes, keepdim)},
             batch="reduce",
             samples=over_axes(apart=True),
             kinds="bif",
@@ -40,8 +41,8 @@ def _extreme(name: str, reference: Callable[..., Any]) -> Op:
     )
 
 
-def _share(K: Any, g: Any, x: Any, out: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool) -> Any:
-    """The gradient of an extreme, split evenly between ties."""
+def share(K: Any, g: Any, x: Any, out: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool) -> Any:
+    """The gradient of a chosen element, split evenly between those equal to it."""
     winners = K.to(K.eq(x, restore_axes(K, out, shape, axes, keepdim)), dtype=dtypes.to_dtype(x.dtype))
     count = K.sum(winners, axes=axes, keepdim=True)
     return K.mul(winners, K.div(restore_axes(K, g, shape, axes, keepdim), count))
@@ -55,7 +56,7 @@ def _need_elements(input: Tensor, axes: tuple[int, ...], name: str) -> None:
         raise IndexError(f"{name}: no elements to choose from along dimensions {list(axes)} of shape {tuple(input.shape)}")
 
 
-@public(_amax)
+@public(_amax, samples=over_dim(apart=True), reference=over_dim_reference(np.max), smooth=False, kinds="bif")
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The maximum over ``dim`` (all by default); ties share the gradient evenly.
 
@@ -67,7 +68,7 @@ def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     return apply(_amax, (input,), {"axes": axes, "keepdim": keepdim})  # type: ignore[no-any-return]
 
 
-@public(_amin)
+@public(_amin, samples=over_dim(apart=True), reference=over_dim_reference(np.min), smooth=False, kinds="bif")
 def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The minimum over ``dim`` (all by default); ties share the gradient evenly.
 
@@ -79,27 +80,28 @@ def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     return apply(_amin, (input,), {"axes": axes, "keepdim": keepdim})  # type: ignore[no-any-return]
 
 
-class _ValuesIndices(tuple[Tensor, ...]):
-    """The (values, indices) that max and min over a dimension return, also as attributes."""
-
-    __slots__ = ()
-    name = "max"
-
-    @property
-    def values(self) -> Tensor:
-        return self[0]
-
-    @property
-    def indices(self) -> Tensor:
-        return self[1]
-
-    def __repr__(self) -> str:
-        return f"tapegrad.return_types.{self.name}(\nvalues={self[0]!r},\nindices={self[1]!r})"
+_MinMax = return_type("aminmax", "min", "max")
 
 
-class _MinValuesIndices(_ValuesIndices):
-    __slots__ = ()
-    name = "min"
+@composite(
+    samples=[
+        Sample((Input((3, 4), apart=True),)),
+        Sample((Input((3, 4), apart=True),), {"dim": 1}),
+        Sample((Input((2, 3, 4), apart=True),), {"dim": -2, "keepdim": True}),
+    ],
+    reference=lambda x, dim=None, keepdim=False: (np.min(x, dim, keepdims=keepdim), np.max(x, dim, keepdims=keepdim)),
+    smooth=False,
+    kinds="bif",
+    error_inputs=[ErrorInput(lambda tg: tg.ones(0).aminmax(), IndexError, "aminmax: no elements .* of shape")],
+)
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> ReturnType:
+    """(min, max) of all elements, or along ``dim``; ties share the gradient evenly.
+
+    Raises:
+        IndexError: over no elements.
+    """
+    _need_elements(input, axes_of(dim, input.ndim, "aminmax"), "aminmax")
+    return _MinMax((amin(input, dim, keepdim), amax(input, dim, keepdim)))
 
 
 def _extreme_along(name: str, reference: Callable[..., Any]) -> Op:
@@ -108,7 +110,7 @@ def _extreme_along(name: str, reference: Callable[..., Any]) -> Op:
             f"{name}_along",
             ("input",),
             lambda B, x, *, dim, keepdim: getattr(B, f"{name}_with_index")(x, dim, keepdim),
-            {"input": lambda K, g0, out1, input_shape, dim, keepdim: _to_chosen(K, g0, out1, input_shape, dim, keepdim)},
+            {"input": lambda K, g0, out1, input_shape, dim, keepdim: to_chosen(K, g0, out1, input_shape, dim, keepdim)},
             batch="reduce",
             method=False,
             samples=along_dim(apart=True),
@@ -122,7 +124,8 @@ def _extreme_along(name: str, reference: Callable[..., Any]) -> Op:
     )
 
 
-def _to_chosen(K: Any, g: Any, index: Any, shape: tuple[int, ...], dim: int, keepdim: bool) -> Any:
+def to_chosen(K: Any, g: Any, index: Any, shape: tuple[int, ...], dim: int, keepdim: bool) -> Any:
+    """The gradient of elements chosen along a dimension, at their places."""
     if not keepdim:
         axes = (dim,) if shape else ()
         g, index = K.reshape(g, shape=keep_shape(shape, axes)), K.reshape(index, shape=keep_shape(shape, axes))
@@ -132,7 +135,9 @@ def _to_chosen(K: Any, g: Any, index: Any, shape: tuple[int, ...], dim: int, kee
 _max_along, _min_along = _extreme_along("max", np.max), _extreme_along("min", np.min)
 
 
-def _max_or_min(name: str, full: Any, along: Op, pairwise: Any, result: type[_ValuesIndices]) -> Callable[..., Any]:
+def _max_or_min(name: str, full: Any, along: Op, pairwise: Any) -> Callable[..., Any]:
+    result = return_type(name)
+
     def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         if isinstance(dim, Tensor):
             return pairwise(input, dim)
@@ -146,16 +151,38 @@ def _max_or_min(name: str, full: Any, along: Op, pairwise: Any, result: type[_Va
         _need_elements(input, (at,) if input.ndim else (), name)
         return result(apply(along, (input,), {"dim": at, "keepdim": keepdim}))
 
+    def reference(x: Any, other: Any = None, dim: Any = None, keepdim: bool = False) -> Any:
+        if other is not None:
+            return getattr(np, f"{name}imum")(x, other)
+        chosen = getattr(np, name)(x, axis=dim, keepdims=keepdim)
+        return chosen if dim is None else (chosen, getattr(np, f"arg{name}")(x, axis=dim, keepdims=keepdim))
+
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
         f"The {name}imum of all elements (ties share the gradient evenly); with ``dim``, (values, indices) along it; with a\n"
         f"    tensor, the elementwise {name}imum.\n\n    Raises:\n        RuntimeError, IndexError: over no elements.\n"
     )
-    return method(function)
+    apart = Input((3, 4), apart=True)
+    return composite(
+        samples=[
+            Sample((apart,), {"dim": -1}),
+            Sample((apart,), {"dim": 0, "keepdim": True}),
+            Sample((apart,)),
+            Sample((apart, Input((4,), apart=True))),
+        ],
+        reference=reference,
+        smooth=False,
+        kinds="bif",
+        error_inputs=[
+            ErrorInput(lambda tg: getattr(tg.ones(0), name)(), RuntimeError, f"{name}: no elements"),
+            ErrorInput(lambda tg: getattr(tg.ones(2, 0), name)(1), IndexError, rf"{name}: no elements .* of shape \(2, 0\)"),
+            ErrorInput(lambda tg: getattr(tg.ones(2), name)(1), IndexError, f"{name}: dimension 1 is out of range"),
+        ],
+    )(function)
 
 
-max = _max_or_min("max", amax, _max_along, maximum, _ValuesIndices)
-min = _max_or_min("min", amin, _min_along, minimum, _MinValuesIndices)
+max = _max_or_min("max", amax, _max_along, maximum)
+min = _max_or_min("min", amin, _min_along, minimum)
 
 
 def _arg_extreme(name: str) -> Op:
@@ -177,6 +204,14 @@ def _arg_extreme(name: str) -> Op:
 _argmax, _argmin = _arg_extreme("argmax"), _arg_extreme("argmin")
 
 
+_PLACES = [
+    Sample((Input((3, 4), apart=True),), {"dim": 1, "keepdim": True}),
+    Sample((Input((2, 3, 4), apart=True),), {"dim": -2}),
+    Sample((Input((3, 4), apart=True),)),
+    Sample((Input((3, 4), apart=True),), {"keepdim": True}),
+]
+
+
 def _arg(op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     if dim is None:
         if input.numel() == 0:
@@ -188,7 +223,7 @@ def _arg(op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     return apply(op, (input,), {"dim": at, "keepdim": keepdim})  # type: ignore[no-any-return]
 
 
-@public(_argmax)
+@public(_argmax, samples=_PLACES, reference=over_dim_reference(np.argmax), kinds="bif", differentiable=False)
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The index of the first maximum along ``dim``, or in the flattened tensor; int64.
 
@@ -198,7 +233,7 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _arg(_argmax, input, dim, keepdim)
 
 
-@public(_argmin)
+@public(_argmin, samples=_PLACES, reference=over_dim_reference(np.argmin), kinds="bif", differentiable=False)
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The index of the first minimum along ``dim``, or in the flattened tensor; int64.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, inplace
+from ..device import backend
 from ..registry import Op, apply, as_tensor_input, register
 from ..samples import Input, Sample
 from ..tensor import Tensor, wrap
@@ -16,7 +17,7 @@ from .create import converted
 _BASIC = (int, slice, type(None), type(Ellipsis))
 
 
-def _parsed(index: Any) -> tuple[tuple[Any, ...], bool]:
+def parsed_index(index: Any) -> tuple[tuple[Any, ...], bool]:
     """An index as NumPy takes it, and whether it is basic (gives a view)."""
     parts = index if isinstance(index, tuple) else (index,)
     out: list[Any] = []
@@ -123,7 +124,7 @@ _index = register(
     Op(
         "index",
         ("input",),
-        lambda B, x, *, index: np.asarray(x[index]),
+        lambda B, x, *, index: B.pick(x, index),
         {"input": lambda K, g, input_shape, index: K.index_backward(g, index=index, size=input_shape)},
         method=False,
         samples=[Sample((Input((3, 4)),), {"index": i}) for i in _ADVANCED],
@@ -143,23 +144,35 @@ register(
     )
 )
 
-_index_put = register(
+
+def _written(x: Any, v: Any, index: Any) -> Any:
+    out = x.copy()
+    out[index] = v
+    return out
+
+
+def _added(x: Any, v: Any, index: Any) -> Any:
+    out = x.copy()
+    np.add.at(out, index, v)
+    return out
+
+
+INDEX_PUT = register(
     Op(
         "index_put",
         ("input", "values"),
-        lambda B, x, v, *, index: _put(x, v, index),
+        lambda B, x, v, *, index: B.put(x, index, v),
         {
             "input": lambda K, g, index: K.index_clear(g, index=index),
-            "values": lambda K, g, values_shape, values_dtype, index: K.to(
-                K.sum_to_size(_surviving(K, g, index), size=values_shape), dtype=dtypes.FROM_NUMPY[values_dtype]
-            ),
+            "values": lambda K, g, values_shape, values_dtype, index: _to_values(K, _surviving(K, g, index), values_shape, values_dtype),
         },
         method=False,
         samples=[
             Sample((Input((3, 4)), Input((2, 4))), {"index": (np.array([0, 2]),)}),
             Sample((Input((3, 4)), Input(())), {"index": (np.array([True, False, True]),)}),
+            Sample((Input((3, 4)), Input((2, 3))), {"index": (np.array([[0], [2]]), np.array([1, 1, 0]))}),
         ],
-        reference=lambda x, v, index: _put(x, v, index),
+        reference=_written,
     )
 )
 
@@ -167,19 +180,37 @@ register(
     Op(
         "index_clear",
         ("input",),
-        lambda B, x, *, index: _put(x, 0, index),
+        lambda B, x, *, index: B.put(x, index, 0),
         {"input": lambda K, g, index: K.index_clear(g, index=index)},
         method=False,
         samples=[Sample((Input((3, 4)),), {"index": (np.array([0, 2]),)})],
-        reference=lambda x, index: _put(x, 0, index),
+        reference=lambda x, index: _written(x, 0, index),
+    )
+)
+
+INDEX_ADD = register(
+    Op(
+        "index_accumulate",
+        ("input", "values"),
+        lambda B, x, v, *, index: B.add_at(x, index, v),
+        {
+            "input": lambda K, g: g,
+            "values": lambda K, g, values_shape, values_dtype, index: _to_values(K, K.index(g, index=index), values_shape, values_dtype),
+        },
+        method=False,
+        samples=[
+            Sample((Input((3, 4)), Input((3, 4))), {"index": (np.array([0, 2, 0]),)}),
+            Sample((Input((3, 4)), Input(())), {"index": (np.array([True, False, True]),)}),
+            Sample((Input((3, 4)), Input((2, 3))), {"index": (np.array([[0], [2]]), np.array([1, 1, 0]))}),
+        ],
+        reference=_added,
+        kinds="ifc",
     )
 )
 
 
-def _put(x: Any, v: Any, index: Any) -> Any:
-    out = x.copy()
-    out[index] = v
-    return out
+def _to_values(K: Any, g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    return K.to(K.sum_to_size(g, size=shape), dtype=dtypes.FROM_NUMPY[dtype])
 
 
 def _surviving(K: Any, g: Any, index: tuple[Any, ...]) -> Any:
@@ -188,10 +219,7 @@ def _surviving(K: Any, g: Any, index: tuple[Any, ...]) -> Any:
     if all(p.dtype.kind == "b" for p in index if isinstance(p, np.ndarray)):
         return picked  # a mask names no place twice
     array = g._array if isinstance(g, Tensor) else g
-    writer = np.zeros(array.shape, np.int64)
-    number = np.arange(writer[index].size).reshape(writer[index].shape)
-    writer[index] = number
-    last = writer[index] == number
+    last = backend(array).last_written(array.shape, index)
     if last.all():
         return picked
     return K.where(wrap(last) if isinstance(g, Tensor) else last, picked, 0.0)
@@ -214,7 +242,7 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     Raises:
         IndexError: when an index is out of range or there are too many.
     """
-    parsed, basic = _parsed(index)
+    parsed, basic = parsed_index(index)
     if basic:
         return apply(_slice, (self,), {"index": parsed})  # type: ignore[no-any-return]
     steps = _selected_first(parsed)
@@ -222,7 +250,32 @@ def getitem(self: Tensor, index: Any) -> Tensor:
         self, parsed = apply(_slice, (self,), {"index": steps[0]}), steps[1]
     if self._entry is not None:
         parsed = _kept(parsed)
-    return apply(_index, (self,), {"index": parsed})  # type: ignore[no-any-return]
+    return picked(self, parsed)
+
+
+def picked(input: Tensor, index: tuple[Any, ...]) -> Tensor:
+    """A copy of the elements at an index of arrays."""
+    return apply(_index, (input,), {"index": index})  # type: ignore[no-any-return]
+
+
+def put(name: str, input: Tensor, values: Tensor, index: tuple[Any, ...], *, accumulate: bool = False, in_place: bool = False) -> Tensor:
+    """``input`` with ``values`` (broadcast) written at, or added to, an index of arrays. Nothing is written when it is wrong.
+
+    Raises:
+        IndexError: when the index is out of range.
+        RuntimeError: when the values' dtype is another, or their shape can't be broadcast.
+    """
+    if values.dtype is not input.dtype:
+        raise RuntimeError(f"{name}: the values have dtype {values.dtype}, the input {input.dtype}; convert one with .to()")
+    op = INDEX_ADD if accumulate else INDEX_PUT
+    try:
+        if in_place:
+            return inplace.write(op, input, (values,), {"index": index})
+        return apply(op, (input, values), {"index": index})  # type: ignore[no-any-return]
+    except IndexError as error:
+        raise IndexError(f"{name}: {error}; the input has shape {tuple(input.shape)}") from None
+    except ValueError as error:
+        raise RuntimeError(f"{name}: values of shape {tuple(values.shape)} don't fit there: {error}") from None
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
@@ -232,7 +285,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         IndexError: as :func:`getitem`.
         RuntimeError: when the value's shape can't be broadcast, or as other writes in place.
     """
-    parsed, basic = _parsed(index)
+    parsed, basic = parsed_index(index)
     number = isinstance(value, (bool, int, float, complex, np.generic))
     source = wrap(converted(np.array(value), self._array.dtype)) if number else value
     source = as_tensor_input(source, "setitem", "value")
@@ -245,7 +298,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     if self._entry is not None or source._entry is not None:
         parsed = _kept(parsed)
     try:
-        inplace.write(_index_put, self, (source,), {"index": parsed}, cast=True)
+        inplace.write(INDEX_PUT, self, (source,), {"index": parsed}, cast=True)
     except (ValueError, TypeError) as error:
         if source.ndim and source._array.shape[0] == 1:  # PyTorch drops leading ones, NumPy not before a mask
             setitem(self, parsed, source.squeeze(0))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .. import dtypes, expr, inplace
+from .. import expr, inplace
 from ..public import METHODS
 from ..registry import REGISTRY
-from ..scalarops import ElementwiseOp, elementwise_op
+from ..scalarops import ElementwiseOp, define, elementwise_op
 from ..tensor import Tensor
-from . import convert, elementwise, index, matmul, numpy_protocols, python_protocols, shape
+from . import aliases, bitwise, convert, elementwise, index, matmul, numpy_protocols, permute, python_protocols, rounding
 
 
 def _reflected(op: ElementwiseOp) -> Callable[[Tensor, Any], Any]:
@@ -38,7 +39,8 @@ def _operand(other: Any) -> bool:
     return isinstance(other, (Tensor, int, float, complex, np.ndarray, np.generic))
 
 
-_BINARY = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "pow": "pow"}
+_BINARY = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "pow": "pow", "floordiv": "floor_divide", "mod": "remainder"}
+_BINARY |= {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift"}
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
@@ -53,12 +55,10 @@ def _install_operators() -> None:
         setattr(Tensor, f"__{name}__", _forward(elementwise_op(name)))
     Tensor.__neg__ = elementwise.neg
     Tensor.__abs__ = elementwise.abs
-    Tensor.__pos__ = lambda self: self
+    Tensor.__pos__ = rounding.positive
     Tensor.__matmul__ = matmul.matmul
     Tensor.__rmatmul__ = lambda self, other: matmul.matmul(other, self)
-    Tensor.__invert__ = _invert
-    Tensor.__and__ = Tensor.__rand__ = _bools("&", elementwise.logical_and)
-    Tensor.__or__ = Tensor.__ror__ = _bools("|", elementwise.logical_or)
+    Tensor.__invert__ = bitwise.bitwise_not
     Tensor.__getitem__ = index.getitem
     Tensor.__setitem__ = index.setitem
     Tensor.__contains__ = python_protocols.contains
@@ -69,46 +69,19 @@ def _install_operators() -> None:
     )
 
 
-def _invert(self: Tensor) -> Tensor:
-    if self.dtype is not dtypes.bool_:
-        raise TypeError(f"~ works on bool tensors only so far, got {self.dtype}")
-    return elementwise.logical_not(self)  # type: ignore[no-any-return]
-
-
-def _bools(symbol: str, op: Callable[..., Any]) -> Callable[[Tensor, Any], Any]:
-    def method(self: Tensor, other: Any) -> Any:
-        if self.dtype is not dtypes.bool_ or (isinstance(other, Tensor) and other.dtype is not dtypes.bool_):
-            raise TypeError(f"{symbol} works on bool tensors only so far")
-        return op(self, other)
-
-    return method
-
-
-_ALIASES = {"clip": "clamp", "multiply": "mul", "divide": "div", "subtract": "sub", "negative": "neg"}
-
-
 def _install_methods() -> None:
     for op in REGISTRY.values():
-        if isinstance(op, ElementwiseOp) and op.method and op.dtype != "bool":
+        if isinstance(op, ElementwiseOp) and op.method and not (op.dtype == "bool" and op.name.startswith("is")):
             METHODS.setdefault(f"{op.name}_", inplace.in_place_method(op))
+    for alias in aliases.__all__:
+        function = getattr(aliases, alias)
+        METHODS[alias], METHODS[f"{alias}_"] = function, METHODS[f"{function.__name__}_"]
     for name, function in METHODS.items():
         setattr(Tensor, name, function)
-    for alias, name in _ALIASES.items():
-        setattr(Tensor, alias, METHODS[name])
-    Tensor.where, Tensor.T, Tensor.mT = _where, property(_transposed), property(_matrix_transposed)
+    Tensor.where = _where
+    Tensor.T, Tensor.mT = property(permute.all_transposed), property(permute.matrix_transposed)
+    Tensor.H, Tensor.mH = property(permute.hermitian), property(permute.adjoint)
     Tensor.data = property(convert.detach, convert.set_data)  # type: ignore[attr-defined]
-
-
-def _transposed(self: Tensor) -> Tensor:
-    """The view with all dimensions reversed."""
-    return shape.permute(self, *reversed(range(self.ndim)))
-
-
-def _matrix_transposed(self: Tensor) -> Tensor:
-    """The view with the last two dimensions swapped."""
-    if self.ndim < 2:
-        raise RuntimeError(f"mT needs at least 2 dimensions, got shape {tuple(self.shape)}")
-    return shape.transpose(self, -2, -1)
 
 
 def _where(self: Tensor, condition: Tensor, other: Any) -> Any:
@@ -122,14 +95,26 @@ def _check_power(base: Any, exponent: Any) -> None:
         raise RuntimeError("pow: integers to negative integer powers are no integers; convert the base with .float()")
 
 
+_OPS_OF_PRIMITIVES = {"left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "rint": "round", "trunc_divide": "div_trunc"}
+
+
 def _expression_functions() -> dict[str, Callable[..., Any]]:
     """What ``expr`` calls when an elementwise function is given tensors."""
     table: dict[str, Callable[..., Any]] = {}
     for name in expr._PRIMITIVES:
-        op = REGISTRY.get(name)
-        if isinstance(op, ElementwiseOp):
-            table[name] = op.call
+        op = REGISTRY.get(_OPS_OF_PRIMITIVES.get(name, name))
+        table[name] = op.call if isinstance(op, ElementwiseOp) else functools.partial(_defined, name)
     return table
+
+
+def _defined(name: str, *operands: Any) -> Any:
+    """A primitive that is no op of its own, on tensors."""
+    return _define(name, len(operands))(*operands)
+
+
+@functools.cache
+def _define(name: str, count: int) -> Callable[..., Any]:
+    return define(name, (lambda x: expr.apply(name, x)) if count == 1 else (lambda x, y: expr.apply(name, x, y)))
 
 
 def install() -> None:

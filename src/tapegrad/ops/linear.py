@@ -37,6 +37,12 @@ _linear = register(
         reference=lambda x, w, b: x @ w.T + b,
         error_inputs=[
             ErrorInput(lambda tg: tg.nn.functional.linear(tg.ones(2, 3), tg.ones(4, 5)), RuntimeError, r"linear: .*\(2, 3\).*\(4, 5\)"),
+            ErrorInput(
+                lambda tg: tg.nn.functional.linear(tg.ones(2, 3), tg.ones(4, 3), tg.ones(4, dtype=tg.float64)),
+                RuntimeError,
+                "input tapegrad.float32, weight tapegrad.float32, bias tapegrad.float64",
+            ),
+            ErrorInput(lambda tg: tg.nn.functional.linear(tg.ones(2, 3), None), TypeError, "argument 'weight' must be a Tensor, not None"),
         ],
         kinds="ifc",
     )
@@ -55,10 +61,13 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises:
         RuntimeError: when the sizes or dtypes don't fit.
     """
+    if weight is None:
+        raise TypeError("linear(): argument 'weight' must be a Tensor, not None")
     x, w = input._array, weight._array
     if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1] or (bias is not None and bias._array.shape != (w.shape[0],)):
         got = f"input {tuple(x.shape)}, weight {tuple(w.shape)}" + ("" if bias is None else f", bias {tuple(bias.shape)}")
         raise RuntimeError(f"linear: shapes don't fit: {got}; expected (..., in), (out, in) and (out,)")
     if x.dtype != w.dtype or (bias is not None and bias._array.dtype != w.dtype):
-        raise RuntimeError(f"linear: expected equal dtypes, got input {input.dtype} and weight {weight.dtype}; convert one with .to()")
+        got = f"input {input.dtype}, weight {weight.dtype}" + ("" if bias is None else f", bias {bias.dtype}")
+        raise RuntimeError(f"linear: expected equal dtypes, got {got}; convert with .to()")
     return apply(_linear, (input, weight, bias), {})  # type: ignore[no-any-return]

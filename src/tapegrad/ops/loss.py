@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from ..expr import E
+from ..modes import check_values, local
 from ..public import public
-from ..registry import Op, apply, register
+from ..registry import REGISTRY, Op, apply, register
 from ..samples import ErrorInput, Input, Sample, binary
 from ..scalarops import elementwise
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor
 
 _squared_error = elementwise(
     "squared_error",
@@ -48,11 +50,19 @@ def reduced(loss: Tensor, reduction: str, name: str) -> Tensor:
 
 @public("squared_error")
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """(input - target)^2, averaged, summed or per element; the two broadcast.
+    """(input - target)^2, averaged, summed or per element; the two broadcast, with a warning.
 
     Raises:
         ValueError: for an unknown reduction.
+        RuntimeError: when the shapes can't be broadcast.
     """
+    if isinstance(input, Tensor) and isinstance(target, Tensor) and input._array.shape != target._array.shape:
+        warnings.warn(
+            f"mse_loss: target of size {tuple(target.shape)} and input of size {tuple(input.shape)} differ, so they broadcast, which is "
+            "likely to give a wrong loss; use equal sizes",
+            UserWarning,
+            stacklevel=3,
+        )
     return reduced(_squared_error(input, target), reduction, "mse_loss")
 
 
@@ -77,6 +87,26 @@ _cross_entropy = register(
         error_inputs=[
             ErrorInput(lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.tensor([0, 3])), IndexError, "target 3 is out of range"),
             ErrorInput(lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.tensor([0, 1, 2])), RuntimeError, r"\(2, 3\).*\(3,\)"),
+            ErrorInput(
+                lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.tensor([0, 1]), tg.ones(2)),
+                RuntimeError,
+                r"cross_entropy: weight needs .*\(3,\) for input \(2, 3\), got \(2,\)",
+            ),
+            ErrorInput(
+                lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.tensor([0, 1]), tg.ones(3, dtype=tg.float64)),
+                RuntimeError,
+                "weight has dtype tapegrad.float64, input has tapegrad.float32",
+            ),
+            ErrorInput(
+                lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3, dtype=tg.int64), tg.tensor([0, 1])), RuntimeError, "logits need a floating"
+            ),
+            ErrorInput(lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), [0, 1]), TypeError, "argument 'target' must be a Tensor, not list"),
+            ErrorInput(
+                lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.tensor([0, 1]), [1.0, 1.0, 1.0]),
+                TypeError,
+                "argument 'weight' must be a Tensor, not list",
+            ),
+            ErrorInput(lambda tg: tg.nn.functional.cross_entropy(tg.ones(2, 3), tg.ones(2)), RuntimeError, r"got \(2,\); .*long\(\) for class indices"),
         ],
         kinds="f",
     )
@@ -101,7 +131,7 @@ register(
             ),
             # d/dx of total * softmax(x), where total is the row's sum of class weights times g
             "input": lambda K, g, g_rows, input, target, weight, ignore_index, label_smoothing: K.softmax_backward(
-                K.mul(g, K.reshape(_row_totals(K, g_rows, input, target, weight, ignore_index, label_smoothing), shape=(-1, 1))),
+                K.mul(g, K.reshape(K.mul(g_rows, K.cross_entropy_weights(input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing)), shape=(-1, 1))),
                 K.softmax(input, dim=1),
                 dim=1,
             ),
@@ -122,16 +152,23 @@ register(
 )
 
 
-def _row_totals(K: Any, g_rows: Any, x: Any, target: Any, weight: Any, ignore_index: int, label_smoothing: float) -> Any:
-    """What multiplies the softmax in each row's gradient."""
-    t = target._array if isinstance(target, Tensor) else target
-    w = weight._array if isinstance(weight, Tensor) else weight
-    array = x._array if isinstance(x, Tensor) else x
-    weights = np.ones(array.shape[1], array.dtype) if w is None else w
-    kept = t != ignore_index
-    totals = np.where(kept, (1 - label_smoothing) * weights[np.where(kept, t, 0)] + label_smoothing * weights.mean(), 0)
-    totals = totals.astype(array.dtype)
-    return K.mul(g_rows, wrap(totals) if isinstance(g_rows, Tensor) else totals)
+# What multiplies the softmax in each row's gradient; without smoothing, what each row counts for in the mean.
+register(
+    Op(
+        "cross_entropy_weights",
+        ("input", "target", "weight"),
+        lambda B, x, t, w, *, ignore_index, label_smoothing: B.cross_entropy_weights(x, t, w, ignore_index, label_smoothing),
+        method=False,
+        samples=[
+            Sample((Input((4, 3)), Input((4,), 0, 3, "int"), Input((3,), 0.5, 1.5)), {"ignore_index": i, "label_smoothing": s})
+            for i, s in [(-100, 0.0), (-100, 0.2), (1, 0.2)]
+        ],
+        reference=lambda x, t, w, ignore_index, label_smoothing: np.where(
+            t == ignore_index, 0, (1 - label_smoothing) * w[t] + label_smoothing * w.mean()
+        ),
+        kinds="f",
+    )
+)
 
 
 def _cross_entropy_reference(x: Any, t: Any, w: Any, ignore_index: int, label_smoothing: float) -> Any:
@@ -164,15 +201,18 @@ def cross_entropy(
     Args:
         input: logits, shape (n, c), (c,), or (n, c, d1, ...).
         target: class indices, shape (n,), (), or (n, d1, ...), int64; or class probabilities of the input's shape.
-        weight: a factor per class, shape (c,).
+        weight: a factor per class, shape (c,), of the input's dtype.
         ignore_index: targets of this value count for nothing.
         reduction: "mean" (weighted by ``weight``), "sum" or "none".
         label_smoothing: in [0, 1], how much of the target is spread evenly over all classes.
 
     Raises:
         IndexError: when a target is not a class.
-        RuntimeError: when shapes don't fit.
+        RuntimeError: when shapes or dtypes don't fit.
+        TypeError: when an argument is not a tensor.
+        ValueError: for another reduction or label smoothing.
     """
+    _check_arguments(input, target, weight, reduction, label_smoothing)
     if target.dtype.is_floating_point:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     x, t = input, target
@@ -182,26 +222,49 @@ def cross_entropy(
         x = x.permute(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
         t = t.reshape(-1)
     expected = () if input.ndim == 1 else (input._array.shape[0], *input._array.shape[2:])
-    if input.ndim == 0 or target._array.shape != expected:
+    if target._array.shape != expected:
         raise RuntimeError(f"cross_entropy: input {tuple(input.shape)} and target {tuple(target.shape)} don't fit: the target needs shape {expected}")
     if t.dtype.category != 1:
-        raise RuntimeError(f"cross_entropy: class targets need an integer dtype, got {target.dtype}")
-    _check_targets(t._array, int(x._array.shape[1]), ignore_index)
+        raise RuntimeError(f"cross_entropy: class targets need an integer dtype, got {target.dtype}; use .long()")
     t = t if t._array.dtype == np.int64 else t.to(np.int64)
-    params = {"ignore_index": ignore_index, "label_smoothing": float(label_smoothing)}
-    rows: Tensor = apply(_cross_entropy, (x, t, weight), params)
-    if reduction == "mean":
-        array = t._array
-        kept = array != ignore_index
-        if weight is None and kept.all():
-            return rows.mean()  # type: ignore[no-any-return]
-        total = float(kept.sum()) if weight is None else float(weight._array[array[kept]].sum())
-        return rows.sum() / total if total else rows.sum() * float("nan")
-    return reduced(rows.reshape(expected), reduction, "cross_entropy")
+    classes = int(x._array.shape[1])
+    check_values(t, lambda array: _check_targets(array, classes, ignore_index))
+    smoothed = {"ignore_index": ignore_index, "label_smoothing": float(label_smoothing)}
+    rows: Tensor = apply(_cross_entropy, (x, t, weight), smoothed)
+    if reduction != "mean":
+        return reduced(rows.reshape(expected), reduction, "cross_entropy")
+    loss: Tensor = rows.mean()
+    # A replay may see ignored targets that this call does not see. Where none is, the factor is exactly 1.
+    if weight is not None or local.tracer is not None or (t._array == ignore_index).any():
+        total = REGISTRY["cross_entropy_weights"](x, t, weight, ignore_index=ignore_index, label_smoothing=0.0).sum()
+        loss = loss * (float(rows.numel()) / total)
+    return loss
+
+
+def _check_arguments(input: Any, target: Any, weight: Any, reduction: str, label_smoothing: float) -> None:
+    for name, value in (("input", input), ("target", target), ("weight", weight)):
+        if not isinstance(value, Tensor) and (value is not None or name != "weight"):
+            raise TypeError(f"cross_entropy(): argument {name!r} must be a Tensor, not {type(value).__name__}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, got {label_smoothing}")
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(f"cross_entropy: logits need a floating-point dtype, got {input.dtype}; use .float()")
+    if input.ndim == 0:
+        raise RuntimeError("cross_entropy: input needs shape (n, c), (c,) or (n, c, d1, ...), got ()")
+    if weight is not None:
+        classes = input._array.shape[0 if input.ndim == 1 else 1]
+        if weight._array.shape != (classes,):
+            raise RuntimeError(
+                f"cross_entropy: weight needs one factor per class, shape ({classes},) for input {tuple(input.shape)}, got {tuple(weight.shape)}"
+            )
+        if weight._array.dtype != input._array.dtype:
+            raise RuntimeError(f"cross_entropy: weight has dtype {weight.dtype}, input has {input.dtype}; convert it with .to({input.dtype})")
 
 
 def _check_targets(t: Any, classes: int, ignore_index: int) -> None:
-    if t.size == 0 or (t.min() >= 0 and t.max() < classes):
+    if t.size == 0 or t.view(np.uint64).max() < classes:  # negative ones are huge there
         return
     wrong = t[((t < 0) | (t >= classes)) & (t != ignore_index)]
     if wrong.size:
@@ -210,7 +273,10 @@ def _check_targets(t: Any, classes: int, ignore_index: int) -> None:
 
 def _soft_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float) -> Tensor:
     if input.shape != target.shape:
-        raise RuntimeError(f"cross_entropy: class probabilities need the input's shape {tuple(input.shape)}, got {tuple(target.shape)}")
+        raise RuntimeError(
+            f"cross_entropy: class probabilities need the input's shape {tuple(input.shape)}, got {tuple(target.shape)}; "
+            "or use target.long() for class indices"
+        )
     dim = 0 if input.ndim == 1 else 1
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / input._array.shape[dim]
@@ -221,5 +287,3 @@ def _soft_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None, re
     if reduction == "mean":
         return rows.sum() / max(rows.numel(), 1)
     return reduced(rows, reduction, "cross_entropy")
-
-

@@ -7,12 +7,19 @@ from typing import Any
 
 from ..registry import REGISTRY
 from ..tensor import Tensor
-from . import copy, create, elementwise, extremes, join, matmul, reduce, scan, shape
+from . import aliases, bitwise, create, division, elementwise, extremes, flip, join, matmul, permute, reduce, rounding, scan, shape
 
 _UFUNCS: dict[str, Callable[..., Any]] = {
     "absolute": elementwise.abs,
     "power": elementwise.pow,
-    "divide": elementwise.div,
+    "divide": division.div,
+    "rint": rounding.round,
+    "positive": rounding.positive,
+    "fabs": elementwise.abs,
+    "invert": bitwise.bitwise_not,
+    "left_shift": bitwise.bitwise_left_shift,
+    "right_shift": bitwise.bitwise_right_shift,
+    **{name: getattr(aliases, name) for name in ("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh")},
     "subtract": elementwise.sub,
     "multiply": elementwise.mul,
     "add": elementwise.add,
@@ -38,7 +45,7 @@ def _np_reshape(a: Tensor, /, shape: Any, order: str = "C") -> Tensor:
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "concatenate": lambda arrays, axis=0: join.cat(arrays, axis),
     "stack": lambda arrays, axis=0: join.stack(arrays, axis),
-    "transpose": lambda a, axes=None: shape.permute(a, *(axes if axes is not None else reversed(range(a.ndim)))),
+    "transpose": lambda a, axes=None: permute.permute(a, *(axes if axes is not None else reversed(range(a.ndim)))),
     "reshape": _np_reshape,
     "where": elementwise.where,
     "clip": lambda a, a_min=None, a_max=None: elementwise.clamp(a, a_min, a_max),
@@ -49,7 +56,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "size": lambda a: a.numel(),
     "zeros_like": lambda a: create.zeros_like(a),
     "ones_like": lambda a: create.ones_like(a),
-    "flip": lambda m, axis=None: copy.flip(m, *(range(m.ndim) if axis is None else [axis] if isinstance(axis, int) else axis)),
+    "flip": lambda m, axis=None: flip.flip(m, *(range(m.ndim) if axis is None else [axis] if isinstance(axis, int) else axis)),
     **{
         name: (lambda f: lambda a, axis=None, keepdims=False: f(a, axis, keepdims))(function)
         for name, function in (("sum", reduce.sum), ("mean", reduce.mean), ("amax", extremes.amax), ("max", extremes.amax))

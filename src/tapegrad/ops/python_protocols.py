@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..modes import values_leave
 from ..tensor import Tensor, init
 from .elementwise import eq
 
@@ -15,6 +16,7 @@ def contains(self: Tensor, element: Any) -> bool:
     """Whether an element equals this number (or tensor, broadcast)."""
     if not isinstance(element, (Tensor, bool, int, float, complex, np.generic)):
         raise TypeError(f"'in' looks for a number or a Tensor in a tensor, not for {type(element).__name__}")
+    values_leave("the operator in")
     return bool(eq(self, element)._array.any())
 
 

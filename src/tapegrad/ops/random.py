@@ -1,8 +1,7 @@
-"""Random numbers: generators, and the ops that draw from them."""
+"""Random numbers: generators, and new tensors of numbers drawn from them."""
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..device import to_device
-from ..kernels.cpu import random as philox
-from ..public import method
+from ..device import backend, to_device
+from ..modes import values_leave
+from ..public import composite
+from ..samples import ErrorInput
 from ..tensor import Tensor, wrap
-from . import elementwise
-from .create import checked_shape
-from .shape import sizes
+from .create import checked_shape, checked_sizes
 
 __all__ = [
     "Generator",
@@ -27,12 +25,14 @@ __all__ = [
     "rand",
     "rand_like",
     "randint",
+    "randint_like",
     "randn",
     "randn_like",
     "randperm",
     "seed",
     "set_rng_state",
 ]
+
 
 class Generator:
     """A source of random numbers: a seed and a counter (Philox4x32-10), so that its state is two integers.
@@ -84,10 +84,16 @@ class Generator:
             self._seed, self._counter = (int(v) for v in state._array)
 
     def draw(self, law: Any, *args: Any) -> Any:
-        """Advance past the numbers that ``law(*args, seed, counter)`` uses, and return them."""
+        """Advance past the numbers that ``law(*args, seed, counter)`` uses, and return them; laws of the backend go by name."""
+        values_leave("a random draw")
+        if isinstance(law, str):
+            law = getattr(backend(np.empty(0)), f"random_{law}")
         with self._lock:
             array, self._counter = law(*args, self._seed, self._counter)
         return array
+
+    def __repr__(self) -> str:
+        return f"<tapegrad.Generator seed={self._seed}, counter={self._counter}, device={str(self.device)!r}>"
 
 
 def _signed(seed: int) -> int:
@@ -131,32 +137,45 @@ def _floating(name: str, dtype: Any) -> np.dtype[Any]:
     return d.numpy
 
 
-def _drawn(law: Any, name: str, size: tuple[Any, ...], dtype: Any, generator: Generator | None, requires_grad: bool) -> Tensor:
+def drawn(law: str, shape: tuple[int, ...], dtype: np.dtype[Any], generator: Generator | None) -> Any:
+    """An array of "uniform" numbers in [0, 1) or of standard "normal" ones."""
+    return (generator or default_generator).draw(law, shape, dtype)
+
+
+def _new(law: str, name: str, size: tuple[Any, ...], dtype: Any, generator: Generator | None, requires_grad: bool) -> Tensor:
     d = _floating(name, dtype)
-    made = wrap((generator or default_generator).draw(law, checked_shape(sizes(size), d.itemsize, name), d))
+    made = wrap(drawn(law, checked_shape(checked_sizes(size, name), d.itemsize, name), d, generator))
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
 
 def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Numbers uniform in [0, 1), of shape ``size``."""
     to_device(device)
-    return _drawn(philox.uniform, "rand", size, dtype, generator, requires_grad)
+    return _new("uniform", "rand", size, dtype, generator, requires_grad)
 
 
 def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Standard normal numbers, of shape ``size``."""
     to_device(device)
-    return _drawn(philox.normal, "randn", size, dtype, generator, requires_grad)
+    return _new("normal", "randn", size, dtype, generator, requires_grad)
 
 
-def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+@composite(method=False, differentiable=False, error_inputs=[ErrorInput(lambda tg: tg.rand_like(tg.arange(3)), RuntimeError, "rand: .*int64")])
+def rand_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Numbers uniform in [0, 1), of the input's shape and dtype."""
-    return rand(*input.shape, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    wanted = input.dtype if dtype is None else dtype
+    return rand(input.shape, generator=generator, dtype=wanted, device=device, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+@composite(method=False, differentiable=False, error_inputs=[ErrorInput(lambda tg: tg.randn_like(tg.arange(3)), RuntimeError, "randn: .*int64")])
+def randn_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Standard normal numbers, of the input's shape and dtype."""
-    return randn(*input.shape, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    wanted = input.dtype if dtype is None else dtype
+    return randn(input.shape, generator=generator, dtype=wanted, device=device, requires_grad=requires_grad)
 
 
 def randint(
@@ -176,8 +195,14 @@ def randint(
     """
     to_device(device)
     if size is None:
+        if not isinstance(high, (tuple, list)):
+            raise TypeError("randint() needs a size, a tuple: randint(high, size) or randint(low, high, size)")
         low, high, size = 0, low, high
-    low, high = operator.index(low), operator.index(high)
+    elif high is None:
+        low, high = 0, low
+    if not all(isinstance(bound, (int, np.integer)) for bound in (low, high)):
+        raise TypeError(f"randint(): low and high must be integers, got {low!r} and {high!r}")
+    low, high = int(low), int(high)
     if high <= low:
         raise RuntimeError(f"randint: the range [{low}, {high}) is empty")
     wanted = dtypes.int64 if dtype is None else dtypes.to_dtype(dtype)
@@ -186,9 +211,28 @@ def randint(
     least, most = (0, 1) if wanted.category == 0 else (limits.min, limits.max)
     if low < least or high - 1 > most:
         raise RuntimeError(f"randint: the range [{low}, {high}) does not fit into dtype {wanted}")
-    array = (generator or default_generator).draw(philox.integers, checked_shape(sizes((size,)), 8, "randint"), low, high)
+    array = (generator or default_generator).draw("integers", checked_shape(checked_sizes((size,), "randint"), 8, "randint"), low, high)
     made = wrap(array.astype(d, copy=False))
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
+
+
+@composite(
+    method=False, differentiable=False, error_inputs=[ErrorInput(lambda tg: tg.randint_like(tg.ones(3), 2, 2), RuntimeError, "randint: the range")]
+)
+def randint_like(
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Integers uniform in [low, high), or [0, low), of the input's shape and dtype."""
+    low, high = (0, low) if high is None else (low, high)
+    wanted = input.dtype if dtype is None else dtype
+    return randint(low, high, tuple(input.shape), generator=generator, dtype=wanted, device=device, requires_grad=requires_grad)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
@@ -198,37 +242,9 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
         RuntimeError: for a negative n.
     """
     to_device(device)
+    (n,) = checked_sizes((n,), "randperm")
     if n < 0:
         raise RuntimeError(f"randperm: n must not be negative, got {n}")
-    keys = (generator or default_generator).draw(philox.bits, n)
+    keys = (generator or default_generator).draw("bits", n)
     order = np.argsort(keys, kind="stable")
     return wrap(order.astype(np.int64 if dtype is None else dtypes.to_dtype(dtype).numpy, copy=False))
-
-
-@method
-def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Overwrite with numbers uniform in [a, b); returns the tensor.
-
-    Raises:
-        RuntimeError: when b is less than a.
-    """
-    if not a <= b:
-        raise RuntimeError(f"uniform_: the range [{a}, {b}) is empty")
-    drawn = rand(*self.shape, generator=generator, dtype=self.dtype) * (b - a) + a
-    if a < b:  # rounding must not reach b
-        d = self._array.dtype.type
-        drawn = elementwise.clamp(drawn, max=float(np.nextafter(d(b), d(a))))
-    return self.copy_(drawn)  # type: ignore[no-any-return]
-
-
-@method
-def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Overwrite with normal numbers; returns the tensor.
-
-    Raises:
-        RuntimeError: for a negative ``std``.
-    """
-    if not std >= 0:
-        raise RuntimeError(f"normal_: std must not be negative, got {std}")
-    drawn = randn(*self.shape, generator=generator, dtype=self.dtype)
-    return self.copy_(drawn * std + mean)  # type: ignore[no-any-return]

@@ -10,19 +10,24 @@ import numpy as np
 
 from .. import dtypes
 from ..plan import ON_ARRAYS
-from ..public import method, public
+from ..public import composite, public
 from ..registry import Op, apply, register
 from ..samples import EdgePoint, ErrorInput, Input, Sample, unary
 from ..tensor import Tensor
 from .copy import to_dtype
+from .elementwise import isnan, where
 from .shape import normalize_dim, numel_of
 
 __all__ = [
     "logsumexp",
     "mean",
+    "nanmean",
+    "nansum",
     "std",
+    "std_mean",
     "sum",
     "var",
+    "var_mean",
 ]
 
 Dims = int | Sequence[int] | None
@@ -69,6 +74,23 @@ def over_axes_reference(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, axes, keepdim: function(x, axis=axes, keepdims=keepdim)
 
 
+def over_dim(*, apart: bool = False, **params: Any) -> list[Sample]:
+    """Samples for functions over ``dim``, as users call them."""
+    cases: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((3, 4), {}), ((3, 4), {"dim": 1}), ((2, 3, 4), {"dim": (0, -1), "keepdim": True}), ((), {"dim": -1}),
+    ]  # fmt: skip
+    return [Sample((Input(shape, apart=apart),), {**case, **params}) for shape, case in cases]
+
+
+def over_dim_reference(function: Callable[..., Any]) -> Callable[..., Any]:
+    def reference(x: Any, dim: Any = None, keepdim: bool = False, **params: Any) -> Any:
+        return function(x, axis=dim if x.ndim else None, keepdims=keepdim, **params)
+
+    return reference
+
+
+EMPTY = Sample((Input((0, 3)),), {"dim": 0})
+
 # ---------------------------------------------------------------------------------------------------------------- sums
 
 _sum = register(
@@ -89,12 +111,24 @@ def sum_dtype(d: Any) -> Any:
     return d if d.kind in "fcV" else np.dtype(np.int64)
 
 
-@public(_sum)
+@public(
+    _sum,
+    samples=[*over_dim(), EMPTY, Sample((Input((3, 4)),), {"dim": 0, "dtype": dtypes.float64})],
+    reference=lambda x, dtype=None, **params: over_dim_reference(np.sum)(x, **params),
+)
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
-    """The sum over ``dim`` (one or several; all by default). Integers and bools sum as int64."""
-    if dtype is not None:
-        input = to_dtype(input, dtype)
-    return apply(_sum, (input,), {"axes": axes_of(dim, input.ndim, "sum"), "keepdim": keepdim})  # type: ignore[no-any-return]
+    """The sum over ``dim`` (one or several; all by default). Integers and bools sum as int64, unless ``dtype`` says otherwise."""
+    return in_dtype(dtype, lambda x: apply(_sum, (x,), {"axes": axes_of(dim, x.ndim, "sum"), "keepdim": keepdim}), input)
+
+
+def in_dtype(dtype: Any, function: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:
+    """``function`` of the input as ``dtype``, and its result as that, too: of small integers, what fits into them."""
+    if dtype is None:
+        return function(input)
+    wanted = dtypes.to_dtype(dtype)
+    return to_dtype(function(to_dtype(input, wanted)), wanted)
+
+
 
 
 _mean = register(
@@ -122,7 +156,7 @@ def _need_floating(input: Tensor, name: str) -> None:
         raise RuntimeError(f"{name}: the input has dtype {input.dtype}, expected a floating-point or complex one; use .to(tapegrad.float32)")
 
 
-@public(_mean)
+@public(_mean, samples=over_dim(), reference=over_dim_reference(np.mean))
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """The mean over ``dim`` (all by default); NaN over no elements.
 
@@ -130,7 +164,7 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype
         RuntimeError: for an integer or bool tensor.
     """
     if dtype is not None:
-        input = to_dtype(input, dtype)
+        input = to_dtype(input, dtypes.to_dtype(dtype))
     _need_floating(input, "mean")
     return apply(_mean, (input,), {"axes": axes_of(dim, input.ndim, "mean"), "keepdim": keepdim})  # type: ignore[no-any-return]
 
@@ -168,7 +202,23 @@ def _var_backward(
     return K.mul(scaled, K.sub(x, K.mean(x, axes=axes, keepdim=True)))
 
 
-@public(_var)
+def _freedom(function: Callable[..., Any]) -> dict[str, Any]:
+    """Samples and reference of a function of deviations; ``function(x, axis, ddof, keepdims)`` in NumPy."""
+    def reference(x: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None) -> Any:
+        ddof = correction if correction is not None else int(unbiased is not False)
+        return function(x, axis=dim, ddof=ddof, keepdims=keepdim)
+
+    cases: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((3, 4), {}),
+        ((3, 4), {"dim": 1, "keepdim": True}),
+        ((2, 3, 4), {"dim": (0, 2), "unbiased": False}),
+        ((2, 3, 4), {"dim": (0, -1), "correction": 2}),
+        ((3, 4), {"dim": None, "correction": 0}),
+    ]
+    return {"samples": [Sample((Input(shape),), case) for shape, case in cases], "reference": reference}
+
+
+@public(_var, **_freedom(np.var))
 def var(
     input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
@@ -187,12 +237,47 @@ def var(
     return apply(_var, (input,), params)  # type: ignore[no-any-return]
 
 
-@method
+@composite(
+    **_freedom(np.std),
+    smooth=False,
+    error_inputs=[ErrorInput(lambda tg: tg.arange(3).std(), RuntimeError, "std: .*int64.*floating")],
+)
 def std(
     input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
     """The standard deviation: the root of :func:`var`, with gradient 0 where that is 0."""
+    _need_floating(input, "std")
     return apply(_root, (var(input, dim, unbiased, keepdim, correction=correction),), {})  # type: ignore[no-any-return]
+
+
+def _with_mean(deviation: Callable[..., Tensor], name: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    def function(
+        input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        _need_floating(input, function.__name__)
+        found = deviation(input, dim, unbiased, keepdim, correction=correction)
+        return found, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+    function.__name__ = function.__qualname__ = f"{name}_mean"
+    function.__doc__ = f"(:func:`{name}`, :func:`mean`) over ``dim``.\n\n    Raises:\n        RuntimeError: for an integer or bool tensor.\n"
+    return function
+
+
+def _and_mean(function: Callable[..., Any]) -> dict[str, Any]:
+    return _freedom(lambda x, ddof, **over: (function(x, ddof=ddof, **over), np.mean(x, **over)))
+
+
+std_mean = composite(
+    **_and_mean(np.std),
+    smooth=False,
+    method=False,
+    error_inputs=[ErrorInput(lambda tg: tg.std_mean(tg.arange(3)), RuntimeError, "std_mean: .*int64.*floating")],
+)(_with_mean(std, "std"))
+var_mean = composite(
+    **_and_mean(np.var),
+    method=False,
+    error_inputs=[ErrorInput(lambda tg: tg.var_mean(tg.arange(3)), RuntimeError, "var_mean: .*int64.*floating")],
+)(_with_mean(var, "var"))
 
 
 _root = register(
@@ -234,9 +319,46 @@ def _logsumexp_backward(K: Any, g: Any, x: Any, out: Any, shape: tuple[int, ...]
     return K.mul(restore_axes(K, g, shape, axes, keepdim), shares)
 
 
-@public(_logsumexp)
+@public(_logsumexp, samples=[*over_dim(dim=(0,))[:1], *over_dim()[1:]], reference=over_dim_reference(lambda x, **over: np.log(np.sum(np.exp(x), **over))))
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """log(sum(exp(input))) over ``dim``, without overflow; the gradient of all -inf is 0."""
     if not input.dtype.differentiable:
         input = to_dtype(input, dtypes.get_default_dtype())
     return apply(_logsumexp, (input,), {"axes": axes_of(dim, input.ndim, "logsumexp"), "keepdim": keepdim})  # type: ignore[no-any-return]
+
+
+# ----------------------------------------------------------------------------------------------------------- without NaNs
+
+
+@composite(
+    samples=over_dim(),
+    reference=over_dim_reference(np.nansum),
+    kinds="bif",
+    error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).nansum(2), IndexError, "nansum: dimension 2 is out of range")],
+)
+def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
+    """The :func:`sum` over ``dim`` with NaNs as zeros; they get no gradient."""
+    axes_of(dim, input.ndim, "nansum")
+    known = where(isnan(input), 0.0, input) if input.dtype.differentiable else input
+    return sum(known, dim, keepdim, dtype=dtype)
+
+
+@composite(
+    samples=over_dim(),
+    reference=over_dim_reference(np.nanmean),
+    error_inputs=[
+        ErrorInput(lambda tg: tg.ones(2, 3).nanmean(2), IndexError, "nanmean: dimension 2 is out of range"),
+        ErrorInput(lambda tg: tg.arange(3).nanmean(), RuntimeError, "nanmean: .*int64.*floating"),
+    ],
+)
+def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
+    """The mean over ``dim`` of the elements that are not NaN; NaN where there are none.
+
+    Raises:
+        RuntimeError: for an integer or bool tensor.
+    """
+    axes_of(dim, input.ndim, "nanmean")
+    if dtype is not None:
+        input = to_dtype(input, dtypes.to_dtype(dtype))
+    _need_floating(input, "nanmean")
+    return nansum(input, dim, keepdim) / sum(isnan(input) == 0, dim, keepdim)  # type: ignore[no-any-return]

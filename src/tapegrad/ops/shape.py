@@ -1,4 +1,4 @@
-"""Views: the same memory in another shape."""
+"""The same elements in another shape: views where memory allows."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from ..public import method, public
+from .. import dtypes, inplace
+from ..computation import broadcast_shape
+from ..public import composite, method, public
 from ..registry import Op, apply, register
 from ..samples import ErrorInput, Input, Sample
-from ..tensor import Tensor
+from ..tensor import Size, Tensor, init
 
 __all__ = [
+    "broadcast_shapes",
+    "broadcast_tensors",
     "broadcast_to",
     "expand",
     "flatten",
-    "narrow",
-    "permute",
+    "numel",
+    "ravel",
     "reshape",
     "squeeze",
-    "t",
-    "transpose",
+    "unflatten",
     "unsqueeze",
 ]
+
 
 def normalize_dim(dim: int, ndim: int, name: str) -> int:
     """A dimension counted from the front.
@@ -38,12 +42,27 @@ def normalize_dim(dim: int, ndim: int, name: str) -> int:
     return dim + span if dim < 0 else dim
 
 
-def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` alike.
+def normalize_dims(dims: int | Sequence[int], ndim: int, name: str) -> tuple[int, ...]:
+    """Dimensions counted from the front.
+
+    Raises:
+        IndexError: when one is out of range.
+        RuntimeError: when one appears twice.
+    """
+    found = tuple([normalize_dim(d, ndim, name) for d in ([dims] if isinstance(dims, int) else dims)])
+    if len(set(found)) != len(found):
+        raise RuntimeError(f"{name}: dim appears twice in {list(found)}")
+    return found
+
+
+def sizes(args: tuple[Any, ...], keyword: Sequence[int] | None = None) -> tuple[int, ...]:
+    """``f(2, 3)``, ``f((2, 3))`` and ``f(size=(2, 3))`` alike.
 
     Raises:
         TypeError: for sizes that are not integers.
     """
+    if keyword is not None:
+        args = (*args, keyword)
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
     return tuple(map(operator.index, args))
@@ -57,7 +76,12 @@ def numel_of(shape: Sequence[int]) -> int:
     return n
 
 
-# ----------------------------------------------------------------------------------------------------------------- views
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input.numel()
+
+
+# --------------------------------------------------------------------------------------------------------------- reshape
 
 _reshape = register(
     Op(
@@ -74,7 +98,10 @@ _reshape = register(
             Sample((Input((0, 3)),), {"shape": (3, 0)}),
         ],
         reference=lambda x, shape: np.reshape(x, shape),
-        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).reshape(4), RuntimeError, r"reshape: shape \[4\] is invalid for input of shape \(2, 3\)")],
+        error_inputs=[
+            ErrorInput(lambda tg: tg.ones(2, 3).reshape(4), RuntimeError, r"reshape: shape \[4\] is invalid for input of shape \(2, 3\)"),
+            ErrorInput(lambda tg: tg.ones(2, 3).reshape(-1, -1), RuntimeError, r"reshape: invalid shape \[-1, -1\]: at most one"),
+        ],
     )
 )
 
@@ -93,25 +120,40 @@ def _resolve_shape(x: Tensor, shape: tuple[int, ...], name: str) -> tuple[int, .
     return shape
 
 
-@public(_reshape)
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+_RESHAPES = [Sample((Input((3, 4)),), {"shape": (2, 6)}), Sample((Input((3, 4)),), {"shape": (-1, 2)}), Sample((Input(()),), {"shape": (1, 1)})]
+
+
+@public(_reshape, samples=_RESHAPES, reference=lambda x, shape: np.reshape(x, shape))
+def reshape(input: Tensor, *args: Any, shape: Sequence[int] | None = None) -> Tensor:
     """The same elements in another shape: a view where memory allows, else a copy. One size may be -1.
 
     Raises:
         RuntimeError: when the number of elements differs.
     """
-    return apply(_reshape, (input,), {"shape": _resolve_shape(input, sizes(shape), "reshape")})  # type: ignore[no-any-return]
+    return apply(_reshape, (input,), {"shape": _resolve_shape(input, sizes(args, shape), "reshape")})  # type: ignore[no-any-return]
 
 
-@method
-def view(self: Tensor, *shape: Any) -> Tensor:
+@composite(
+    samples=[Sample((Input((3, 4)),), {"size": (3, 1, 4)}), *(Sample(s.inputs, {"size": s.params["shape"]}) for s in _RESHAPES)],
+    reference=lambda x, size: np.reshape(x, size),
+    error_inputs=[
+        ErrorInput(lambda tg: tg.ones(2, 3).T.view(6), RuntimeError, r"view: shape \[6\] needs a copy"),
+        ErrorInput(lambda tg: tg.ones(2, 3).view(tg.float64), RuntimeError, r"view: .*\(2, 3\) of float32 can't be shown as float64"),
+        ErrorInput(lambda tg: tg.ones(3, requires_grad=True).view(tg.float16), RuntimeError, "view: no gradient flows through the bits"),
+    ],
+)
+def view(self: Tensor, *args: Any, size: Sequence[int] | None = None, dtype: Any = None) -> Tensor:
     """The same memory in another shape, or, given a dtype, the same bits as that dtype.
 
     Raises:
-        RuntimeError: when the strides don't allow it; use reshape().
+        RuntimeError: when the strides don't allow it (use reshape()); for another floating dtype of a tensor that requires grad.
     """
-    wanted = _resolve_shape(self, sizes(shape), "view")
-    result = reshape(self, wanted)
+    if args and isinstance(args[0], (dtypes.dtype, type)):
+        dtype = args[0]
+    if dtype is not None:
+        return _view_bits(self, dtypes.to_dtype(dtype))
+    wanted = _resolve_shape(self, sizes(args, size), "view")
+    result = apply(_reshape, (self,), {"shape": wanted})
     if result.numel() and not np.may_share_memory(result._array, self._array):
         raise RuntimeError(
             f"view: shape {list(wanted)} needs a copy of this tensor of shape {tuple(self.shape)} and strides {self.stride()}; use .reshape()"
@@ -119,59 +161,126 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     return result
 
 
-_permute = register(
-    Op(
-        "permute",
-        ("input",),
-        lambda B, x, *, dims: x.transpose(dims),
-        {"input": lambda K, g, dims: K.permute(g, dims=tuple(int(i) for i in np.argsort(dims)))},
-        view=True,
-        samples=[
-            Sample((Input((2, 3, 4)),), {"dims": (2, 0, 1)}),
-            Sample((Input((3, 4)),), {"dims": (1, 0)}),
-            Sample((Input(()),), {"dims": ()}),
-            Sample((Input((0, 3)),), {"dims": (1, 0)}),
-        ],
-        reference=lambda x, dims: np.transpose(x, dims),
-        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).permute(0, 0), RuntimeError, r"permute: dims \[0, 0\] are no permutation .*\(2, 3\)")],
-    )
+def _view_bits(self: Tensor, dtype: dtypes.dtype) -> Tensor:
+    """The bits as another dtype; sizes of elements may differ where the last dimension is contiguous, and then changes."""
+    if dtype is self.dtype:
+        return view(self, *self.shape)
+    if self._entry is not None and dtype.differentiable:
+        raise RuntimeError(f"view: no gradient flows through the bits of {self.dtype} seen as {dtype}; .detach() it, or convert with .to()")
+    try:
+        array = self._array.view(dtype.numpy)
+    except ValueError as error:
+        raise RuntimeError(f"view: a tensor of shape {tuple(self.shape)} of {self.dtype.name} can't be shown as {dtype.name}: {error}") from None
+    return init(Tensor.__new__(Tensor), array, None, self._storage)
+
+
+@composite(
+    samples=[Sample((Input((3, 4)), Input((1, 3, 4), kind="bool"))), Sample((Input((3, 4)), Input((2, 6), kind="bool")))],
+    reference=lambda x, other: np.reshape(x, other.shape),
+    error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).view_as(tg.ones(4)), RuntimeError, r"view: shape \[4\] is invalid")],
 )
+def view_as(self: Tensor, other: Tensor) -> Tensor:
+    """:func:`view` in the shape of another tensor."""
+    return view(self, *other.shape)
 
 
-@public(_permute)
-def permute(input: Tensor, *dims: Any) -> Tensor:
-    """A view with dimensions in another order.
+@composite(
+    samples=[Sample((Input((3, 4)), Input((2, 6), kind="bool")))],
+    reference=lambda x, other: np.reshape(x, other.shape),
+    error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).reshape_as(tg.ones(4)), RuntimeError, r"reshape: shape \[4\] is invalid")],
+)
+def reshape_as(self: Tensor, other: Tensor) -> Tensor:
+    """:func:`reshape` to the shape of another tensor."""
+    return reshape(self, *other.shape)
+
+
+@composite(
+    samples=[
+        Sample((Input((1, 3, 1)),)),
+        Sample((Input((1, 3, 1)),), {"dim": 0}),
+        Sample((Input((1, 3, 1)),), {"dim": (0, -1)}),
+        Sample((Input(()),), {"dim": 0}),
+    ],
+    reference=lambda x, dim=None: np.squeeze(x, dim) if x.ndim else x,
+    error_inputs=[
+        ErrorInput(lambda tg: tg.ones(2, 3).squeeze(2), IndexError, "squeeze: dimension 2 is out of range"),
+        ErrorInput(lambda tg: tg.ones(1, 3).squeeze((0, -2)), RuntimeError, "squeeze: dim appears twice"),
+    ],
+)
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """A view without dimensions of size 1: all of them, or only ``dim`` (one or several) where their size is 1."""
+    dims = range(input.ndim) if dim is None else normalize_dims(dim, input.ndim, "squeeze") if input.ndim or isinstance(dim, int) else ()
+    shape = tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in dims)
+    return apply(_reshape, (input,), {"shape": shape})  # type: ignore[no-any-return]
+
+
+@composite(
+    samples=[Sample((Input((3, 4)),), {"dim": 1}), Sample((Input((3, 4)),), {"dim": -1}), Sample((Input(()),), {"dim": 0})],
+    reference=lambda x, dim: np.expand_dims(x, dim),
+    error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).unsqueeze(3), IndexError, "unsqueeze: dimension 3 is out of range")],
+)
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A view with a dimension of size 1 inserted at ``dim``."""
+    at = normalize_dim(dim, input.ndim + 1, "unsqueeze")
+    shape = list(input.shape)
+    shape.insert(at, 1)
+    return apply(_reshape, (input,), {"shape": tuple(shape)})  # type: ignore[no-any-return]
+
+
+def _flattened(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    last = end_dim % x.ndim
+    return x.reshape(*x.shape[:start_dim], -1, *x.shape[last + 1 :])
+
+
+@composite(
+    samples=[
+        Sample((Input((2, 3, 4)),)),
+        Sample((Input((2, 3, 4)),), {"start_dim": 1}),
+        Sample((Input((2, 3, 4)),), {"start_dim": 0, "end_dim": 1}),
+    ],
+    reference=_flattened,
+    error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).flatten(1, 0), RuntimeError, "flatten: start_dim 1 comes after end_dim 0")],
+)
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Merge the dimensions from ``start_dim`` to ``end_dim`` into one."""
+    if input.ndim == 0:
+        return reshape(input, 1)
+    a, b = normalize_dim(start_dim, input.ndim, "flatten"), normalize_dim(end_dim, input.ndim, "flatten")
+    if a > b:
+        raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    return reshape(input, *input.shape[:a], numel_of(input.shape[a : b + 1]), *input.shape[b + 1 :])
+
+
+@composite(samples=[Sample((Input((3, 4)),)), Sample((Input(()),))], reference=np.ravel)
+def ravel(input: Tensor) -> Tensor:
+    """One dimension, in row-major order: a view where memory allows."""
+    return reshape(input, -1) if input.numel() else reshape(input, 0)
+
+
+@composite(
+    samples=[
+        Sample((Input((3, 4)),), {"dim": 1, "sizes": (2, 2)}),
+        Sample((Input((6, 2)),), {"dim": -2, "sizes": (-1, 3)}),
+        Sample((Input((0, 2)),), {"dim": 0, "sizes": (0, 3)}),
+    ],
+    reference=lambda x, dim, sizes: np.reshape(x, (*x.shape[: dim % x.ndim], *sizes, *x.shape[dim % x.ndim + 1 :])),
+    error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).unflatten(1, (2, 2)), RuntimeError, r"unflatten: sizes \[2, 2\] .* dimension 1 of shape \(2, 3\)")],
+)
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Split dimension ``dim`` into several; one of ``sizes`` may be -1.
 
     Raises:
-        RuntimeError: when ``dims`` is not a permutation of the dimensions.
+        RuntimeError: when their product is not the size of that dimension.
     """
-    wanted = tuple(normalize_dim(d, input.ndim, "permute") for d in sizes(dims))
-    if sorted(wanted) != list(range(input.ndim)):
-        raise RuntimeError(f"permute: dims {list(sizes(dims))} are no permutation of the {input.ndim} dimensions of shape {tuple(input.shape)}")
-    return apply(_permute, (input,), {"dims": wanted})  # type: ignore[no-any-return]
+    at = normalize_dim(dim, input.ndim, "unflatten")
+    n, known = input._array.shape[at] if input.ndim else 1, numel_of([s for s in sizes if s != -1])
+    parts = [n // known if s == -1 and known else s for s in sizes]
+    if list(sizes).count(-1) > 1 or numel_of(parts) != n or any(s < 0 for s in parts):
+        raise RuntimeError(f"unflatten: sizes {list(sizes)} don't multiply to dimension {dim} of shape {tuple(input.shape)}")
+    return reshape(input, *input.shape[:at], *parts, *input.shape[at + 1 :])
 
 
-@method
-def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """A view with two dimensions swapped."""
-    order = list(range(input.ndim))
-    if order:
-        a, b = normalize_dim(dim0, input.ndim, "transpose"), normalize_dim(dim1, input.ndim, "transpose")
-        order[a], order[b] = order[b], order[a]
-    return apply(_permute, (input,), {"dims": tuple(order)})  # type: ignore[no-any-return]
-
-
-@method
-def t(input: Tensor) -> Tensor:
-    """The transpose of a tensor with at most two dimensions.
-
-    Raises:
-        RuntimeError: for more dimensions.
-    """
-    if input.ndim > 2:
-        raise RuntimeError(f"t() expects at most 2 dimensions, got shape {tuple(input.shape)}; use transpose() or .mT")
-    return transpose(input, 0, 1) if input.ndim == 2 else input
-
+# ---------------------------------------------------------------------------------------------------------------- expand
 
 _expand = register(
     Op(
@@ -192,14 +301,14 @@ _expand = register(
 )
 
 
-@public(_expand)
-def expand(input: Tensor, *size: Any) -> Tensor:
+@public(_expand, samples=[Sample((Input((3, 1)),), {"size": (2, -1, 4)})], reference=lambda x, size: np.broadcast_to(x, (2, 3, 4)))
+def expand(input: Tensor, *args: Any, size: Sequence[int] | None = None, implicit: bool = False) -> Tensor:
     """A view in which dimensions of size 1 are repeated without copying; -1 keeps a size.
 
     Raises:
         RuntimeError: when a size that is not 1 would change.
     """
-    wanted = sizes(size)
+    wanted = sizes(args, size)
     missing = len(wanted) - input.ndim
     shape = (1,) * missing + tuple(input.shape)
     full = tuple(n if w == -1 and i >= missing else w for i, (w, n) in enumerate(zip(wanted, shape, strict=False)))
@@ -208,90 +317,79 @@ def expand(input: Tensor, *size: Any) -> Tensor:
     return apply(_expand, (input,), {"size": full})  # type: ignore[no-any-return]
 
 
-@method
+@composite(samples=[Sample((Input((3, 1)), Input((3, 4), kind="bool")))], reference=lambda x, other: np.broadcast_to(x, other.shape))
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """Expand to the shape of another tensor."""
     return expand(input, *other.shape)
 
 
-@method
+@composite(
+    samples=[Sample((Input((3, 1)),), {"size": (2, 3, 4)}), Sample((Input((0, 1)),), {"size": (0, 2)})],
+    reference=lambda x, size: np.broadcast_to(x, size),
+)
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """Expand to ``size``."""
     return expand(input, *size)
 
 
-@method
-def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
-    """A view without dimensions of size 1: all of them, or only ``dim`` (one or several) where their size is 1."""
-    if dim is None:
-        drop = {i for i, n in enumerate(input.shape) if n == 1}
-    else:
-        dims = [dim] if isinstance(dim, int) else list(dim)
-        drop = {d for d in (normalize_dim(d, input.ndim, "squeeze") for d in dims) if input.ndim and input.shape[d] == 1}
-    return apply(_reshape, (input,), {"shape": tuple(n for i, n in enumerate(input.shape) if i not in drop)})  # type: ignore[no-any-return]
-
-
-@method
-def unsqueeze(input: Tensor, dim: int) -> Tensor:
-    """A view with a dimension of size 1 inserted at ``dim``."""
-    at = normalize_dim(dim, input.ndim + 1, "unsqueeze")
-    shape = list(input.shape)
-    shape.insert(at, 1)
-    return apply(_reshape, (input,), {"shape": tuple(shape)})  # type: ignore[no-any-return]
-
-
-@method
-def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Merge the dimensions from ``start_dim`` to ``end_dim`` into one."""
-    if input.ndim == 0:
-        return reshape(input, 1)
-    a, b = normalize_dim(start_dim, input.ndim, "flatten"), normalize_dim(end_dim, input.ndim, "flatten")
-    if a > b:
-        raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-    return reshape(input, *input.shape[:a], numel_of(input.shape[a : b + 1]), *input.shape[b + 1 :])
-
-
-_narrow = register(
-    Op(
-        "narrow",
-        ("input",),
-        lambda B, x, *, dim, start, length: x[(slice(None),) * dim + (slice(start, start + length),)],
-        {"input": lambda K, g, input_shape, dim, start: K.pad_zeros(g, dim=dim, before=start, total=input_shape[dim])},
-        view=True,
-        samples=[Sample((Input((3, 4)),), {"dim": 1, "start": 1, "length": 2}), Sample((Input((5,)),), {"dim": 0, "start": 0, "length": 0})],
-        reference=lambda x, dim, start, length: np.take(x, np.arange(start, start + length), axis=dim),
-        error_inputs=[
-            ErrorInput(lambda tg: tg.ones(2, 3).narrow(1, 2, 2), RuntimeError, r"narrow: start 2 with length 2 exceeds dimension 1 of shape \(2, 3\)")
-        ],
-    )
-)
-
-
-@public(_narrow)
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """The view of ``length`` elements from ``start`` along ``dim``.
+def broadcast_shapes(*shapes: int | Sequence[int]) -> Size:
+    """The shape that these shapes broadcast to.
 
     Raises:
-        RuntimeError: when they are not all there.
+        RuntimeError: when they don't.
     """
-    at = normalize_dim(dim, input.ndim, "narrow")
-    n = int(input._array.shape[at]) if input.ndim else 0
-    start = start + n if start < 0 else start
-    if input.ndim == 0 or start < 0 or length < 0 or start + length > n:
-        raise RuntimeError(f"narrow: start {start} with length {length} exceeds dimension {dim} of shape {tuple(input.shape)}")
-    return apply(_narrow, (input,), {"dim": at, "start": start, "length": length})  # type: ignore[no-any-return]
+    given = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    return Size(broadcast_shape("broadcast_shapes", given) if given else ())
 
 
-register(
-    Op(
-        "pad_zeros",
-        ("input",),
-        lambda B, x, *, dim, before, total: B.pad_zeros(x, dim, before, total),
-        {"input": lambda K, g, input_shape, dim, before: K.narrow(g, dim=dim, start=before, length=input_shape[dim])},
-        method=False,
-        samples=[Sample((Input((3, 2)),), {"dim": 1, "before": 1, "total": 4})],
-        reference=lambda x, dim, before, total: np.pad(
-            x, [(before, total - before - x.shape[dim]) if d == dim else (0, 0) for d in range(x.ndim)]
-        ),
-    )
+@composite(
+    method=False,
+    samples=[Sample((Input((3, 1)), Input((4,)))), Sample((Input((2, 3)), Input(()), Input((1, 3))))],
+    reference=lambda *tensors: tuple(np.broadcast_arrays(*tensors)),
+    error_inputs=[
+        ErrorInput(lambda tg: tg.broadcast_tensors(tg.ones(2, 3), tg.ones(4)), RuntimeError, r"broadcast_tensors: shapes \(2, 3\) and \(4,\)")
+    ],
 )
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Views of the tensors, expanded to the shape that they broadcast to.
+
+    Raises:
+        RuntimeError: when their shapes can't be broadcast.
+    """
+    shape = broadcast_shape("broadcast_tensors", [tuple(t.shape) for t in tensors]) if tensors else ()
+    return tuple([expand(t, *shape) for t in tensors])
+
+
+# ------------------------------------------------------------------------------------------------------ in-place view forms
+
+
+def become(self: Tensor, made: Tensor, name: str) -> Tensor:
+    """Make a tensor the view ``made`` of it. Other views of its memory keep theirs.
+
+    Raises:
+        RuntimeError: for a leaf that requires grad, and for a tensor that others are views of.
+    """
+    if self._entry is not None and self._entry.is_leaf:
+        raise RuntimeError(f"{name}: the shape of a leaf tensor that requires grad can't change; use {name[:-1]}()")
+    if made is self:
+        return self
+    if self._base is None:
+        if any(view is not made and view._base.root is self for view in self._storage.views()):
+            raise RuntimeError(f"{name}: other tensors are views of this one, its shape can't change; use {name[:-1]}()")
+    else:
+        self._base = made._base
+    self._array = made._array
+    inplace._point(self, made._entry)
+    return self
+
+
+@method
+def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """:func:`squeeze` of the tensor itself; returns it."""
+    return become(self, squeeze(self, dim), "squeeze_")
+
+
+@method
+def unsqueeze_(self: Tensor, dim: int) -> Tensor:
+    """:func:`unsqueeze` of the tensor itself; returns it."""
+    return become(self, unsqueeze(self, dim), "unsqueeze_")

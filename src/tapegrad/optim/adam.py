@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
+from ..modes import counted
 from ..ops.create import zeros_like
 from ..ops.elementwise import maximum
 from ..tensor import Tensor
@@ -26,6 +28,7 @@ class Adam(Optimizer):
         decoupled_weight_decay: shrink the parameter by lr * weight_decay instead, as :class:`AdamW`.
 
     Raises:
+        TypeError: for options that are no numbers.
         ValueError: for negative options, and betas outside [0, 1).
         RuntimeError: in ``step()``, for complex parameters.
     """
@@ -43,6 +46,8 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         check_at_least_zero({"learning rate": lr, "epsilon value": eps, "weight_decay value": weight_decay})
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2 or not all(isinstance(b, numbers.Real) for b in betas):
+            raise TypeError(f"betas must be two numbers, got {betas!r}")
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
@@ -58,7 +63,6 @@ class Adam(Optimizer):
                 state["max_exp_avg_sq"] = zeros_like(param)
         beta1, beta2 = group["betas"]
         decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
-        state["step"] += 1
         if group["maximize"]:
             grad = -grad
         if decay and decoupled:
@@ -72,9 +76,10 @@ class Adam(Optimizer):
             largest = state["max_exp_avg_sq"]
             square = largest.copy_(maximum(largest, square))
         # both means start at zero; dividing by 1 - beta^step corrects for that
-        scale = math.sqrt(1 - beta2 ** state["step"])
+        lr = group["lr"]
+        scale, rate = counted(state, "step", lambda step: (math.sqrt(1 - beta2**step), -lr / (1 - beta1**step)))
         denominator = (square.sqrt() / scale).add_(group["eps"])
-        param.add_(mean / denominator, alpha=-group["lr"] / (1 - beta1 ** state["step"]))
+        param.add_(mean / denominator * rate)
 
 
 class AdamW(Adam):

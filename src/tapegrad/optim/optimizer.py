@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import numbers
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..modes import enable_grad, no_grad
+from ..modes import enable_grad, local, no_grad
 from ..tensor import Tensor
 
 
@@ -36,8 +37,12 @@ class Optimizer:
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got a Tensor"
             )
+        if not isinstance(params, Iterable):
+            hint = "; pass its .parameters()" if hasattr(params, "parameters") else ""
+            raise TypeError(f"{type(self).__name__}: params must be an iterable of Tensors or dicts, got {type(params).__name__}{hint}")
         self.defaults = defaults
         self.state = defaultdict(dict)
+        self._loaded = 0  # how many times the state was replaced
         self.param_groups = []
         groups = list(params)
         if not groups:
@@ -55,6 +60,8 @@ class Optimizer:
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
+        if "params" not in param_group:
+            raise ValueError(f"param_group needs the key 'params', it has {sorted(param_group)}")
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         params = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in params]
@@ -77,6 +84,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if local.tracer is not None:
+            local.tracer.guard(self._settings)
         with no_grad():
             for group in self.param_groups:
                 for param in group["params"]:
@@ -94,6 +103,11 @@ class Optimizer:
             group: the options.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no update()")
+
+    def _settings(self) -> str:
+        """All that ``step()`` depends on besides tensors, to compare."""
+        options = [{**group, "params": len(group["params"])} for group in self.param_groups]
+        return f"{self._loaded} {options}"
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or overwrite them with zeros."""
@@ -122,7 +136,16 @@ class Optimizer:
 
         Raises:
             ValueError: naming all problems: another number of groups or parameters, missing options, other shapes.
+            TypeError: when it is not a state dict.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"{type(self).__name__}.load_state_dict expects what state_dict() returned, got {type(state_dict).__name__}")
+        lacking = [repr(key) for key in ("state", "param_groups") if key not in state_dict]
+        if lacking:
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict expects what state_dict() returned: it lacks {' and '.join(lacking)}, "
+                f"having the keys {list(state_dict)}"
+            )
         groups, saved_groups, saved_state = self.param_groups, state_dict["param_groups"], state_dict["state"]
         if len(groups) != len(saved_groups):
             raise ValueError(
@@ -151,6 +174,7 @@ class Optimizer:
                     state[owner[key]] = {name: _adopted(owner[key], value) for name, value in values.items()}
         options = [{k: copy.deepcopy(v) for k, v in saved.items() if k != "params"} for saved in saved_groups]
         self.state = state
+        self._loaded += 1
         self.param_groups = [{**group, **new} for group, new in zip(groups, options, strict=True)]
 
     def misfits(self, param: Tensor, state: dict[str, Any]) -> list[str]:
@@ -181,11 +205,14 @@ def _adopted(param: Tensor, value: Any) -> Any:
 
 
 def check_at_least_zero(options: dict[str, float]) -> None:
-    """Raise when an option is negative or NaN.
+    """Raise when an option is no number, negative or NaN.
 
     Raises:
-        ValueError: naming it.
+        TypeError, ValueError: naming it.
     """
     for name, value in options.items():
+        if not isinstance(value, numbers.Real):
+            hint = "; pass value.item()" if isinstance(value, Tensor) else ""
+            raise TypeError(f"Invalid {name}: expected a number, got {type(value).__name__}{hint}")
         if not value >= 0.0:
             raise ValueError(f"Invalid {name}: {value}")

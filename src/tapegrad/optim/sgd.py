@@ -22,6 +22,7 @@ class SGD(Optimizer):
         maximize: climb instead.
 
     Raises:
+        TypeError: for options that are no numbers.
         ValueError: for negative options, and nesterov without momentum or with dampening.
     """
 

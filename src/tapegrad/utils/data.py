@@ -38,10 +38,14 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """Sample i is a tuple with row i of every tensor.
 
     Raises:
+        TypeError: for what is no tensor.
         ValueError: for no tensors, or tensors of different lengths.
     """
 
     def __init__(self, *tensors: Tensor) -> None:
+        for i, t in enumerate(tensors):
+            if not isinstance(t, Tensor):
+                raise TypeError(f"TensorDataset takes tensors, got {type(t).__name__} as argument {i}; use tapegrad.as_tensor")
         lengths = {len(t) for t in tensors}
         if len(lengths) != 1:
             shapes = ", ".join(str(tuple(t.shape)) for t in tensors)

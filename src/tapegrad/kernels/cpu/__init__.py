@@ -10,17 +10,42 @@ import numpy as np
 from ..body import Body
 from . import elementwise as _elementwise
 from .call import Fast, Launches, Steps, recording, replay_address
+from .conv import col2im, convolution, convolution_input, convolution_weight, im2col
 from .elementwise import Operand, copy, run as elementwise
 from .gemm import matmul as _gemm
+from .pool import fractional_max_pool, max_pool
+from .random import bits as random_bits, integers as random_integers, normal as random_normal, uniform as random_uniform
+from .recurrence import linear_recurrence
+from .index import add_at, combine_at, gather, grid, last_written, nonzero, one_hot, pick, put
+from .norm import standardize, standardize_backward
 from .reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
+from .resample import pad_constant, resample
 from .runtime import address as runtime_address, get_num_threads, set_num_threads
+from .shape import add_strided, add_windows, diagonal, place_diagonal, roll, strided, tril, triu, windows
 from .softmax import (
     cross_entropy as _cross_entropy,
     cross_entropy_backward as _cross_entropy_backward,
+    cross_entropy_weights as _cross_entropy_weights,
     log_softmax as _log_softmax,
     log_softmax_backward as _log_softmax_backward,
     softmax as _softmax,
     softmax_backward as _softmax_backward,
+)
+from .sort import bincount, histc, isin, searchsorted, sort, unique, unique_consecutive
+from .statistics import (
+    all_nonzero,
+    any_nonzero,
+    count_nonzero,
+    cummax,
+    cummin,
+    cumprod,
+    kth_value,
+    logcumsumexp,
+    median,
+    mode,
+    prod,
+    shift,
+    vector_norm,
 )
 
 empty = np.empty
@@ -138,3 +163,4 @@ softmax, softmax_backward = _in_float32(_softmax), _in_float32(_softmax_backward
 log_softmax, log_softmax_backward = _in_float32(_log_softmax), _in_float32(_log_softmax_backward)
 cross_entropy = _in_float32(_cross_entropy)
 cross_entropy_backward = _in_float32(_cross_entropy_backward)
+cross_entropy_weights = _in_float32(_cross_entropy_weights)

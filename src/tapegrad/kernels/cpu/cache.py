@@ -80,6 +80,7 @@ def native(key: str, build: Callable[[], Any], *, fastmath: Iterable[str] = (), 
 
 
 def _compile(name: str, build: Callable[[], Any], flags: tuple[str, ...], signature: Any) -> int:
+    _announce()
     from numba import cfunc
 
     from . import abi
@@ -93,6 +94,14 @@ def _compile(name: str, build: Callable[[], Any], flags: tuple[str, ...], signat
     symbols = sorted(_external_symbol(f.name) for f in library._final_module.functions if f.is_declaration)
     _write(name, {"symbol": compiled._wrapper_name, "needs": [s for s in symbols if s]}, library._get_compiled_object())
     return int(compiled.address)
+
+
+@functools.cache
+def _announce() -> None:
+    """Tell a person who waits for the very first kernels what is going on, once per process."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stderr, or a closed one
+        if sys.stderr.isatty() and size()[0] == 0 and (home := _usable_directory()) is not None:
+            print(f"tapegrad: compiling kernels for this machine (once); cache in {home}", file=sys.stderr, flush=True)
 
 
 def _external_symbol(name: str) -> str:

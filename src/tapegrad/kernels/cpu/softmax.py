@@ -117,6 +117,19 @@ def cross_entropy_backward(
     return out
 
 
+def cross_entropy_weights(
+    logits: Array, target: Array, weight: Array | None, ignore_index: int, label_smoothing: float
+) -> Array:
+    """What each row counts for in ``cross_entropy``, (n,): its class weights mixed as its losses are, 0 where it is ignored."""
+    target, out = contiguous(target), np.empty(len(logits), logits.dtype)
+    slots = (target, 0 if weight is None else contiguous(weight), out, logits.shape[1], ignore_index, float(label_smoothing))
+    if out.size and logits.shape[1]:
+        if len(out) > _GRAIN:
+            rt.start_threads()
+        launcher()(_kernel("cross_entropy_weights", logits.dtype.name), len(out), _GRAIN, *slots)
+    return out
+
+
 def _launch_rows(name: str, logits: Array, *slots: Any) -> None:
     rows, classes = logits.shape
     if rows == 0 or classes == 0:

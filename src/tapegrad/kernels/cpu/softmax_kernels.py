@@ -222,6 +222,28 @@ def cross_entropy(dtype: str) -> Any:
     return kernel
 
 
+def cross_entropy_weights(dtype: str) -> Any:
+    """Slots: target, weight (or 0), output, classes, ignored target, smoothing. A unit is a row."""
+    T, values, word = getattr(types, dtype), abi.POINTERS[dtype], abi.POINTERS["int64"]
+
+    def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
+        target, weight, out = word(slots[0]), values(slots[1]), values(slots[2])
+        classes, ignored, smoothing = slots[3], slots[4], float_of_bits(slots[5])
+        average = 1.0
+        if slots[1] and smoothing != 0.0:
+            total = 0.0
+            for j in range(classes):
+                total += weight[j]
+            average = total / classes
+        for row in range(start, stop):
+            own = 1.0
+            if slots[1]:
+                own = float(weight[min(max(target[row], 0), classes - 1)])  # never out of bounds
+            out[row] = T(0) if target[row] == ignored else T((1.0 - smoothing) * own + smoothing * average)
+
+    return kernel
+
+
 def cross_entropy_backward(dtype: str) -> Any:
     """Slots: row gradients, logits, target, logsumexp, weight (or 0), output, classes, ignored target, smoothing."""
     T, values, word = getattr(types, dtype), abi.POINTERS[dtype], abi.POINTERS["int64"]

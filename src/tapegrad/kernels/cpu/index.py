@@ -1,0 +1,96 @@
+"""Picking elements by index, and writing to places that may repeat: the last one written wins, sums go in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def pick(x: Any, index: tuple[Any, ...]) -> Any:
+    """A copy of the elements at an index that holds integer or bool arrays."""
+    return np.asarray(x[index])
+
+
+def put(x: Any, index: tuple[Any, ...], value: Any) -> Any:
+    """A copy of ``x`` with ``value`` (broadcast, cast) at an index; of values for one place, the last in row-major order."""
+    out = x.copy()
+    if _may_reorder(index):
+        places = _places(x.shape, index)
+        with np.errstate(all="ignore"):
+            out.reshape(-1)[places.reshape(-1)] = np.broadcast_to(value, places.shape).reshape(-1)
+    else:
+        with np.errstate(all="ignore"):
+            out[index] = value
+    return out
+
+
+def last_written(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
+    """Which values :func:`put` leaves in an array of this shape: bools, one per value."""
+    places = _places(shape, index)
+    writer = np.zeros(int(np.prod(shape)), np.int64)
+    number = np.arange(places.size)
+    writer[places.reshape(-1)] = number
+    return (writer[places.reshape(-1)] == number).reshape(places.shape)
+
+
+def _may_reorder(index: tuple[Any, ...]) -> bool:
+    """Whether NumPy may go through the index in another order than row-major, so that it matters which value comes last."""
+    arrays = [p for p in index if isinstance(p, np.ndarray) and p.dtype.kind in "iu"]
+    return len(arrays) > 1 or any(p.ndim > 1 for p in arrays)
+
+
+def _places(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
+    """The flat numbers of the elements at an index."""
+    return np.asarray(np.arange(int(np.prod(shape))).reshape(shape)[index])
+
+
+def add_at(x: Any, index: tuple[Any, ...], value: Any) -> Any:
+    """A copy of ``x`` with ``value`` added at an index, repeated places adding up; 16-bit floats are summed in float32."""
+    if is_short(x.dtype):
+        return add_at(x.astype(np.float32), index, value.astype(np.float32)).astype(x.dtype)
+    out = x.copy()
+    with np.errstate(all="ignore"):
+        np.add.at(out, index, value)
+    return out
+
+
+def is_short(dtype: np.dtype[Any]) -> bool:
+    """Whether it is a 16-bit float, which is storage only."""
+    return dtype.itemsize == 2 and dtype.kind in "fV"
+
+
+def grid(index: Any, dim: int) -> tuple[Any, ...]:
+    """The index tuple that picks ``index[i, j, ...]`` along ``dim`` and ``i, j, ...`` along the other axes."""
+    grids = list(np.ix_(*[np.arange(n) for n in index.shape]))
+    grids[dim] = index
+    return tuple(grids)
+
+
+def gather(x: Any, index: Any, dim: int) -> Any:
+    """Elements picked along an axis, as in :func:`grid`."""
+    return np.asarray(x[grid(index, dim)]) if x.ndim else x.copy()
+
+
+_COMBINE: dict[str, Callable[..., Any]] = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
+
+
+def combine_at(x: Any, index: tuple[Any, ...], value: Any, how: str) -> Any:
+    """A copy of ``x`` with values combined into the places of an index by "prod", "amax" or "amin"."""
+    if is_short(x.dtype):
+        return combine_at(x.astype(np.float32), index, value.astype(np.float32), how).astype(x.dtype)
+    out = x.copy()
+    with np.errstate(all="ignore"):
+        _COMBINE[how].at(out, index, value)  # type: ignore[attr-defined]
+    return out
+
+
+def nonzero(x: Any) -> Any:
+    """The places that are not zero: int64, one row each."""
+    return np.ascontiguousarray(np.argwhere(x.astype(np.bool_)), np.int64)
+
+
+def one_hot(x: Any, classes: int) -> Any:
+    """Zeros (int64) of one more axis, with a one at each class."""
+    return (x[..., None] == np.arange(classes)).astype(np.int64)
