@@ -144,7 +144,7 @@ def test_values_and_gradients(f: Function, case: Case, k: int, dtype: str) -> No
     mine, other, results, expected = both(f, k, case.arrays(dtype), case.gradient)
     assert len(results) == len(expected)
     for a, b in zip(results, expected, strict=True):
-        assert_same(a, b, EPS[dtype], f"{case.name} {dtype}")
+        assert_same(a, b, EPS["float32" if f.name in COARSE_IN_PYTORCH else dtype], f"{case.name} {dtype}")
     if f.name in BROKEN_IN_PYTORCH:
         return
     pairs = [(a, b) for a, b in zip(results, expected, strict=True) if isinstance(a, Tensor)]

@@ -28,6 +28,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=0, help="random starting point (%(default)s)")
     demo.add_argument("--quick", action="store_true", help="train for two epochs and require no accuracy")
     commands.add_parser("doctor", help="print what a bug report needs: versions, CPU, threads, kernel cache, GPU")
+    listed = commands.add_parser("ops", help="print the table of operations: dtypes, devices and orders of derivatives that are checked")
+    listed.add_argument("name", nargs="?", default="", help="only those whose name contains this")
     return parser
 
 
@@ -39,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from . import doctor
 
             print(doctor.report())
+            return 0
+        if options.command == "ops":
+            from . import catalog
+
+            print(catalog.table([row for row in catalog.rows() if options.name in row.name]))
             return 0
         from . import demo
 

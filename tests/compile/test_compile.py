@@ -381,3 +381,13 @@ def test_values_that_the_step_computes_are_checked_after_it_ran():
     assert compiled.program is not None
     with pytest.raises(RuntimeError, match="binary_cross_entropy: the input needs probabilities"):
         compiled(tg.tensor([0.5, 0.75]))
+
+
+def test_what_numpy_did_inside_an_operation_is_noticed_whatever_the_data():
+    """The output comes from a kernel here, but not the row-major copy that the kernel reads."""
+    w = tg.ones(4, 3)
+    compiled = tg.compile(lambda x: F.linear(x.transpose(0, 1), w))
+    x = tg.rand(2, 5, 3)
+    compiled(x), compiled(x)
+    with pytest.raises(tg.CompileError, match=r"did not reproduce the result; a part of linear at .*test_compile\.py:\d+ is not done by a kernel"):
+        compiled(x)

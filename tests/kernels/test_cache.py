@@ -294,3 +294,22 @@ def test_a_changed_module_makes_a_new_entry(tmp_path: Path, monkeypatch: pytest.
     assert digest() == before
     (tmp_path / "deep.py").write_text("x = 2\n")
     assert digest() != before
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_person_who_waits_for_the_first_kernels_is_told(tmp_path: Path, warm: Path, first: bool) -> None:
+    """Once, on a terminal, when the cache is empty; ``test_quick_demo`` sees that a pipe gets nothing."""
+    pty = pytest.importorskip("pty")
+    controller, terminal = pty.openpty()
+    code = "import tapegrad as tg\ntg.exp(tg.ones(3)); tg.ones(3, 4).sum()"
+    subprocess.run([sys.executable, "-c", code], env=environment(tmp_path / "new" if first else warm), stderr=terminal, timeout=300, check=True)
+    os.set_blocking(controller, False)
+    os.close(terminal)
+    try:
+        told = os.read(controller, 4096).decode()
+    except OSError:  # nothing was written
+        told = ""
+    os.close(controller)
+    assert told.count("compiling kernels for this machine (once)") == first
+    assert told.count("\n") == first
+    assert not first or str(tmp_path / "new") in told

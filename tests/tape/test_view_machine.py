@@ -169,7 +169,7 @@ class Machine(RuleBasedStateMachine):
             "times": lambda m, t: t * 1.5, "clone": lambda m, t: t.clone(), "buffer": lambda m, t: m.zeros(tuple(shape), dtype=m.float64)
         }[how]  # fmt: skip
         value = made(tg, self.read(item))
-        theirs = None if item.theirs is None else made(self.torch, item.theirs)
+        theirs = None if item.theirs is None else made(self.torch, item.theirs).contiguous()
         self.add(Item(made(tg, item.tensor).contiguous(), self.root(value), np.arange(value.numel()).reshape(shape), theirs))
 
     @precondition(lambda self: len(self.items) < MOST)
@@ -222,9 +222,11 @@ class Machine(RuleBasedStateMachine):
             assert of_tensor(item.tensor, n) is item.tensor
             item.places = np.asarray(of_places(item.places, n))
             if owns:  # its memory may now be in another order, which as_strided would see
-                item.tensor, item.theirs = item.tensor[...], None if item.theirs is None else of_tensor(item.theirs, n)[...]
+                item.tensor = item.tensor[...]
+            if self.parts_of(item) or self.roots_leaf(item):
+                self.forget_pytorch()  # refuses these
             elif item.theirs is not None:
-                of_tensor(item.theirs, n)
+                item.theirs = of_tensor(item.theirs, n)[...]
 
     @rule(k=_number, leaf=st.integers(0, 1), name=st.sampled_from(sorted(WRITES) + sorted(SLICED)))
     def change(self, k: int, leaf: int, name: str) -> None:
@@ -244,14 +246,17 @@ class Machine(RuleBasedStateMachine):
         written = Item(item.tensor, item.root, item.places[0] if name in SLICED else item.places)
         self.write(item.root, written.places, value_of(self.read(written), self.fresh(tg, self.copies[leaf], item.places.shape)))
         if self.torch is not None and all(i.theirs is not None for i in self.items):
-            if item.part:
-                self.forget_pytorch()
+            if self.parts_of(item):
+                self.forget_pytorch()  # does not allow any write there
                 return
             in_place(self.torch, item.theirs, self.fresh(self.torch, self.their_leaves[leaf], item.places.shape))
 
     def roots_leaf(self, item: Item) -> bool:
         base = item.tensor._base
         return base is not None and base.root.is_leaf and bool(base.root.requires_grad)
+
+    def parts_of(self, item: Item) -> bool:
+        return any(other.part and other.root == item.root for other in self.items)
 
     def forget_pytorch(self) -> None:
         for item in self.items:

@@ -81,11 +81,14 @@ class Compiled:
             np.copyto(t._array, array)
         for counter, count in zip(program.counters, counts, strict=True):
             counter.state[counter.name] = count
+        program.poison()
         replayed = program.run(arrays)
         for (what, a), (_, b) in zip(eager, _state(program, replayed), strict=True):
             if a.tobytes() != b.tobytes():
                 self._candidate = None
-                raise CompileError(f"compile: replay did not reproduce {what}; part of the step is not done by kernels, or depends on data")
+                place = program.unfilled()
+                cause = f"a part of {place} is not" if place else "a part of the step is not"
+                raise CompileError(f"compile: replay did not reproduce {what}; {cause} done by a kernel that replay could run, or depends on data")
         self.program = program
         return replayed
 

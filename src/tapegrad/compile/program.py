@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..kernels.cpu import Steps
 from ..tensor import Tensor, wrap
-from .trace import Trace
+from .trace import Event, Trace
 
 
 class Program:
@@ -73,6 +73,37 @@ class Program:
             check(array)
         return map_tensors(self._result, lambda t: wrap(t._array.copy()))
 
+    def poison(self) -> None:
+        """Fill every floating-point buffer that the kernels of a run must fill before they read it with NaN.
+
+        What was computed without a kernel (a copy that NumPy made, say) is lost that way, so that a run shows that it is missing.
+        """
+        for _, owner in self._buffers():
+            if owner.flags.writeable:
+                owner.fill(np.nan)
+
+    def unfilled(self) -> str:
+        """After a poisoned run: the operation and line of the first buffer that no kernel filled, or nothing."""
+        for event, owner in self._buffers():
+            if owner.size and np.isnan(owner).all():
+                return event.place()
+        return ""
+
+    def _buffers(self) -> Iterator[tuple[Event, Any]]:
+        """The floating-point arrays that the kernels were launched with, but for arguments, outside tensors and numbers.
+
+        Integers are left out, among which are tables that steer kernels.
+        """
+        given = [*self.arguments, *(array for _, array in self._outside), *(a for counter in self.counters for a in counter.arrays)]
+        kept = {id(owner_of(array)) for array in given}
+        for event in self.trace.events:
+            for _, _, _, slots in self.trace.launches.rows[event.first : event.last]:
+                for slot in slots:
+                    if isinstance(slot, np.ndarray) and not (slot.ndim == 0 and slot.dtype == np.float64):
+                        owner = owner_of(slot)
+                        if id(owner) not in kept and owner.dtype.kind in "fcV":
+                            yield event, owner
+
     def finish(self) -> None:
         """Leave tensors as an eager step would: versions moved on, gradients in place."""
         for t in self.written:
@@ -83,6 +114,15 @@ class Program:
     def __repr__(self) -> str:
         lines = [f"{i:4d}  {e.op:<28} {e.shape!s:<16} {e.dtype:<8} {e.last - e.first} kernels  {e.line}" for i, e in enumerate(self.trace.events)]
         return "\n".join([f"program of {len(self.trace.events)} operations, {len(self.steps.table)} kernels", *lines])
+
+
+def owner_of(array: Any) -> Any:
+    """The array whose memory this one shows."""
+    while True:
+        base = getattr(array.base, "base", array.base) if type(array.base).__name__ == "DummyArray" else array.base  # of as_strided
+        if not isinstance(base, np.ndarray):
+            return array
+        array = base
 
 
 def map_tensors(tree: Any, function: Callable[[Tensor], Any]) -> Any:

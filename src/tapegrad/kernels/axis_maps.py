@@ -7,6 +7,7 @@ axis, one after the other; that is as good as windows with corners, and costs th
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,8 +30,8 @@ class Table(NamedTuple):
     Beyond its count, a row repeats its last index. Without weights they are one.
     """
 
-    index: _Array
-    count: _Array
+    index: _Array  # type: ignore[assignment]  # hides tuple's methods, which nobody needs
+    count: _Array  # type: ignore[assignment]
     weight: _Array | None
     divisor: _Array | None
 
@@ -175,8 +176,8 @@ def _antialiased(size: int, out: int, real: Any, align_corners: bool, factor: fl
 def cubic(distance: _Array, a: float) -> _Array:
     """Keys' cubic convolution kernel with parameter ``a`` (IEEE Transactions on Acoustics, Speech, and Signal Processing, 1981)."""
     d = distance
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    near = (((a + 2) * d - 1) * d - 1) * (d - 1)  # in factors, so that nothing cancels at the zeros
+    far = a * (d - 1) * (d - 2) * (d - 2)
     return np.where(d <= 1, near, np.where(d < 2, far, 0)).astype(d.dtype)
 
 
@@ -185,7 +186,7 @@ def _weighted(index: _Array, weight: _Array) -> Table:
     return _packed(index, weight != 0, weight)
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[..., Table]] = {
     "window": _window,
     "adaptive": _adaptive,
     "reflect": _reflect,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from ..ops.activation import *
+from ..ops.attention import *
 from ..ops.classification_loss import *
 from ..ops.conv import *
 from ..ops.dropout import *
 from ..ops.elementwise import sigmoid as sigmoid, tanh as tanh
 from ..ops.embedding import *
+from ..ops.embedding_bag import *
 from ..ops.embedding_loss import *
 from ..ops.fold import *
+from ..ops.grid_sample import *
 from ..ops.interpolate import *
 from ..ops.linear import *
 from ..ops.loss import *

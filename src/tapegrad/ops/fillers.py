@@ -145,7 +145,7 @@ def random_(self: Tensor, *args: Any, generator: Generator | None = None, **boun
     Raises:
         RuntimeError: when the range is empty, or the dtype does not hold it.
     """
-    given = dict(zip(("from", "to") if len(args) > 1 else ("to",), args, strict=False)) | bounds
+    given = dict(zip(("from", "to") if len(args) > 1 or "to" in bounds else ("to",), args, strict=False)) | bounds
     unknown = given.keys() - {"from", "to"}
     if unknown or len(args) > 2:
         raise TypeError(f"random_() takes from and to, got {sorted(unknown) or len(args)}")

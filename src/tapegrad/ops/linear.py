@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ..public import public
+from ..public import composite, public
 from ..registry import Op, apply, register
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
-from .matmul import conjugate, mT
+from .matmul import conjugate, matmul, mT
 from .shape import numel_of
 
-__all__ = ["linear"]
+__all__ = ["bilinear", "linear"]
 
 _linear = register(
     Op(
@@ -71,3 +71,37 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         got = f"input {input.dtype}, weight {weight.dtype}" + ("" if bias is None else f", bias {bias.dtype}")
         raise RuntimeError(f"linear: expected equal dtypes, got {got}; convert with .to()")
     return apply(_linear, (input, weight, bias), {})  # type: ignore[no-any-return]
+
+
+@composite(
+    method=False,
+    samples=[
+        Sample((Input((3, 4)), Input((3, 2)), Input((5, 4, 2)), Input((5,)))),
+        Sample((Input((2, 3, 4)), Input((2, 3, 2)), Input((5, 4, 2)))),
+        Sample((Input((4,)), Input((2,)), Input((5, 4, 2)))),
+    ],
+    reference=lambda a, b, w, bias=0.0: np.einsum("...i,oij,...j->...o", a, w, b) + bias,
+    error_inputs=[
+        ErrorInput(
+            lambda tg: tg.nn.functional.bilinear(tg.ones(3, 4), tg.ones(3, 2), tg.ones(5, 4, 3)),
+            RuntimeError,
+            r"bilinear: .*input1 \(3, 4\), input2 \(3, 2\), weight \(5, 4, 3\)",
+        )
+    ],
+)
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input1 @ weight[o] @ input2 + bias[o]`` for each o: shapes (..., n), (..., m), (out, n, m), (out,) -> (..., out).
+
+    Raises:
+        RuntimeError: when the sizes or dtypes don't fit.
+    """
+    a, b, w = input1._array.shape, input2._array.shape, weight._array.shape
+    fit = len(w) == 3 and len(a) > 0 and len(b) > 0 and a[:-1] == b[:-1] and (a[-1], b[-1]) == w[1:]
+    if not fit or (bias is not None and bias._array.shape != w[:1]):
+        got = f"input1 {tuple(a)}, input2 {tuple(b)}, weight {tuple(w)}" + ("" if bias is None else f", bias {tuple(bias.shape)}")
+        raise RuntimeError(f"bilinear: shapes don't fit: {got}; expected (..., n), (..., m), (out, n, m) and (out,)")
+    rows = numel_of(a[:-1])
+    # (rows, n) @ (n, out * m), then each row's (out, m) times its (m,)
+    halfway = matmul(input1.reshape(rows, a[-1]), weight.permute(1, 0, 2).reshape(w[1], w[0] * w[2])).reshape(rows, w[0], w[2])
+    out = matmul(halfway, input2.reshape(rows, b[-1], 1)).reshape(*a[:-1], w[0])
+    return out if bias is None else out + bias

@@ -118,11 +118,13 @@ def sum_dtype(d: Any) -> Any:
 )
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """The sum over ``dim`` (one or several; all by default). Integers and bools sum as int64, unless ``dtype`` says otherwise."""
-    return in_dtype(dtype, lambda x: apply(_sum, (x,), {"axes": axes_of(dim, x.ndim, "sum"), "keepdim": keepdim}), input)
+    if dtype is not None:
+        return in_dtype(dtype, lambda x: sum(x, dim, keepdim), input)
+    return apply(_sum, (input,), {"axes": axes_of(dim, input.ndim, "sum"), "keepdim": keepdim})  # type: ignore[no-any-return]
 
 
 def in_dtype(dtype: Any, function: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:
-    """``function`` of the input as ``dtype``, and its result as that, too: of small integers, what fits into them."""
+    """``function`` of the input as ``dtype`` (unless None), and its result as that, too: of small integers, what fits into them."""
     if dtype is None:
         return function(input)
     wanted = dtypes.to_dtype(dtype)

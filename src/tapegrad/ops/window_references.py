@@ -109,7 +109,8 @@ def col2im(g: Any, size: Any, kernel: Any, stride: Any, padding: Any, dilation: 
     """By what a transpose is: the sum over unit images."""
     channels = g.shape[-2] // math.prod(kernel)
     out = np.zeros((*g.shape[:-2], channels, *size), g.dtype)
-    for at in itertools.product(range(channels), *map(range, size)):
+    places: Any = itertools.product(range(channels), *map(range, size))
+    for at in places:
         unit = np.zeros((channels, *size))
         unit[at] = 1
         out[(..., *at)] = (g * im2col(unit, kernel, stride, padding, dilation)).sum((-2, -1))
@@ -273,7 +274,7 @@ def _keys(d: float, a: float = -0.75) -> float:
     d = abs(d)
     if d <= 1:
         return (a + 2) * d**3 - (a + 3) * d**2 + 1
-    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
+    return a * (d - 1) * (d - 2) ** 2 if d < 2 else 0.0
 
 
 def _antialiased_matrix(kind: str, n: int, t: int, align_corners: bool, factor: Any) -> Any:
@@ -327,7 +328,7 @@ def interpolate(
 
 def resample(x: Any, maps: Any, transposed: bool) -> Any:
     """The operation of the same name, by dense matrices."""
-    matrices = []
+    matrices: list[Any] = []
     for m in maps:
         if m is None:
             matrices.append(None)
@@ -343,3 +344,47 @@ def resample(x: Any, maps: Any, transposed: bool) -> Any:
             matrix = avg_pool(unit, *m.options[:3], dims=1).T
         matrices.append(matrix.T if transposed else matrix)
     return _transformed(x, matrices)
+
+
+# ------------------------------------------------------------------------------------------------------------- sampling
+
+
+def _led_back(at: float, n: int, padding_mode: str, align_corners: bool) -> float:
+    if padding_mode == "reflection":
+        low, high = (0.0, n - 1.0) if align_corners else (-0.5, n - 0.5)
+        if low == high:
+            return 0.0
+        period = 2 * (high - low)
+        at = low + abs((at - high) % period - (high - low))
+    return at if padding_mode == "zeros" else min(max(at, 0.0), n - 1.0)
+
+
+def _taps(at: float, n: int, mode: str, padding_mode: str, align_corners: bool) -> list[tuple[int, float]]:
+    if mode == "bicubic":
+        near = range(math.floor(at) - 1, math.floor(at) + 3)
+        return [(round(_led_back(j, n, padding_mode, align_corners)), _keys(at - j)) for j in near]
+    at = _led_back(at, n, padding_mode, align_corners)
+    if mode == "nearest":
+        return [(round(at), 1.0)]
+    return [(math.floor(at) + k, 1 - abs(math.floor(at) + k - at)) for k in (0, 1)]
+
+
+def grid_sample(x: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: Any = None) -> Any:
+    size = x.shape[2:]
+    out = np.zeros((x.shape[0], x.shape[1], *grid.shape[1:-1]), x.dtype)
+    for i, *t in np.ndindex(*grid.shape[:-1]):
+        places = [(g + 1) / 2 * (n - 1) if align_corners else ((g + 1) * n - 1) / 2 for g, n in zip(grid[(i, *t)][::-1], size, strict=True)]
+        axes = [_taps(at, n, mode, padding_mode, bool(align_corners)) for at, n in zip(places, size, strict=True)]
+        for corner in itertools.product(*axes):
+            at = [index for index, _ in corner]
+            if all(0 <= a < n for a, n in zip(at, size, strict=True)):
+                out[(i, slice(None), *t)] += x[(i, slice(None), *at)] * math.prod(w for _, w in corner)
+    return out
+
+
+def affine_grid(theta: Any, size: Any, align_corners: Any = None) -> Any:
+    out = np.zeros((size[0], *size[2:], len(size) - 2), theta.dtype)
+    for i, *t in np.ndindex(*out.shape[:-1]):
+        place = [0.0 if n == 1 else 2 * k / (n - 1) - 1 if align_corners else (2 * k + 1) / n - 1 for k, n in zip(t, size[2:], strict=True)]
+        out[(i, *t)] = theta[i] @ np.array([*place[::-1], 1.0])
+    return out

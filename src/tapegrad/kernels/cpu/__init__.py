@@ -9,9 +9,11 @@ import numpy as np
 
 from ..body import Body
 from . import elementwise as _elementwise
+from .attention import masked_softmax as _masked_softmax, scores as _scores
 from .call import Fast, Launches, Steps, recording, replay_address
 from .conv import col2im, convolution, convolution_input, convolution_weight, im2col
 from .elementwise import Operand, copy, run as elementwise
+from .embedding import bag_maxima, share_rows
 from .gemm import matmul as _gemm
 from .pool import fractional_max_pool, max_pool
 from .random import bits as random_bits, integers as random_integers, normal as random_normal, uniform as random_uniform
@@ -164,3 +166,16 @@ log_softmax, log_softmax_backward = _in_float32(_log_softmax), _in_float32(_log_
 cross_entropy = _in_float32(_cross_entropy)
 cross_entropy_backward = _in_float32(_cross_entropy_backward)
 cross_entropy_weights = _in_float32(_cross_entropy_weights)
+
+
+def masked_softmax(x: Any) -> Any:
+    """softmax along the last axis; zeros where all of it is -inf."""
+    return _masked_softmax(x, softmax)
+
+
+def attention(q: Any, k: Any, v: Any, mask: Any | None, scale: float, dropped: Any | None, keep: float) -> Any:
+    """``softmax(q @ k.T * scale + mask) @ v``; with ``dropped`` (bool), weights are kept there, divided by ``keep``."""
+    weights = masked_softmax(_scores(q, k, mask, scale, matmul))
+    if dropped is not None:
+        weights = apply_mask(weights, dropped, 1.0 / keep if keep else 0.0)
+    return matmul(weights, v)

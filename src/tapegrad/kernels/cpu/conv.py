@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -104,7 +103,7 @@ def _product(a: _Array, b: _Array) -> _Array:
     if a.dtype == b.dtype and a.dtype in (np.float32, np.float64):
         return gemm.matmul(a, b)
     with np.errstate(all="ignore"):
-        return np.matmul(a, b)
+        return np.asarray(np.matmul(a, b))
 
 
 def _columns(x: _Array, kernel: _Sizes, stride: _Sizes, padding: _Pads, dilation: _Sizes) -> _Array:
@@ -112,9 +111,9 @@ def _columns(x: _Array, kernel: _Sizes, stride: _Sizes, padding: _Pads, dilation
     dims = len(kernel)
     lead, size = x.shape[: x.ndim - dims], x.shape[x.ndim - dims :]
     if _padded(size, padding) != size:
-        inside = tuple([slice(p[0], p[0] + n) for p, n in zip(padding, size, strict=True)])
+        inside: tuple[Any, ...] = (..., *[slice(p[0], p[0] + n) for p, n in zip(padding, size, strict=True)])
         padded = np.zeros((*lead, *_padded(size, padding)), x.dtype)
-        padded[(..., *inside)] = x
+        padded[inside] = x
         x = padded
     space = windows_along(size, kernel, stride, padding, dilation)
     steps = x.strides[x.ndim - dims :]
@@ -130,7 +129,7 @@ def _added(columns: _Array, size: _Sizes, stride: _Sizes, padding: _Pads, dilati
     kernel, space = columns.shape[len(lead) : len(lead) + dims], columns.shape[len(lead) + dims :]
     out = np.zeros((*lead, *_padded(size, padding)), columns.dtype)
     for place in itertools.product(*map(range, kernel)):
-        at = [slice(k * d, k * d + (t - 1) * s + 1, s) for k, d, t, s in zip(place, dilation, space, stride, strict=True)]
-        out[(..., *at)] += columns[(slice(None),) * len(lead) + place]
-    inside = tuple([slice(p[0], p[0] + n) for p, n in zip(padding, size, strict=True)])
-    return np.ascontiguousarray(out[(..., *inside)])
+        at: tuple[Any, ...] = (..., *[slice(k * d, k * d + (t - 1) * s + 1, s) for k, d, t, s in zip(place, dilation, space, stride, strict=True)])
+        out[at] += columns[(slice(None),) * len(lead) + place]
+    inside: tuple[Any, ...] = (..., *[slice(p[0], p[0] + n) for p, n in zip(padding, size, strict=True)])
+    return np.ascontiguousarray(out[inside])

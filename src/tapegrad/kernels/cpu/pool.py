@@ -64,14 +64,14 @@ def _over_axes(x: _Array, dims: int, along: Callable[[_Array, int, int], tuple[_
 
 def _running(candidates: Iterable[tuple[_Array, _Array]]) -> tuple[_Array, _Array]:
     """The largest of (values, their places along the axis), one after the other."""
-    best, place = None, None
+    best: Any = None
+    place: Any = None
     for value, at in candidates:
         if best is None:
             best, place = value, np.broadcast_to(at, value.shape)
         else:
             better = (value > best) | (value != value)
             best, place = np.where(better, value, best), np.where(better, at, place)
-    assert best is not None and place is not None
     return best, place
 
 

@@ -55,8 +55,8 @@ def _divisor(tables: Sequence[Table | None]) -> _Array | None:
 
 def _divided(x: _Array, divisor: _Array) -> _Array:
     if x.dtype.kind in "biu":  # towards zero, as in PyTorch
-        return (np.sign(x) * (np.abs(x) // divisor)).astype(x.dtype)
-    return x / divisor.astype(x.real.dtype)
+        return np.asarray(np.sign(x) * (np.abs(x) // divisor), x.dtype)
+    return np.asarray(x / divisor.astype(x.real.dtype))
 
 
 def _along(x: _Array, axis: int, t: Table) -> _Array:
@@ -70,7 +70,7 @@ def _along(x: _Array, axis: int, t: Table) -> _Array:
         inside = np.arange(entries) < t.count[:, None]
         if not inside.all():
             part = np.where(inside.reshape(rows, entries, *after), part, part.dtype.type(0))
-        return np.add.reduce(part, axis + 1, part.dtype)
+        return np.asarray(np.add.reduce(part, axis + 1, part.dtype))
     out = np.zeros((*x.shape[:axis], rows, *x.shape[axis + 1 :]), x.dtype) if not entries or t.count.min(initial=1) == 0 else None
     for k in range(entries):
         used = slice(None) if out is None or t.count.min() > k else np.nonzero(t.count > k)[0]
