@@ -34,7 +34,10 @@ NO_GRADIENT = {
     ("cross_entropy_backward", "weight"): "as in PyTorch, class weights are constants",
 }
 # Ops whose gradients are not the partial derivatives of their forward, and where they are checked instead.
-NO_NUMERIC_GRADIENT = {"cross_entropy_backward": "lse is an input but not independent; second order of cross_entropy checks it"}
+NO_NUMERIC_GRADIENT = {
+    "cross_entropy_backward": "lse is an input but not independent; second order of cross_entropy checks it",
+    "ctc_loss_backward": "nll and alpha are inputs but not independent; second order of ctc_loss checks it",
+}
 EPS = {d.name: dtypes.finfo(d).eps for d in dtypes.ALL if d.differentiable}
 
 

@@ -33,6 +33,8 @@ OTHER_DTYPES: dict[str, str] = {
 # Gradients that PyTorch refuses or fails to compute.
 BROKEN_IN_PYTORCH: dict[str, str] = {"vander": "overwrites powers that its own backward needs"}
 # What PyTorch computes in float64 to about the precision of float32.
+OTHER_GRADIENTS: dict[str, str] = {"ctc_loss": "PyTorch adds exp(log_probs); tests/ops/test_losses.py compares behind log_softmax"}
+# Gradients that PyTorch computes in float64 with constants of float32.
 COARSE_IN_PYTORCH: dict[str, str] = {
     "hardsigmoid": "1/6 is rounded to float32",
     "digamma": "its trigamma is good to 1e-10",
@@ -150,7 +152,7 @@ def test_values_and_gradients(f: Function, case: Case, k: int, dtype: str) -> No
     pairs = [(a, b) for a, b in zip(results, expected, strict=True) if isinstance(a, Tensor)]
     assert [a.requires_grad for a, _ in pairs] == [b.requires_grad for _, b in pairs], f"{case.name}: requires_grad"
     pairs = [(a, b) for a, b in pairs if a.requires_grad]
-    if not pairs:
+    if not pairs or f.name in OTHER_GRADIENTS:
         return
     rng = np.random.default_rng(zlib.crc32(case.name.encode()))
     seeds = [np.asarray(rng.uniform(0.5, 1.5, a._array.shape).astype(a._array.dtype)) for a, _ in pairs]

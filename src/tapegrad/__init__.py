@@ -60,7 +60,16 @@ from .modes import (
     is_grad_enabled as is_grad_enabled,
     is_inference_mode_enabled as is_inference_mode_enabled,
 )
-from .ops.activation import relu as relu
+from .ops.activation import (
+    hardshrink as hardshrink,
+    prelu as prelu,
+    relu as relu,
+    relu_ as relu_,
+    rrelu as rrelu,
+    rrelu_ as rrelu_,
+    threshold as threshold,
+    threshold_ as threshold_,
+)
 from .ops.aliases import *
 from .ops.arithmetic import *
 from .ops.bitwise import *
@@ -83,9 +92,11 @@ from .ops.grid import *
 from .ops.index_put import *
 from .ops.index_select import *
 from .ops.join import *
+from .ops.linear import bilinear as bilinear
 from .ops.mask import *
 from .ops.matmul import *
 from .ops.matmul_add import *
+from .ops.normalization import group_norm as group_norm, layer_norm as layer_norm, rms_norm as rms_norm
 from .ops.order import *
 from .ops.permute import *
 from .ops.prod import *
@@ -98,6 +109,8 @@ from .ops.scan import *
 from .ops.scatter_reduce import *
 from .ops.search import *
 from .ops.shape import *
+from .ops.similarity import cosine_similarity as cosine_similarity, pairwise_distance as pairwise_distance
+from .ops.smooth_activation import celu as celu, celu_ as celu_, selu as selu, selu_ as selu_
 from .ops.softmax import *
 from .ops.sort import *
 from .ops.special import *

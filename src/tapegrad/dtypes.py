@@ -99,7 +99,7 @@ _BY_NAME: Final = {d.name: d for d in ALL} | {
     "cfloat": complex64,
     "cdouble": complex128,
 }
-_BY_PYTHON: Final[dict[type, dtype]] = {bool: bool_, int: int64, float: float32, complex: complex64}
+_BY_PYTHON: Final[dict[type, dtype]] = {bool: bool_, int: int64, float: float64, complex: complex128}
 
 _default_float = float32
 
@@ -137,8 +137,7 @@ def to_dtype(spec: Any) -> dtype:
     if isinstance(spec, str) and spec in _BY_NAME:
         return _BY_NAME[spec]
     if isinstance(spec, type) and spec in _BY_PYTHON:
-        found = _BY_PYTHON[spec]
-        return _default_float if found is float32 else default_complex() if found is complex64 else found
+        return _BY_PYTHON[spec]  # float is float64, as in PyTorch, whatever dtype Python's floats become
     try:
         return FROM_NUMPY[np.dtype("O" if spec is None else spec).newbyteorder("=")]  # NumPy takes None for float64
     except (KeyError, TypeError):
@@ -153,7 +152,12 @@ def of_array(array: Any) -> dtype:
 
 def of_scalar(value: bool | int | float | complex) -> dtype:
     """The dtype a Python number has on its own: bool, int64, the default float or the default complex."""
-    return to_dtype(next((kind for kind in _BY_PYTHON if isinstance(value, kind)), type(value)))
+    return of_type(next((kind for kind in _BY_PYTHON if isinstance(value, kind)), type(value)))
+
+
+def of_type(kind: type) -> dtype:
+    """The dtype that Python numbers of this type have on their own."""
+    return _default_float if kind is float else default_complex() if kind is complex else to_dtype(kind)
 
 
 # ------------------------------------------------------------------------------------------------------------ promotion

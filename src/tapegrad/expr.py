@@ -447,8 +447,8 @@ class E:
 
     @staticmethod
     def half_on_tie(a: Any, b: Any) -> Any:
-        """1 where a > b, 1/2 where they are equal, else 0: the subgradient of maximum with respect to a."""
-        return E.where(a == b, 0.5, E.where(a > b, 1.0, 0.0))
+        """1 where a > b (or one is NaN), 1/2 where they are equal, else 0: the subgradient of maximum with respect to a."""
+        return E.where(a == b, 0.5, E.where(a < b, 0.0, 1.0))
 
     exp: Callable[[Any], Any]
     exp2: Callable[[Any], Any]

@@ -37,6 +37,12 @@ class Tracer(Protocol):
     def refuse(self, what: str) -> NoReturn:
         """Raise, since the program could not repeat what the region does."""
 
+    def gradient(self, tensor: Any, assigned: bool) -> None:
+        """The ``.grad`` of ``tensor`` is about to be looked at, or to be ``assigned`` whatever it was."""
+
+    def differentiated(self, edges: Any) -> None:
+        """A backward pass went through these edges, and can't do so again."""
+
 
 class _Modes(threading.local):
     flags = 0

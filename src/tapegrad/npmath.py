@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
 import math
 from collections.abc import Callable
@@ -9,8 +11,6 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-
-from .kernels.cpu import special
 
 
 def _vectorized(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,8 +30,10 @@ def _lgamma(x: float) -> float:
     return math.inf if x == -math.inf or (x <= 0 and x == math.floor(x)) else math.lgamma(x)
 
 
+@functools.cache
 def _on_numpy() -> dict[str, Callable[..., Any]]:
     """The special functions of kernels, run by Python with NumPy's exp, log, ..., which give inf and NaN where Python's raise."""
+    special = importlib.import_module("tapegrad.kernels.cpu.special")  # here, since only tests come here
     scope: dict[str, Any] = dict(vars(special))
     own = {n: f for n, f in vars(special).items() if inspect.isfunction(f) and f.__module__ == special.__name__}
     scope |= {name: FunctionType(f.__code__, scope, name) for name, f in own.items()}
@@ -39,12 +41,15 @@ def _on_numpy() -> dict[str, Callable[..., Any]]:
     return {name: _vectorized(scope[name]) for name in own if not name.startswith("_") and name != "floor"}
 
 
-_functions = _on_numpy()
-digamma, polygamma, lgamma = _functions["digamma"], _functions["polygamma"], _vectorized(_lgamma)
-erf, erfc, erfcx, erfinv = _vectorized(math.erf), _vectorized(math.erfc), _functions["erfcx"], _functions["erfinv"]
-ndtr, ndtri, log_ndtr, log_ndtr_slope = (_functions[name] for name in ("ndtr", "ndtri", "log_ndtr", "log_ndtr_slope"))
-i0, i0e, i1, i1e = (_functions[name] for name in ("i0", "i0e", "i1", "i1e"))
-logit, sinc, spherical_j1 = _functions["logit"], _functions["sinc"], _functions["spherical_j1"]
+def _special(name: str) -> Callable[..., Any]:
+    return lambda *operands: _on_numpy()[name](*operands)
+
+
+erf, erfc, lgamma = _vectorized(math.erf), _vectorized(math.erfc), _vectorized(_lgamma)
+erfcx, erfinv, ndtr, ndtri = _special("erfcx"), _special("erfinv"), _special("ndtr"), _special("ndtri")
+log_ndtr, log_ndtr_slope, logit = _special("log_ndtr"), _special("log_ndtr_slope"), _special("logit")
+digamma, polygamma, sinc, spherical_j1 = _special("digamma"), _special("polygamma"), _special("sinc"), _special("spherical_j1")
+i0, i0e, i1, i1e = _special("i0"), _special("i0e"), _special("i1"), _special("i1e")
 
 
 def sigmoid(x: Any) -> Any:

@@ -22,7 +22,7 @@ from .graph import Leaf
 from .hooks import register_hook, register_post_accumulate_grad_hook, retain_grad, retains_grad
 from .modes import enable_grad, local, no_grad
 from .plan import ON_TENSORS
-from .sweep import Staged, own, sweep
+from .sweep import Staged, own, reachable, sweep
 from .tensor import Tensor, wrap
 
 _SET_GRAD = Tensor._grad.__set__  # type: ignore[union-attr]  # the slot's descriptor
@@ -75,6 +75,8 @@ def backward(
         _check_inputs(targets, "backward")
     staged = sweep(roots, seeds, create_graph if retain_graph is None else retain_graph, create_graph, targets)
     _commit(staged, create_graph, targets or ())
+    if local.tracer is not None and not (create_graph if retain_graph is None else retain_graph):
+        local.tracer.differentiated(reachable([root._entry for root in roots]))
 
 
 def grad(
@@ -213,19 +215,24 @@ def _commit(staged: Staged, create_graph: bool, targets: Sequence[Tensor]) -> No
     with _commit_lock:  # backward passes of several threads may end at the same leaf
         actions: list[tuple[Any, ...]] = []
         for tensor, grads, key in work:
+            if local.tracer is not None:
+                local.tracer.gradient(tensor, assigned=False)
             old = tensor._grad
             if old is not None and (old._array.shape != tensor._array.shape or old._array.dtype != tensor._array.dtype):
                 raise RuntimeError(
                     f"backward: a tensor of shape {tuple(tensor.shape)}, {tensor.dtype}, has a .grad of shape {tuple(old.shape)}, "
                     f"{old.dtype}, since its .data was replaced; set .grad = None first"
                 )
-            if create_graph or local.tracing:
+            if local.tracing and not create_graph and old is not None:
+                with no_grad():
+                    old.add_(grads[key])  # what the kernels of a replay do
+            elif create_graph or local.tracing:
                 with enable_grad() if create_graph else no_grad():
                     new = ON_TENSORS.clone(grads[key]) if old is None else ON_TENSORS.add(old, grads[key])
                 actions.append((_SET_GRAD, tensor, new))
             elif old is None:
                 actions.append((_SET_GRAD, tensor, wrap(own(grads, key))))
-            elif old._entry is not None or not old._array.flags.writeable:
+            elif not old._array.flags.writeable:
                 actions.append((_SET_GRAD, tensor, wrap(backend(old._array).accumulate(old._array.copy(), grads[key]))))
             else:
                 old._storage.wrote("backward")
@@ -264,7 +271,14 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     return self
 
 
+def _requires_grad(self: Tensor) -> bool:
+    """Whether the tape follows this tensor; may be set for leaves."""
+    return self._entry is not None
+
+
 def _set_requires_grad(self: Tensor, value: bool) -> None:
+    if not self.is_leaf:
+        raise RuntimeError("requires_grad can be set only on leaf tensors, and an operation made this one; use .detach() to cut it off")
     requires_grad_(self, value)
 
 
@@ -296,7 +310,7 @@ def install() -> None:
         "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
         "retain_grad": retain_grad,
         "requires_grad_": requires_grad_,
-        "requires_grad": property(lambda self: self._entry is not None, _set_requires_grad),
+        "requires_grad": property(_requires_grad, _set_requires_grad),
         "retains_grad": property(retains_grad),
     }.items():
         setattr(Tensor, name, function)

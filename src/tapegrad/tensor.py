@@ -13,7 +13,7 @@ import numpy as np
 
 from . import dtypes
 from .device import CPU, device
-from .modes import values_leave
+from .modes import local, values_leave
 
 # One process-wide clock orders operations and writes, also when tensors cross threads.
 tick = itertools.count(1).__next__
@@ -321,6 +321,8 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The accumulated gradient, or None. Only leaves, and tensors after ``retain_grad()``, have one."""
+        if local.tracer is not None:
+            local.tracer.gradient(self, assigned=False)
         if self._grad is None and self._entry is not None and not self._entry.is_leaf and not self.retains_grad:
             warnings.warn(
                 "reading .grad of a tensor that is not a leaf: backward() does not keep it; call .retain_grad() on it first",
@@ -341,6 +343,8 @@ class Tensor:
                     f"assigned grad has shape {tuple(value.shape)} and dtype {value.dtype}, "
                     f"the tensor has shape {tuple(self.shape)} and dtype {self.dtype}; they must be equal"
                 )
+        if local.tracer is not None:
+            local.tracer.gradient(self, assigned=True)
         self._grad = value
 
     @grad.deleter

@@ -206,6 +206,9 @@ def test_no_kernel_stops_at_a_special_value(monkeypatch: pytest.MonkeyPatch) -> 
                 whole = op.call(*inputs)
             except TypeError:
                 continue  # no complex form
+            except RuntimeError:  # refused, but a compiled replay may still meet such values
+                np.asarray(op.on_arrays(*columns) if d == "int64" and "i" in op.kinds else 0)
+                continue
             alone = [op.call(*[x[i : i + 1] for x in inputs]).item() for i in range(0, columns.shape[1], 7)]
             assert np.array_equal(whole.numpy()[::7], alone, equal_nan=whole.dtype.differentiable), (op.name, d)
             if d != "int64" and whole.dtype.differentiable:

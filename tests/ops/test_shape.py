@@ -106,13 +106,13 @@ def test_transposes_of_matrices_and_complex_numbers() -> None:
 
 def test_writes_to_overlapping_parts_are_refused() -> None:
     x = tg.zeros(6)
-    for v in (x.unfold(0, 3, 1), x.as_strided((2, 3), (1, 1)), x.as_strided((3, 3), (2, 1))):
+    for v in (x.unfold(0, 3, 1), x.as_strided((2, 3), (1, 1)), x.as_strided((2, 3), (2, 1))):
         with pytest.raises(RuntimeError, match="is a view of overlapping parts, several elements share one place in memory"):
             v.add_(1)
         with pytest.raises(RuntimeError, match="share one place"):
-            v[0] = 1.0 if v.unfold(0, 1, 1).ndim == 0 else v.zero_()
+            v[:2] = 1.0
     assert x.tolist() == [0.0] * 6
-    for apart in (x.unfold(0, 3, 3), x.as_strided((2, 3), (3, 1)), x.as_strided((2, 3), (3, 2))[:, :2], x.as_strided((3, 2), (2, 1))):
+    for apart in (x.unfold(0, 3, 3), x.as_strided((2, 3), (3, 1)), x.as_strided((3, 2), (2, 1))):
         apart.add_(1)  # no element twice
     assert tg.zeros(8).as_strided((2, 3), (3, 2)).add_(1).sum().item() == 6.0  # interleaved, but apart
 

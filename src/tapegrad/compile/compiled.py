@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import os
+import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..modes import local
+from ..registry import as_tensor_input
 from ..tensor import Tensor, wrap
-from .program import Program, map_tensors
-from .trace import CompileError, Trace, difference
+from .program import Program
+from .trace import CompileError, Trace, difference, map_tensors
 
 
 class Compiled:
@@ -20,16 +24,19 @@ class Compiled:
 
     The first two calls run eagerly under a trace and must do the same operations with the same constants; the third runs both
     eagerly and replayed, and must give the same bits. Later calls with the same shapes and dtypes only run the kernels: Python
-    code inside the function does not run again, and gradients are found in ``.grad`` as after an eager call.
+    code inside the function does not run again, and gradients are found in ``.grad`` as after an eager call. Calls from several
+    threads run one after the other.
 
-    A call that does not fit is traced anew, which takes three calls again: other shapes, a parameter with other memory, an
-    optimizer whose options (its learning rate, say) or state were replaced, a module switched between ``train()`` and
-    ``eval()``. Other Python values that the function reads are not watched: pass what changes as a tensor.
+    A call that does not fit is traced anew, which takes three calls again: other shapes, a parameter with other memory or that
+    requires grad no longer, a ``.grad`` that is there to accumulate into when it was not (or the other way), an optimizer whose
+    options (its learning rate, say) or state were replaced, a module switched between ``train()`` and ``eval()``. Other Python
+    values that the function reads are not watched: pass what changes as a tensor.
 
     Arguments are tensors that don't require grad, or NumPy arrays, by position or by name. :class:`CompileError` is raised for
     randomness, for what has no kernel that replay can run (embedding, gather, advanced indices, conversions of dtypes,
-    concatenation), for values that reach Python (``if``, ``float()``, ``item()``, ``numpy()``), and for numbers that differ from
-    call to call.
+    concatenation), for values that reach Python (``if``, ``float()``, ``item()``, ``numpy()``), for numbers that differ from
+    call to call, for hooks on the gradients of parameters, for writes to an argument, and for results that require grad unless
+    the function called ``backward()`` on them: a replay keeps no graph.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -38,17 +45,24 @@ class Compiled:
         self.program: Program | None = None
         self._candidate: Program | None = None  # a program that has not been confirmed yet
         self._first: Trace | None = None
+        self._copies = False  # somebody keeps gradients, so each call must leave them in memory of its own
+        self._lock = threading.RLock()  # the buffers of a program serve one call at a time
+        _all.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs:
             args = self._by_position(args, kwargs)
-        arrays = tuple(_array(a, i) for i, a in enumerate(args))
-        program = self._candidate
-        if program is None or local.flags != 0 or not program.fits(arrays):
-            return self._trace(arrays)
-        if self.program is None:
-            return self._confirm(program, arrays)
-        return program.run(arrays)
+        arrays = tuple([_array(a, i) for i, a in enumerate(args)])
+        with self._lock:
+            program = self._candidate
+            if program is None or not program.fits(arrays):
+                return self._trace(arrays)
+            if self.program is None:
+                return self._confirm(program, arrays)
+            if program.taken():
+                self._copies = True
+                return self._trace(arrays)
+            return program.run(arrays)
 
     def _by_position(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         bound = inspect.signature(self.function).bind(*args, **kwargs)
@@ -58,17 +72,20 @@ class Compiled:
 
     def _trace(self, arrays: tuple[Any, ...]) -> Any:
         previous = self._first if self._first is not None and self._first.holds() else None
+        with contextlib.suppress(ValueError):  # a builtin may have no signature
+            inspect.signature(self.function).bind(*arrays)
         inputs = tuple(wrap(a.copy()) for a in arrays)
         trace = Trace(inputs)
         self.program = self._candidate = self._first = None
         result = trace.run(lambda: self.function(*inputs))
         self._first = trace
-        if previous is not None and _shapes(previous) == _shapes(trace) and previous.written.keys() == trace.written.keys():
+        if previous is not None and previous.flags == trace.flags and _shapes(previous) == _shapes(trace) and previous.written.keys() == trace.written.keys():
             place = difference(previous, trace)
             if place is not None:
                 raise CompileError(f"compile: {place} did not do the same in two calls; pass what changes as a tensor argument")
-            gradients = [(t, t._grad) for t, _ in trace.read.values() if t._entry is not None and t.is_leaf]
-            self._candidate = Program(trace, tuple(t._array for t in inputs), result, gradients)
+            self._candidate = Program(trace, tuple(t._array for t in inputs), result, self._copies)
+            for t, grad in self._candidate.gradients:  # whose memory is the program's now
+                t._grad = None if grad is None else wrap(grad._array.copy())
         return map_tensors(result, lambda t: wrap(t._array.copy()))
 
     def _confirm(self, program: Program, arrays: tuple[Any, ...]) -> Any:
@@ -127,6 +144,18 @@ class Compiled:
         return f"<compiled {name}: {state}>"
 
 
+_all: weakref.WeakSet[Compiled] = weakref.WeakSet()
+
+
+def _new_locks() -> None:
+    """A forked child must not inherit a lock that another thread held."""
+    for compiled in _all:
+        compiled._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_new_locks)
+
+
 def _state(program: Program, result: Any) -> list[tuple[str, Any]]:
     """Copies of everything that the step wrote: results, gradients, parameters."""
     found: list[tuple[str, Any]] = []
@@ -146,7 +175,7 @@ def _array(value: Any, position: int) -> Any:
             raise CompileError(f"compile: argument {position} requires grad; close over parameters instead of passing them")
         return value._array
     if isinstance(value, np.ndarray):
-        return value
+        return as_tensor_input(value, "compile", str(position))._array
     raise TypeError(f"compile: argument {position} must be a tensor or array, got {type(value).__name__}; pass numbers as tapegrad.tensor(...)")
 
 
@@ -156,12 +185,15 @@ def compile(function: Callable[..., Any]) -> Compiled:
     >>> import tapegrad as tg
     >>> weight = tg.tensor([1.0, 2.0], requires_grad=True)
     >>> @tg.compile
-    ... def loss(x):
-    ...     return ((x * weight) ** 2).sum()
+    ... def step(x):
+    ...     weight.grad = None
+    ...     loss = ((x * weight) ** 2).sum()
+    ...     loss.backward()
+    ...     return loss
     >>> for k in range(4):  # traced, traced, confirmed, replayed
-    ...     value = loss(tg.tensor([float(k), 1.0]))
-    >>> value
-    tensor(13.)
+    ...     value = step(tg.tensor([float(k), 1.0]))
+    >>> value, weight.grad
+    (tensor(13.), tensor([18.,  4.]))
 
     Raises:
         TypeError: when it is not a function.

@@ -11,7 +11,8 @@ from numba.extending import intrinsic
 
 from ..kernels.cpu import replay_address, runtime_address
 from ..tensor import Tensor
-from .program import Program, map_tensors
+from .program import Program
+from .trace import map_tensors
 
 
 def _address_intrinsic(address: int, numba_type: Any) -> Any:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from ..kernels.cpu import Steps
+from ..modes import local
 from ..tensor import Tensor, wrap
-from .trace import Event, Trace
+from .trace import Event, Trace, map_tensors
+
+
+_probe = [object()]
+_ALONE = sys.getrefcount(_probe[0])  # what getrefcount says of something that only a list holds
+
+
+def _hooked(extra: Any) -> bool:
+    return bool(extra.hooks or extra.post_hooks)
 
 
 class Program:
@@ -22,20 +33,29 @@ class Program:
         trace: what to replay.
         arguments: the traced call's private argument arrays.
         result: what the traced call returned: a tensor, or nested tuples, lists and dicts of tensors.
-        gradients: the leaves whose ``.grad`` the call set, with those gradients.
+        copies: leave each gradient in memory of its own. Otherwise gradients stay in the program's buffers, and :meth:`taken` says
+            when somebody else holds one that the next run would overwrite.
     """
 
-    def __init__(self, trace: Trace, arguments: tuple[Any, ...], result: Any, gradients: list[tuple[Tensor, Tensor | None]]) -> None:
+    def __init__(self, trace: Trace, arguments: tuple[Any, ...], result: Any, copies: bool = False) -> None:
         self.trace = trace
         self.arguments = arguments
         self.steps = Steps(trace.launches.rows)
         self._result = result
-        self._outside = list(trace.read.values())
+        self._outside = [(t, array, t._entry) for t, array in trace.read.values()]
         self.written = list(trace.written.values())
-        self.gradients = gradients
+        self.copies = copies
+        self.gradients: list[tuple[Tensor, Tensor | None]] = []  # the tensors whose .grad a run sets, with those gradients
+        self._same: list[tuple[Tensor, Tensor | None]] = []  # those whose .grad must be what it was
+        for tensor, before, assigned in trace.gradients.values():
+            if tensor._grad is not before:
+                self.gradients.append((tensor, tensor._grad))
+            if (before is None and not assigned) or id(before) in trace.read:
+                self._same.append((tensor, before))
+        self._shown: list[Any] = []
         self.counters = trace.counters
         # what the arguments or outside tensors hold can be checked before anything is written, the rest when it is there
-        given = [*arguments, *(array for _, array in self._outside)]
+        given = [*arguments, *(array for _, array, _ in self._outside)]
         self._checks: list[tuple[Any, Callable[[Any], None]]] = []
         self._checks_after: list[tuple[Any, Callable[[Any], None]]] = []
         for array, check in trace.checks:
@@ -45,15 +65,30 @@ class Program:
     def fits(self, arrays: tuple[Any, ...]) -> bool:
         """Whether the program may run on these arguments.
 
-        Their number, shapes and dtypes, the memory of every parameter, and what was guarded (options of optimizers, training or
-        not) must be as traced.
+        Their number, shapes and dtypes, the memory of every parameter, whether it requires grad and has hooks or a gradient to
+        accumulate into, and what was guarded (options of optimizers, training or not) must be as traced.
         """
-        if len(arrays) != len(self.arguments):
+        if len(arrays) != len(self.arguments) or local.flags != self.trace.flags or local.flags > 1:
             return False
         for given, own in zip(arrays, self.arguments, strict=True):
             if given.shape != own.shape or given.dtype != own.dtype:
                 return False
-        return all(t._array is array for t, array in self._outside) and self.trace.holds()
+        for t, array, entry in self._outside:
+            if t._array is not array or t._entry is not entry or (entry is not None and entry.extra is not None and _hooked(entry.extra)):
+                return False
+        return all(t._grad is before for t, before in self._same) and self.trace.holds()
+
+    def taken(self) -> bool:
+        """Whether anybody but the tensors themselves holds a gradient that the last run left, or its memory."""
+        shown = self._shown
+        for i, (leaf, _) in enumerate(self.gradients if shown else ()):
+            grad = shown[i]
+            if grad is None:
+                continue
+            alone = _ALONE + 1 + (leaf._grad is grad)  # the list, the name above, the slot
+            if sys.getrefcount(shown[i]) > alone or grad._array is not self._memory[i] or sys.getrefcount(self._memory[i]) > _ALONE + 1:
+                return True
+        return False
 
     def run(self, arrays: tuple[Any, ...]) -> Any:
         """One step; returns what the function returned, in fresh memory.
@@ -94,7 +129,7 @@ class Program:
 
         Integers are left out, among which are tables that steer kernels.
         """
-        given = [*self.arguments, *(array for _, array in self._outside), *(a for counter in self.counters for a in counter.arrays)]
+        given = [*self.arguments, *(array for _, array, _ in self._outside), *(a for counter in self.counters for a in counter.arrays)]
         kept = {id(owner_of(array)) for array in given}
         for event in self.trace.events:
             for _, _, _, slots in self.trace.launches.rows[event.first : event.last]:
@@ -108,8 +143,19 @@ class Program:
         """Leave tensors as an eager step would: versions moved on, gradients in place."""
         for t in self.written:
             t._storage.wrote("a compiled step")
-        for leaf, grad in self.gradients:
-            leaf._grad = grad
+        if self.copies:
+            for leaf, grad in self.gradients:
+                leaf._grad = None if grad is None else wrap(grad._array.copy())
+            return
+        if not self._shown:
+            self._show()
+        for (leaf, _), shown in zip(self.gradients, self._shown, strict=True):
+            leaf._grad = shown
+
+    def _show(self) -> None:
+        """Make the tensors that show the gradients' buffers: of arrays that views of them will refer to, so that they can be counted."""
+        self._memory = [None if grad is None else as_strided(grad._array) for _, grad in self.gradients]
+        self._shown = [None if array is None else wrap(array) for array in self._memory]
 
     def __repr__(self) -> str:
         lines = [f"{i:4d}  {e.op:<28} {e.shape!s:<16} {e.dtype:<8} {e.last - e.first} kernels  {e.line}" for i, e in enumerate(self.trace.events)]
@@ -123,14 +169,3 @@ def owner_of(array: Any) -> Any:
         if not isinstance(base, np.ndarray):
             return array
         array = base
-
-
-def map_tensors(tree: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Apply a function to every tensor of nested tuples, lists and dicts."""
-    if isinstance(tree, Tensor):
-        return function(tree)
-    if isinstance(tree, (tuple, list)):
-        return type(tree)(map_tensors(x, function) for x in tree)
-    if isinstance(tree, dict):
-        return {k: map_tensors(v, function) for k, v in tree.items()}
-    return tree

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import registry
 from ..kernels.cpu import Launches
-from ..modes import listening, tracing
+from ..modes import listening, local, tracing
 from ..tensor import Tensor, wrap
 
 
@@ -58,6 +58,7 @@ class Trace:
         guards: functions, such as one that reads an optimizer's options, and what they gave.
         checks: arrays and functions that raise when their values can't be used.
         counters: numbers that follow from how often the function ran.
+        gradients: tensors whose ``.grad`` was looked at or set, with what it was at first, and whether it was set without a look.
     """
 
     def __init__(self, arguments: tuple[Tensor, ...]) -> None:
@@ -68,13 +69,47 @@ class Trace:
         self.guards: list[tuple[Callable[[], object], object]] = []
         self.checks: list[tuple[Any, Callable[[Any], None]]] = []
         self.counters: list[Counter] = []
+        self.gradients: dict[int, tuple[Tensor, Tensor | None, bool]] = {}
+        self.flags = 0
+        self._arguments = arguments
+        self._consumed: set[Any] = set()
         self._known = {id(t) for t in arguments}
         self._alive: list[Any] = list(arguments)  # an id names an object only while the object lives
 
     def run(self, function: Callable[[], Any]) -> Any:
-        """Call ``function`` under the trace."""
+        """Call ``function`` under the trace; returns its result, with tensors detached whose graph was consumed.
+
+        Raises:
+            CompileError: when eager calls leave behind what a replay could not.
+        """
+        self.flags = local.flags
         with self.launches, listening(self), tracing(self):
-            return function()
+            result = function()
+        for i, t in enumerate(self._arguments):
+            if t._entry is not None or t._grad is not None:
+                raise CompileError(f"compile: the function makes its argument {i} require grad, which the caller would not see; .clone() it first")
+        for t, _ in self.read.values():
+            if t.is_leaf and t._entry is not None and t._entry.extra is not None and (t._entry.extra.hooks or t._entry.extra.post_hooks):
+                raise CompileError(
+                    f"compile: a tensor of shape {tuple(t.shape)} has a hook on its gradient, and a replay runs no Python; remove it, and do what it "
+                    "does inside the function"
+                )
+        for t in self.written.values():
+            if not t.is_leaf:
+                raise CompileError(
+                    f"compile: a tensor of shape {tuple(t.shape)} from outside was written while recording, and a replay keeps no graph; write "
+                    "inside no_grad()"
+                )
+        map_tensors(result, self._check_result)
+        return result
+
+    def _check_result(self, t: Tensor) -> Tensor:
+        if t._entry is not None and t._entry not in self._consumed:
+            raise CompileError(
+                f"compile: a result of shape {tuple(t.shape)} requires grad, and a replay keeps no graph; call backward() inside the function, "
+                "or return .detach() of it"
+            )
+        return t
 
     def holds(self) -> bool:
         """Whether everything that was guarded is as it was."""
@@ -103,6 +138,14 @@ class Trace:
             "Python; use tensor operations (tg.where instead of if), or do it outside the compiled function"
         )
 
+    def gradient(self, tensor: Tensor, assigned: bool) -> None:
+        """A tracer's method: note what a ``.grad`` is at first."""
+        self.gradients.setdefault(id(tensor), (tensor, tensor._grad, assigned))
+
+    def differentiated(self, edges: Any) -> None:
+        """A tracer's method: note which graphs are used up."""
+        self._consumed.update(edges)
+
     def operation(self, op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tuple[Any, ...]) -> None:
         """A listener's method: note one operation, and that kernels did all of its work."""
         name, line = getattr(op, "name", str(op)), registry.source_line()
@@ -122,10 +165,25 @@ class Trace:
                 raise CompileError(f"compile: {name} at {line} has no kernel that replay could run yet")
             if in_place and id(output) in self.read:
                 self.written[id(output)] = output
+            if in_place and any(np.may_share_memory(array, t._array) for t in self._arguments):
+                raise CompileError(f"compile: {name} at {line} writes to an argument, and a replay would not reach the caller's tensor; .clone() it first")
             self._known.add(id(output))
         self._alive += [*inputs, *outputs]
         main = outputs[0]
         self.events.append(Event(name, tuple(main._array.shape), main.dtype.name, first, len(self.launches.rows), line))
+
+
+def map_tensors(tree: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Apply a function to every tensor of nested tuples, named tuples, lists and dicts."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, tuple) and hasattr(tree, "_make"):
+        return tree._make(map_tensors(x, function) for x in tree)
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(map_tensors(x, function) for x in tree)
+    if isinstance(tree, dict):
+        return {k: map_tensors(v, function) for k, v in tree.items()}
+    return tree
 
 
 def _covers(slots: tuple[Any, ...], array: Any) -> bool:

@@ -6,6 +6,7 @@ from ..ops.activation import *
 from ..ops.attention import *
 from ..ops.classification_loss import *
 from ..ops.conv import *
+from ..ops.ctc import *
 from ..ops.dropout import *
 from ..ops.elementwise import sigmoid as sigmoid, tanh as tanh
 from ..ops.embedding import *

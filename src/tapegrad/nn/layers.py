@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -168,11 +169,20 @@ class Softmax(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        output: Tensor = F.softmax(input, self.dim)
+        output: Tensor = F.softmax(input, _softmax_dim(self, input))
         return output
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
+
+
+def _softmax_dim(layer: Softmax | LogSoftmax, input: Tensor) -> int:
+    """The layer's dimension, or the one that PyTorch chooses where none was given."""
+    if layer.dim is not None:
+        return layer.dim
+    dim = 0 if input.ndim in (0, 1, 3) else 1
+    warnings.warn(f"{type(layer).__name__}: dim was not given, and dim={dim} is a guess; name it", UserWarning, stacklevel=4)
+    return dim
 
 
 class LogSoftmax(Module):
@@ -183,7 +193,7 @@ class LogSoftmax(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        output: Tensor = F.log_softmax(input, self.dim)
+        output: Tensor = F.log_softmax(input, _softmax_dim(self, input))
         return output
 
     def extra_repr(self) -> str:

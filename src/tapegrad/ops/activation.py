@@ -12,7 +12,7 @@ import numpy as np
 from ..expr import E
 from ..inplace import elementwise_
 from ..kernels.cpu import random as philox
-from ..public import composite, public
+from ..public import composite, method, public
 from ..samples import EdgePoint, ErrorInput, Input, Sample, few
 from ..scalarops import elementwise, elementwise_op
 from ..tensor import Tensor, wrap
@@ -38,13 +38,13 @@ __all__ = [
 ]
 
 
-def run(name: str, inplace: bool, input: Tensor, *numbers: float) -> Tensor:
+def run(name: str, inplace: bool, input: Tensor, *numbers: float | Tensor) -> Tensor:
     """The elementwise op, out of place or written into its input."""
     op = elementwise_op(name)
     return elementwise_(op, input, *numbers) if inplace else op.call(input, *numbers)
 
 
-elementwise(
+_relu = elementwise(
     "relu",
     lambda input: E.where(input <= 0, 0, input),
     {"input": lambda g, out: E.where(out <= 0.0, 0.0, g)},
@@ -144,9 +144,9 @@ def called(**params: Any) -> dict[str, Any]:
 
 
 @public("relu")
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
+def relu(input: Any, inplace: bool = False) -> Any:
     """max(input, 0) of each element; the gradient at 0 is 0."""
-    return run("relu", inplace, input)
+    return run("relu", True, input) if inplace else _relu(input)
 
 
 @public("leaky_relu", **called(negative_slope=0.2))
@@ -229,6 +229,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return run("threshold", inplace, input, threshold, value)
 
 
+@method
 @public("hardshrink", **called(lambd=0.53125))
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """The input, but 0 from -lambd to lambd; the gradient at these bounds is 0."""

@@ -12,7 +12,7 @@ from ..public import METHODS, composite, method, public
 from ..samples import EdgePoint, ErrorInput, Input, Sample, binary
 from ..scalarops import elementwise, elementwise_op
 from ..tensor import Tensor
-from .checks import accept
+from .checks import accept, need_fitting
 from .elementwise import sub
 
 __all__ = ["addcdiv", "addcmul", "fmax", "fmin", "lerp", "rsub"]
@@ -85,6 +85,7 @@ _addcdiv = elementwise(
 )
 
 
+need_fitting("addcmul", 3)
 accept("f", "lerp", instead="convert one with .float()")
 accept("fc", "addcdiv", instead="use input + value * div(tensor1, tensor2, rounding_mode='trunc'), or convert one with .float()")
 

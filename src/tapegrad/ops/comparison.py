@@ -12,7 +12,7 @@ from ..registry import as_tensor_input
 from ..samples import ErrorInput, Input, Sample, binary, few
 from ..scalarops import elementwise
 from ..tensor import Tensor
-from .convert import to_dtype
+from .copy import to_dtype
 from .elementwise import abs, eq, isnan, le, logical_and, logical_or
 
 __all__ = ["allclose", "equal", "isclose", "isfinite", "isinf", "isneginf", "isposinf", "logical_xor"]

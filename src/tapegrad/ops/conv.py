@@ -177,7 +177,7 @@ def _conv_transpose(
         (n - 1) * s - 2 * p + d * (k - 1) + e + 1
         for n, s, p, d, k, e in zip(size, strides, pads, dilations, kernel, extra, strict=True)
     )
-    if min(out_size) < 1 or 0 in size:
+    if min(out_size) < 0 or 0 in size:
         raise RuntimeError(f"{name}: the output would have sizes {out_size}, for an input of shape {tuple(input.shape)} and padding {pads}")
     # as if less were padded at the end: the convolution back has then as many windows as the input has elements
     pairs = tuple((p, p - e) for p, e in zip(pads, extra, strict=True))

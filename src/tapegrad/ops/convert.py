@@ -35,6 +35,8 @@ def detach_(self: Tensor) -> Tensor:
 def set_data(self: Tensor, value: Tensor) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"data must be a Tensor, got {type(value).__name__}")
+    if self._entry is not None and not value.dtype.differentiable:
+        raise RuntimeError(f"data: this tensor requires grad, so its data needs a floating-point or complex dtype, got {value.dtype}")
     self._array, self._storage = value._array, value._storage
     if self._entry is not None and self._entry.is_leaf:
         self._entry.shape, self._entry.dtype = value._array.shape, value._array.dtype

@@ -47,6 +47,8 @@ def checked_shape(shape: tuple[int, ...], itemsize: int, name: str) -> tuple[int
         if n < 0:
             raise RuntimeError(f"{name}: sizes must not be negative, got {list(shape)}")
         total *= n
+    if total == 0 and itemsize * math.prod(n or 1 for n in shape) >= 2**63:  # NumPy has no array of such strides
+        raise RuntimeError(f"{name}: the sizes {list(shape)} are too large, even for a tensor without elements")
     if total > _MAX_BYTES:
         raise RuntimeError(f"{name}: a tensor of shape {list(shape)} would need {total / 2**40:.0f} TiB")
     return shape
@@ -141,7 +143,7 @@ def _from_python(data: Any, wanted: Any) -> Any:
         raise TypeError(f"tensor: expected numbers, nested sequences of numbers, or arrays, got {type(strange).__name__}")
     if found.dtype.kind not in "Obiufc":
         dtypes.to_dtype(found.dtype)
-    if wanted.kind in "iu" and found.dtype.kind == "f" and not any(d.category >= 2 for d in kinds):
+    if wanted.kind in "iu" and found.dtype.kind == "f" and found.size and not any(d.category >= 2 for d in kinds):
         raise RuntimeError("tensor: an integer does not fit into int64")  # beside a negative number NumPy makes it a float
     return converted(found, wanted)
 
@@ -168,12 +170,24 @@ def converted(values: Any, dtype: np.dtype[Any]) -> Any:
         return values.astype(dtype)
 
 
+def scalar(value: Any, dtype: np.dtype[Any]) -> Any:
+    """A number as a 0-d array.
+
+    Raises:
+        RuntimeError: as :func:`converted`, and for a finite number that becomes infinite.
+    """
+    made = converted(np.array(value), dtype)
+    if dtypes.FROM_NUMPY[dtype].category >= 2 and np.isfinite(value) and not np.isfinite(made):
+        raise RuntimeError(f"the value {value} can't be converted to {dtype.name} without overflow")
+    return made
+
+
 def _plain(data: Any, kinds: set[Any]) -> Any:
     """Nested sequences with tensors replaced by arrays; adds the dtypes of what they hold to ``kinds``."""
     if isinstance(data, (list, tuple)):
         types = set(map(type, data))
         if types <= _NUMBERS:  # the usual case, at the speed of C
-            kinds.update(map(dtypes.to_dtype, types))
+            kinds.update(map(dtypes.of_type, types))
             return data
         return [_plain(x, kinds) for x in data]
     if isinstance(data, Tensor):
@@ -211,10 +225,10 @@ def _resolve(dtype: Any) -> Any:
 def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """``zeros`` and ``zeros_like`` from a NumPy constructor."""
 
-    def function(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    def function(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         to_device(device)
         d = _resolve(dtype)
-        return _finish(make(checked_shape(checked_sizes(size, name), d.itemsize, name), d), requires_grad)
+        return _finish(make(checked_shape(checked_sizes(args if size is None else (size,), name), d.itemsize, name), d), requires_grad)
 
     def like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         to_device(device)
@@ -237,10 +251,12 @@ empty, empty_like = _filled("empty", np.empty, "with arbitrary contents")
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of shape ``size`` filled with a number; its dtype follows the number unless given."""
     to_device(device)
+    if isinstance(fill_value, Tensor) and fill_value.ndim:
+        raise TypeError(f"full(): the value must be a number, it has shape {tuple(fill_value.shape)}")
     value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     d = (dtypes.of_scalar(value) if dtype is None else dtypes.to_dtype(dtype)).numpy
     shape = checked_shape(checked_sizes((size,), "full"), d.itemsize, "full")
-    return _finish(np.full(shape, converted(np.array(value), d), d), requires_grad)
+    return _finish(np.full(shape, scalar(value, d), d), requires_grad)
 
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -248,7 +264,7 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any 
     return full(input.shape, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Numbers from ``start`` (0) up to, not including, ``end``. int64 when all are integers, else the default dtype.
 
     Raises:
@@ -257,7 +273,11 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     to_device(device)
     if end is None:
         start, end = 0, start
+    elif start is None:
+        start = 0
     start, end, step = (_number(x, "arange", name) for x, name in ((start, "start"), (end, "end"), (step, "step")))
+    if any(isinstance(x, complex) for x in (start, end, step)):
+        raise RuntimeError(f"arange: complex numbers have no order, got start {start}, end {end}, step {step}")
     if step == 0:
         raise RuntimeError("arange: step must not be 0")
     if (end - start) * step < 0:
@@ -280,7 +300,10 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     to_device(device)
     checked_shape(checked_sizes((steps,), "linspace"), 8, "linspace")
     start, end = (_number(x, "linspace", name) for x, name in ((start, "start"), (end, "end")))
-    return _finish(np.linspace(start, end, steps).astype(_resolve(dtype)), requires_grad)
+    if dtype is None and (isinstance(start, complex) or isinstance(end, complex)):
+        dtype = dtypes.default_complex()
+    with np.errstate(all="ignore"):
+        return _finish(converted(np.linspace(start, end, steps), _resolve(dtype)), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -13,7 +13,7 @@ from ..tensor import Tensor
 from .elementwise import mul, ne, sub
 from .join import cat
 from .reduce import sum as sum_
-from .shape import normalize_dim
+from .shape import integer, normalize_dim
 
 __all__ = ["diff", "trapezoid", "trapz"]
 
@@ -56,6 +56,7 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
     if input.ndim == 0:
         raise RuntimeError("diff: a 0-d tensor has no neighbours; give it a dimension with .reshape(1)")
     at = normalize_dim(dim, input.ndim, "diff")
+    n = integer(n, "diff", "n")
     if n < 0:
         raise RuntimeError(f"diff: n must not be negative, got {n}")
     joined = cat([x for x in (prepend, input, append) if x is not None], at) if prepend is not None or append is not None else input

@@ -222,6 +222,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """
     if isinstance(dims, Tensor):
         dims = dims.tolist()
+    if not isinstance(dims, (int, list, tuple)):
+        raise TypeError(f"tensordot(): argument 'dims' must be an integer or two lists, got {dims!r}")
     if isinstance(dims, int):
         most = min(a.ndim, b.ndim)
         if not 0 <= dims <= most:

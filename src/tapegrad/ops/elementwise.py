@@ -13,6 +13,7 @@ from ..public import method, public
 from ..samples import EdgePoint, Input, Sample, binary, unary
 from ..scalarops import elementwise
 from ..tensor import Tensor
+from .checks import need_fit, need_fitting
 from .division import div as div
 
 INF, NAN = math.inf, math.nan
@@ -224,13 +225,32 @@ logical_and = elementwise("logical_and", lambda input, other: (input != 0) & (ot
 logical_or = elementwise("logical_or", lambda input, other: (input != 0) | (other != 0), samples=binary(), reference=np.logical_or)
 isnan = elementwise("isnan", lambda input: input != input, samples=unary(), reference=np.isnan)
 
+for _name, *_positions in (("clamp_min", 1), ("clamp_max", 1), ("where", 1, 2)):
+    need_fitting(_name, *_positions)  # type: ignore[arg-type]
+
 # ------------------------------------------------------------------------------------------------------ public functions
+
+
+def scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
+    """``alpha * other``, to be added to ``input``.
+
+    Raises:
+        RuntimeError: when the operands are integers and ``alpha`` is not, or does not fit.
+    """
+    if not isinstance(other, Tensor) or not other.dtype.differentiable:
+        found = dtypes.result_type(input, other)
+        if found.category < 2 and isinstance(alpha, (float, complex)):
+            raise RuntimeError(f"{name}: alpha={alpha} must be an integer for tensors of dtype {found}; convert them with .float()")
+        if isinstance(other, (bool, int, float, complex)):
+            return alpha * other
+        need_fit(name, alpha, found)
+    return mul(other, alpha)
 
 
 @public("add")
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``input + alpha * other``, elementwise with broadcasting."""
-    return _add(input, other if alpha == 1 else mul(other, alpha))
+    return _add(input, other if alpha == 1 else scaled("add", input, other, alpha))
 
 
 @public("sub")
@@ -240,7 +260,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     Raises:
         RuntimeError: for two bool tensors; use ``^`` or ``logical_xor``.
     """
-    return _sub(input, other if alpha == 1 else mul(other, alpha))
+    return _sub(input, other if alpha == 1 else scaled("sub", input, other, alpha))
 
 
 @public("where")

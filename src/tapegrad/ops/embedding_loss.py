@@ -11,7 +11,7 @@ from ..computation import broadcast_shape
 from ..public import composite
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
-from .elementwise import minimum, where
+from .elementwise import eq, minimum, ne, where
 from .loss import reduced
 from .loss_reduction import finished, reduction_of
 from .regression_loss import REDUCE, in_every_reduction, reduced_reference
@@ -59,7 +59,7 @@ def hinge_embedding_loss(
         RuntimeError: when shapes can't be broadcast.
     """
     broadcast_shape("hinge_embedding_loss", [input._array.shape, target._array.shape])
-    loss = where(target != 1, _over(margin - input), 0.0) + where(target != -1, input, 0.0)
+    loss = where(ne(target, 1), _over(margin - input), 0.0) + where(ne(target, -1), input, 0.0)
     return finished(loss, size_average, reduce, reduction, "hinge_embedding_loss")
 
 
@@ -142,7 +142,7 @@ def cosine_embedding_loss(
     eps = 1e-12  # PyTorch's
     lengths = ((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)
     cos = (input1 * input2).sum(-1) / lengths.sqrt()
-    loss = where(target == 1, 1.0 - cos, 0.0) + where(target == -1, _over(cos - margin), 0.0)
+    loss = where(eq(target, 1), 1.0 - cos, 0.0) + where(eq(target, -1), _over(cos - margin), 0.0)
     return finished(loss, size_average, reduce, reduction, "cosine_embedding_loss")
 
 

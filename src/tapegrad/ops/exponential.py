@@ -14,7 +14,7 @@ from ..samples import EdgePoint, Input, Sample, binary, few
 from ..scalarops import elementwise, elementwise_op
 from ..tensor import Tensor
 from .checks import accept
-from .convert import to_dtype
+from .copy import to_dtype
 from .elementwise import pow
 
 INF = math.inf

@@ -13,7 +13,7 @@ from ..registry import Op, apply, register
 from ..samples import EdgePoint, ErrorInput, Input, Sample, along_dim
 from ..tensor import Tensor
 from .elementwise import maximum, minimum
-from .reduce import Dims, axes_of, keep_shape, over_axes, over_axes_reference, over_dim, over_dim_reference, restore_axes
+from .reduce import Dims, axes_of, keep_shape, need_real, over_axes, over_axes_reference, over_dim, over_dim_reference, restore_axes
 from .return_types import ReturnType, return_type
 from .shape import normalize_dim
 
@@ -35,6 +35,7 @@ def _extreme(name: str, reference: Callable[..., Any]) -> Op:
             error_inputs=[
                 ErrorInput(lambda tg: getattr(tg.ones(0, 3), name)(0), IndexError, rf"{name}: no elements .* of shape \(0, 3\)"),
                 ErrorInput(lambda tg: getattr(tg.ones(2, 3), name)(2), IndexError, f"{name}: dimension 2 is out of range"),
+                ErrorInput(lambda tg: getattr(tg.ones(2, dtype=tg.complex64), name)(), RuntimeError, f"{name}: .*complex numbers have no order"),
             ],
             edge_points=[EdgePoint(([1.0, 1.0, 1.0, 1.0],), ([0.25] * 4,), {"axes": (0,), "keepdim": False})],
         )
@@ -42,8 +43,9 @@ def _extreme(name: str, reference: Callable[..., Any]) -> Op:
 
 
 def share(K: Any, g: Any, x: Any, out: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool) -> Any:
-    """The gradient of a chosen element, split evenly between those equal to it."""
-    winners = K.to(K.eq(x, restore_axes(K, out, shape, axes, keepdim)), dtype=dtypes.to_dtype(x.dtype))
+    """The gradient of a chosen element, split evenly between those equal to it; NaN is what is chosen wherever there is one."""
+    chosen = K.logical_or(K.eq(x, restore_axes(K, out, shape, axes, keepdim)), K.isnan(x))
+    winners = K.to(chosen, dtype=dtypes.to_dtype(x.dtype))
     count = K.sum(winners, axes=axes, keepdim=True)
     return K.mul(winners, K.div(restore_axes(K, g, shape, axes, keepdim), count))
 
@@ -52,6 +54,7 @@ _amax, _amin = _extreme("amax", np.max), _extreme("amin", np.min)
 
 
 def _need_elements(input: Tensor, axes: tuple[int, ...], name: str) -> None:
+    need_real(name, input)
     if any(input._array.shape[a] == 0 for a in axes):
         raise IndexError(f"{name}: no elements to choose from along dimensions {list(axes)} of shape {tuple(input.shape)}")
 
@@ -143,6 +146,7 @@ def _max_or_min(name: str, full: Any, along: Op, pairwise: Any) -> Callable[...,
             return pairwise(input, dim)
         if other is not None:
             return pairwise(input, other)
+        need_real(name, input)
         if dim is None:
             if input.numel() == 0:
                 raise RuntimeError(f"{name}: no elements to choose from in shape {tuple(input.shape)}; give a dim")
@@ -213,6 +217,7 @@ _PLACES = [
 
 
 def _arg(op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    need_real(op.name, input)
     if dim is None:
         if input.numel() == 0:
             raise IndexError(f"{op.name}: no elements to choose from in shape {tuple(input.shape)}; give a dim")

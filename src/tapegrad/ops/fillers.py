@@ -13,6 +13,7 @@ from ..public import composite
 from ..samples import ErrorInput
 from ..tensor import Tensor, wrap
 from .random import Generator, default_generator, drawn
+from .shape import integer
 
 
 def _mistake(name: str, *args: Any, match: str) -> list[ErrorInput]:
@@ -151,16 +152,15 @@ def random_(self: Tensor, *args: Any, generator: Generator | None = None, **boun
         raise TypeError(f"random_() takes from and to, got {sorted(unknown) or len(args)}")
     if self.dtype.is_complex:
         raise RuntimeError(f"random_: expected a real tensor, got {self.dtype}")
-    low = given.get("from", 0)
-    high = given.get("to")
     whole = _whole(self.dtype)
-    high = whole if high is None else high
+    low, high = integer(given.get("from", 0), "random_", "from"), given.get("to")
+    high = whole if high is None else integer(high, "random_", "to")
     if high <= low:
         raise RuntimeError(f"random_: the range [{low}, {high}) is empty")
     least = -whole if self.dtype.is_signed and self.dtype.category == 1 else 1 - whole if self.dtype.is_floating_point else 0
     if low < least or high > whole:
         raise RuntimeError(f"random_: the range [{low}, {high}) does not fit into dtype {self.dtype}")
-    values = (generator or default_generator).draw("integers", tuple(self.shape), int(low), int(high))
+    values = (generator or default_generator).draw("integers", tuple(self.shape), low, high)
     return self.copy_(wrap(values.astype(self._array.dtype)))  # type: ignore[no-any-return]
 
 
@@ -178,6 +178,8 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         RuntimeError: for probabilities outside [0, 1].
     """
     shape = tuple(self.shape)
+    if not isinstance(p, (Tensor, int, float)):
+        raise TypeError(f"bernoulli_(): argument 'p' must be a number or a Tensor, not {type(p).__name__}")
     odds = p._array if isinstance(p, Tensor) else np.asarray(p, np.float64)
     if not _broadcasts(odds.shape, shape):
         raise RuntimeError(f"bernoulli_: p of shape {odds.shape} does not broadcast to shape {shape}")

@@ -43,7 +43,8 @@ _flip = register(
 @public(_flip, samples=[*_FLIPS, Sample((Input((2, 3, 4)),), {"dims": [-1, 0]})], reference=lambda x, dims: np.flip(x, dims))
 def flip(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Tensor:
     """A copy with the order of elements reversed along ``dims``."""
-    return apply(_flip, (input,), {"dims": normalize_dims(sizes(args, dims), input.ndim, "flip")})  # type: ignore[no-any-return]
+    along = normalize_dims(sizes(args, dims), input.ndim, "flip")
+    return apply(_flip, (input,), {"dims": along if input.ndim else ()})  # type: ignore[no-any-return]
 
 
 @composite(

@@ -144,6 +144,12 @@ def scattering(name: str, input: Tensor, dim: int, index: Tensor, src: Tensor) -
     return at, src[tuple(slice(0, n) for n in index._array.shape)]
 
 
+def _need_tensor(src: Any, name: str) -> Tensor:
+    if isinstance(src, (bool, int, float, complex)):
+        raise TypeError(f"{name}(): argument 'src' must be a Tensor, not {type(src).__name__}")
+    return as_tensor_input(src, name, "src")
+
+
 def _write(name: str, input: Tensor, dim: int, index: Tensor, src: Any, *, accumulate: bool = False, in_place: bool = False) -> Tensor:
     if isinstance(src, Tensor):
         at, src = scattering(name, input, dim, index, src)
@@ -238,10 +244,10 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     Raises:
         RuntimeError, IndexError: as :func:`gather`; nothing is written then.
     """
-    return _write("scatter_add", input, dim, index, as_tensor_input(src, "scatter_add", "src"), accumulate=True)
+    return _write("scatter_add", input, dim, index, _need_tensor(src, "scatter_add"), accumulate=True)
 
 
 @method
 def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """:func:`scatter_add` in place; returns the tensor."""
-    return _write("scatter_add_", self, dim, index, as_tensor_input(src, "scatter_add_", "src"), accumulate=True, in_place=True)
+    return _write("scatter_add_", self, dim, index, _need_tensor(src, "scatter_add_"), accumulate=True, in_place=True)

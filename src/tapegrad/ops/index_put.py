@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..modes import values_leave
 from ..public import composite, method
 from ..registry import as_tensor_input
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor, wrap
+from .create import scalar
 from .index import parsed_index, picked, put as put_at
 from .shape import reshape
 
@@ -154,8 +156,11 @@ def constant(value: Any, like: Tensor, name: str) -> Tensor:
             return value
         if value.dtype.category > like.dtype.category:
             raise RuntimeError(f"{name}: a value of dtype {value.dtype} can't be written into dtype {like.dtype}")
+        if like.dtype.category == 1:  # looked at, since it must fit
+            values_leave("the value that a tensor is filled with")
+            return wrap(scalar(value._array, like.dtype.numpy))
         return value.to(like.dtype)
     number = as_tensor_input(value, name, "value")
     if number.dtype.category > like.dtype.category:
         raise RuntimeError(f"{name}: the value {value!r} can't be written into dtype {like.dtype}")
-    return wrap(number._array.astype(like.dtype.numpy))
+    return wrap(scalar(value, like.dtype.numpy))

@@ -14,6 +14,7 @@ from ..registry import REGISTRY
 from ..scalarops import ElementwiseOp, define, elementwise_op
 from ..tensor import Tensor
 from . import aliases, bitwise, convert, elementwise, index, matmul, numpy_protocols, permute, python_protocols, rounding
+from .checks import need_fitting
 
 
 def _reflected(op: ElementwiseOp) -> Callable[[Tensor, Any], Any]:
@@ -120,6 +121,7 @@ def _define(name: str, count: int) -> Callable[..., Any]:
 def install() -> None:
     """Install everything; importing ``tapegrad`` does it once."""
     elementwise_op("pow").check = _check_power
+    need_fitting("pow", 1)
     _install_methods()
     _install_operators()
     Tensor.__array_ufunc__ = numpy_protocols.array_ufunc

@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from ..expr import E
 from ..modes import check_values, local
 from ..public import public
 from ..registry import REGISTRY, Op, apply, register
 from ..samples import ErrorInput, Input, Sample, binary
 from ..scalarops import elementwise
 from ..tensor import Tensor
+from .loss_reduction import reduced as reduced, reduction_of
 
 _squared_error = elementwise(
     "squared_error",
     lambda input, target: (input - target) * (input - target),
     {
-        "input": lambda g, input, target: g * E.conj(2.0 * (input - target)),
-        "target": lambda g, input, target: g * E.conj(2.0 * (target - input)),
+        "input": lambda g, input, target: g * (2.0 * (input - target)),
+        "target": lambda g, input, target: g * (2.0 * (target - input)),
     },
     method=False,
     samples=binary(),
     reference=lambda a, b: (a - b) ** 2,
-    kinds="ifc",
+    kinds="if",
 )
 
 __all__ = [
@@ -33,23 +33,10 @@ __all__ = [
     "mse_loss",
 ]
 
-def reduced(loss: Tensor, reduction: str, name: str) -> Tensor:
-    """Apply ``reduction``: "mean", "sum" or "none".
-
-    Raises:
-        ValueError: for another one.
-    """
-    if reduction == "mean":
-        return loss.mean()  # type: ignore[no-any-return]
-    if reduction == "sum":
-        return loss.sum()  # type: ignore[no-any-return]
-    if reduction == "none":
-        return loss
-    raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-
-
 @public("squared_error")
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Tensor:
     """(input - target)^2, averaged, summed or per element; the two broadcast, with a warning.
 
     Raises:
@@ -63,6 +50,8 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
             UserWarning,
             stacklevel=3,
         )
+    if size_average is not None or reduce is not None:
+        reduction = reduction_of(size_average, reduce, reduction, "mse_loss")
     return reduced(_squared_error(input, target), reduction, "mse_loss")
 
 
@@ -192,7 +181,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -202,6 +193,7 @@ def cross_entropy(
         input: logits, shape (n, c), (c,), or (n, c, d1, ...).
         target: class indices, shape (n,), (), or (n, d1, ...), int64; or class probabilities of the input's shape.
         weight: a factor per class, shape (c,), of the input's dtype.
+        size_average, reduce: PyTorch's older form of ``reduction``.
         ignore_index: targets of this value count for nothing.
         reduction: "mean" (weighted by ``weight``), "sum" or "none".
         label_smoothing: in [0, 1], how much of the target is spread evenly over all classes.
@@ -212,6 +204,8 @@ def cross_entropy(
         TypeError: when an argument is not a tensor.
         ValueError: for another reduction or label smoothing.
     """
+    if size_average is not None or reduce is not None:
+        reduction = reduction_of(size_average, reduce, reduction, "cross_entropy")
     _check_arguments(input, target, weight, reduction, label_smoothing)
     if target.dtype.is_floating_point:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)

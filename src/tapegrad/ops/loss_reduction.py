@@ -5,9 +5,22 @@ from __future__ import annotations
 import warnings
 
 from ..tensor import Tensor
-from .loss import reduced
-
 __all__: list[str] = []
+
+
+def reduced(loss: Tensor, reduction: str, name: str) -> Tensor:
+    """Apply ``reduction``: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: for another one.
+    """
+    if reduction == "mean":
+        return loss.mean()  # type: ignore[no-any-return]
+    if reduction == "sum":
+        return loss.sum()  # type: ignore[no-any-return]
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
 def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str, name: str) -> str:

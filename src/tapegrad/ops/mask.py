@@ -29,6 +29,12 @@ def _need_mask(mask: Tensor, name: str) -> None:
         raise RuntimeError(f"{name}: expected a bool mask, got {getattr(mask, 'dtype', type(mask).__name__)}")
 
 
+def _need_fit(self: Tensor, mask: Tensor, name: str) -> None:
+    _need_mask(mask, name)
+    if broadcast_shape(name, [tuple(self.shape), tuple(mask.shape)]) != tuple(self.shape):
+        raise RuntimeError(f"{name}: the mask of shape {tuple(mask.shape)} can't be broadcast to shape {tuple(self.shape)}")
+
+
 @composite(
     samples=[
         Sample((M, MASK), {"value": True}),  # a value of every dtype
@@ -56,6 +62,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 @method
 def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     """:func:`masked_fill` in place; returns the tensor."""
+    _need_fit(self, mask, "masked_fill_")
     return self.copy_(masked_fill(self, mask, value))
 
 
@@ -106,8 +113,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 @method
 def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """:func:`masked_scatter` in place; returns the tensor."""
-    if broadcast_shape("masked_scatter_", [tuple(self.shape), tuple(mask.shape)]) != tuple(self.shape):
-        raise RuntimeError(f"masked_scatter_: the mask of shape {tuple(mask.shape)} can't be broadcast to shape {tuple(self.shape)}")
+    _need_fit(self, mask, "masked_scatter_")
     return _scatter("masked_scatter_", self, mask, source, True)
 
 

@@ -13,6 +13,7 @@ from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 from .create import eye
 from .elementwise import conj, mul
+from .shape import integer
 
 __all__ = [
     "bmm",
@@ -308,6 +309,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     """
     if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
         raise RuntimeError(f"matrix_power: expected square matrices, got shape {tuple(input.shape)}")
+    n = integer(n, "matrix_power", "n")
     if n < 0:
         raise NotImplementedError(f"matrix_power: n={n} needs an inverse, which this version does not have")
     if n == 0:

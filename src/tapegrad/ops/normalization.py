@@ -19,7 +19,7 @@ from ..registry import REGISTRY, Op, apply, register
 from ..samples import ErrorInput, Input, Sample
 from ..scalarops import elementwise
 from ..tensor import Tensor
-from .convert import to_dtype
+from .copy import to_dtype
 from .shape import numel_of
 
 __all__ = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..registry import REGISTRY
@@ -42,6 +43,15 @@ def _np_reshape(a: Tensor, /, shape: Any, order: str = "C") -> Tensor:
     return _reshape(a, shape)
 
 
+def _np_expand_dims(a: Tensor, axis: int | Sequence[int]) -> Tensor:
+    if isinstance(axis, int):
+        return shape.unsqueeze(a, axis)
+    rank = a.ndim + len(axis)
+    for d in sorted(shape.normalize_dims(axis, rank, "expand_dims")):
+        a = shape.unsqueeze(a, d)
+    return a
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "concatenate": lambda arrays, axis=0: join.cat(arrays, axis),
     "stack": lambda arrays, axis=0: join.stack(arrays, axis),
@@ -50,7 +60,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "where": elementwise.where,
     "clip": lambda a, a_min=None, a_max=None: elementwise.clamp(a, a_min, a_max),
     "squeeze": lambda a, axis=None: shape.squeeze(a, axis),
-    "expand_dims": lambda a, axis: shape.unsqueeze(a, axis),
+    "expand_dims": _np_expand_dims,
     "shape": lambda a: tuple(a.shape),
     "ndim": lambda a: a.ndim,
     "size": lambda a: a.numel(),
@@ -58,15 +68,19 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ones_like": lambda a: create.ones_like(a),
     "flip": lambda m, axis=None: flip.flip(m, *(range(m.ndim) if axis is None else [axis] if isinstance(axis, int) else axis)),
     **{
+        name: (lambda f: lambda a, axis=None, dtype=None, keepdims=False: f(a, axis, keepdims, dtype=dtype))(function)
+        for name, function in (("sum", reduce.sum), ("mean", reduce.mean))
+    },
+    **{
         name: (lambda f: lambda a, axis=None, keepdims=False: f(a, axis, keepdims))(function)
-        for name, function in (("sum", reduce.sum), ("mean", reduce.mean), ("amax", extremes.amax), ("max", extremes.amax))
+        for name, function in (("amax", extremes.amax), ("max", extremes.amax))
     },
     **{
         name: (lambda f: lambda a, axis=None, keepdims=False: f(a, axis, keepdims))(function)
         for name, function in (("amin", extremes.amin), ("min", extremes.amin), ("argmax", extremes.argmax), ("argmin", extremes.argmin))
     },
     "var": lambda a, axis=None, ddof=0, keepdims=False: reduce.var(a, axis, keepdim=keepdims, correction=ddof),
-    "cumsum": lambda a, axis: scan.cumsum(a, axis),
+    "cumsum": lambda a, axis=None, dtype=None: scan.cumsum(a.reshape(-1) if axis is None else a, axis or 0, dtype=dtype),
 }
 
 
@@ -85,4 +99,8 @@ def array_function(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any) 
     function = _FUNCTIONS.get(func.__name__)
     if function is None:
         raise TypeError(f"np.{func.__name__} does not work on tapegrad tensors; use tensor.detach().numpy() if no gradient is needed")
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"np.{func.__name__} does not work on tapegrad tensors with these arguments: {error}") from None
     return function(*args, **kwargs)

@@ -14,9 +14,9 @@ from ..samples import EdgePoint, ErrorInput, Input, Sample, along_dim
 from ..tensor import Tensor, wrap
 from .elementwise import isnan, where
 from .extremes import share, to_chosen
-from .reduce import sum as sum_
+from .reduce import need_real, sum as sum_
 from .return_types import ReturnType, return_type
-from .shape import normalize_dim
+from .shape import integer, normalize_dim
 from .sort import sort
 
 __all__ = ["kthvalue", "median", "mode", "nanmedian", "nanquantile", "quantile"]
@@ -83,8 +83,7 @@ _median_of_all = register(
 
 def _need_lane(name: str, input: Tensor, dim: int) -> int:
     at = normalize_dim(dim, input.ndim, name)
-    if input.dtype.is_complex:
-        raise RuntimeError(f"{name}: complex numbers have no order")
+    need_real(name, input)
     if input.ndim and input._array.shape[at] == 0:
         raise IndexError(f"{name}: no elements to choose from along dimension {dim} of shape {tuple(input.shape)}")
     return at
@@ -132,7 +131,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ret
     Raises:
         RuntimeError: when there is no k-th element.
     """
-    at = _need_lane("kthvalue", input, dim)
+    at, k = _need_lane("kthvalue", input, dim), integer(k, "kthvalue", "k")
     n = input._array.shape[at] if input.ndim else 1
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue: k must be between 1 and {n}, got {k}")
@@ -156,8 +155,7 @@ def _median(name: str, ignore_nan: bool) -> Callable[..., Any]:
 
     def function(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         if dim is None:
-            if input.dtype.is_complex:
-                raise RuntimeError(f"{name}: complex numbers have no order")
+            need_real(name, input)
             if input.numel() == 0:
                 raise RuntimeError(f"{name}: no elements to choose from in shape {tuple(input.shape)}")
             return apply(_median_of_all, (input,), {"ignore_nan": ignore_nan})
@@ -201,6 +199,8 @@ def _quantile(name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, 
         raise RuntimeError(f"{name}: the input must be float32 or float64, got {input.dtype}; convert it with .to()")
     if isinstance(q, Tensor) and q.dtype is not input.dtype:
         raise RuntimeError(f"{name}: q has dtype {q.dtype}, the input {input.dtype}; convert one with .to()")
+    if not isinstance(q, (Tensor, int, float)):
+        raise TypeError(f"{name}(): argument 'q' must be a number or a Tensor, not {type(q).__name__}")
     if not isinstance(q, Tensor):
         q = wrap(np.asarray(q, input.dtype.numpy))
     if q.ndim > 1:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..modes import values_leave
-from ..tensor import Tensor, init
+from ..tensor import Storage, Tensor, init
 from .elementwise import eq
 
 
@@ -39,13 +39,30 @@ def deep_copied(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if not self.is_leaf:
         raise RuntimeError("only leaf tensors can be deep-copied: this one was made by an operation; use .detach() or .clone()")
     if id(self) not in memo:
-        made = memo[id(self)] = init(type(self).__new__(type(self)), self._array.copy(order="K"))
+        storage = memo.setdefault(("storage", id(self._storage)), Storage())
+        made = memo[id(self)] = init(type(self).__new__(type(self)), _copied_array(self._array, memo), None, storage)
         if self._entry is not None:
             made.requires_grad_()
         made._grad = copy.deepcopy(self._grad, memo)
         made.__dict__.update(copy.deepcopy(self.__dict__, memo))
     copied: Tensor = memo[id(self)]
     return copied
+
+
+def _copied_array(array: Any, memo: dict[Any, Any]) -> Any:
+    """A copy; of views of one array, views of one copy."""
+    owner = array
+    while type(owner.base) is np.ndarray:
+        owner = owner.base
+    if array.size == 0 or not (owner.flags.owndata and owner.flags.c_contiguous):
+        return array.copy(order="K")
+    key = ("memory", id(owner))
+    if key not in memo:
+        memo[key] = owner.copy()
+    if owner is array:
+        return memo[key]
+    offset = array.ctypes.data - owner.ctypes.data
+    return np.ndarray(array.shape, array.dtype, memo[key], offset, array.strides)
 
 
 def reduced(self: Tensor, protocol: Any) -> Any:

@@ -148,16 +148,16 @@ def _new(law: str, name: str, size: tuple[Any, ...], dtype: Any, generator: Gene
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
 
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(*args: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Numbers uniform in [0, 1), of shape ``size``."""
     to_device(device)
-    return _new("uniform", "rand", size, dtype, generator, requires_grad)
+    return _new("uniform", "rand", args if size is None else (size,), dtype, generator, requires_grad)
 
 
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(*args: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Standard normal numbers, of shape ``size``."""
     to_device(device)
-    return _new("normal", "randn", size, dtype, generator, requires_grad)
+    return _new("normal", "randn", args if size is None else (size,), dtype, generator, requires_grad)
 
 
 @composite(method=False, differentiable=False, error_inputs=[ErrorInput(lambda tg: tg.rand_like(tg.arange(3)), RuntimeError, "rand: .*int64")])
@@ -179,7 +179,7 @@ def randn_like(
 
 
 def randint(
-    low: int,
+    low: Any = 0,
     high: Any = None,
     size: Any = None,
     *,

@@ -37,12 +37,13 @@ def axes_of(dim: Dims, ndim: int, name: str) -> tuple[int, ...]:
     """Reduced axes in ascending order; None (or an empty list) means all.
 
     Raises:
+        TypeError: for what is not integers.
         IndexError: for a dimension out of range.
         RuntimeError: for one given twice.
     """
-    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+    dims: list[Any] = list(dim) if isinstance(dim, (list, tuple)) else [] if dim is None else [dim]
+    if not dims:
         return tuple(range(ndim))
-    dims = [dim] if isinstance(dim, int) else list(dim)
     axes = sorted(normalize_dim(d, ndim, name) for d in dims)
     if len(set(axes)) != len(axes):
         raise RuntimeError(f"{name}: dim appears twice in {dims}")
@@ -102,7 +103,10 @@ _sum = register(
         batch="reduce",
         samples=[*over_axes(), Sample((Input((0, 3)),), {"axes": (0,), "keepdim": False})],
         reference=over_axes_reference(np.sum),
-        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).sum(2), IndexError, "sum: dimension 2 is out of range")],
+        error_inputs=[
+            ErrorInput(lambda tg: tg.ones(2, 3).sum(2), IndexError, "sum: dimension 2 is out of range"),
+            ErrorInput(lambda tg: tg.ones(2, 3).sum(0.5), TypeError, r"sum\(\): argument 'dim' must be an integer, got 0.5"),
+        ],
     )
 )
 
@@ -158,6 +162,15 @@ def _need_floating(input: Tensor, name: str) -> None:
         raise RuntimeError(f"{name}: the input has dtype {input.dtype}, expected a floating-point or complex one; use .to(tapegrad.float32)")
 
 
+def need_real(name: str, input: Tensor, why: str = "complex numbers have no order") -> None:
+    """Raise RuntimeError for a complex tensor."""
+    if input.dtype.is_complex:
+        raise RuntimeError(f"{name}: the input has dtype {input.dtype}: {why}")
+
+
+_NOT_YET = "it is not implemented for complex numbers"
+
+
 @public(_mean, samples=over_dim(), reference=over_dim_reference(np.mean))
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """The mean over ``dim`` (all by default); NaN over no elements.
@@ -187,6 +200,7 @@ _var = register(
         reference=lambda x, axes, keepdim, correction: np.var(x, axis=axes, keepdims=keepdim, ddof=correction),
         error_inputs=[
             ErrorInput(lambda tg: tg.arange(3).var(), RuntimeError, "var: .*int64.*floating"),
+            ErrorInput(lambda tg: tg.ones(3, dtype=tg.complex64).var(), RuntimeError, "var: .*complex64: it is not implemented for complex"),
             ErrorInput(lambda tg: tg.ones(2, 3).var((0, -2)), RuntimeError, "var: dim appears twice"),
             ErrorInput(lambda tg: tg.ones(3).var(0, unbiased=True, correction=1), RuntimeError, "var: give unbiased or correction"),
         ],
@@ -232,6 +246,7 @@ def var(
     if isinstance(dim, bool):  # var(unbiased), PyTorch's oldest form
         dim, unbiased = None, dim
     _need_floating(input, "var")
+    need_real("var", input, _NOT_YET)
     if unbiased is not None and correction is not None:
         raise RuntimeError("var: give unbiased or correction, not both")
     ddof = correction if correction is not None else int(unbiased is not False)
@@ -249,6 +264,7 @@ def std(
 ) -> Tensor:
     """The standard deviation: the root of :func:`var`, with gradient 0 where that is 0."""
     _need_floating(input, "std")
+    need_real("std", input, _NOT_YET)
     return apply(_root, (var(input, dim, unbiased, keepdim, correction=correction),), {})  # type: ignore[no-any-return]
 
 
@@ -257,6 +273,7 @@ def _with_mean(deviation: Callable[..., Tensor], name: str) -> Callable[..., tup
         input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
     ) -> tuple[Tensor, Tensor]:
         _need_floating(input, function.__name__)
+        need_real(function.__name__, input, _NOT_YET)
         found = deviation(input, dim, unbiased, keepdim, correction=correction)
         return found, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
@@ -307,7 +324,10 @@ _logsumexp = register(
         batch="reduce",
         samples=over_axes(),
         reference=lambda x, axes, keepdim: np.log(np.sum(np.exp(x), axis=axes, keepdims=keepdim)),
-        error_inputs=[ErrorInput(lambda tg: tg.ones(2, 3).logsumexp(2), IndexError, "logsumexp: dimension 2 is out of range")],
+        error_inputs=[
+            ErrorInput(lambda tg: tg.ones(2, 3).logsumexp(2), IndexError, "logsumexp: dimension 2 is out of range"),
+            ErrorInput(lambda tg: tg.ones(3, dtype=tg.complex64).logsumexp(0), RuntimeError, "logsumexp: .*complex64: it is not implemented for"),
+        ],
         edge_points=[EdgePoint(([-math.inf, -math.inf],), ([0.0, 0.0],), {"axes": (0,), "keepdim": False})],
         kinds="f",
     )
@@ -324,7 +344,8 @@ def _logsumexp_backward(K: Any, g: Any, x: Any, out: Any, shape: tuple[int, ...]
 @public(_logsumexp, samples=[*over_dim(dim=(0,))[:1], *over_dim()[1:]], reference=over_dim_reference(lambda x, **over: np.log(np.sum(np.exp(x), **over))))
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """log(sum(exp(input))) over ``dim``, without overflow; the gradient of all -inf is 0."""
-    if not input.dtype.differentiable:
+    need_real("logsumexp", input, _NOT_YET)
+    if not input.dtype.is_floating_point:
         input = to_dtype(input, dtypes.get_default_dtype())
     return apply(_logsumexp, (input,), {"axes": axes_of(dim, input.ndim, "logsumexp"), "keepdim": keepdim})  # type: ignore[no-any-return]
 

@@ -12,6 +12,7 @@ from ..samples import ErrorInput
 from ..tensor import Tensor, wrap
 from .fillers import open_uniform, successes
 from .random import Generator, default_generator, drawn, randn
+from .shape import integer
 
 __all__ = ["bernoulli", "multinomial", "normal", "poisson"]
 
@@ -62,6 +63,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     _need_floating("multinomial", input=input)
     if input.ndim not in (1, 2):
         raise RuntimeError(f"multinomial: expected 1 or 2 dimensions, got shape {tuple(input.shape)}")
+    num_samples = integer(num_samples, "multinomial", "num_samples")
     if num_samples <= 0:
         raise RuntimeError(f"multinomial: num_samples must be positive, got {num_samples}")
     weights = np.atleast_2d(input._array).astype(np.float64)

@@ -14,7 +14,7 @@ from ..registry import Op, apply, register
 from ..samples import EdgePoint, ErrorInput, Input, Sample, along_dim
 from ..tensor import Tensor
 from .matmul import conjugate
-from .reduce import in_dtype, sum_dtype
+from .reduce import in_dtype, need_real, sum_dtype
 from .return_types import ReturnType, return_type
 from .shape import normalize_dim
 
@@ -249,8 +249,7 @@ def _running(name: str, accumulate: Any) -> Callable[..., Any]:
     result = return_type(name)
 
     def function(input: Tensor, dim: int) -> ReturnType:
-        if input.dtype.is_complex:
-            raise RuntimeError(f"{name}: complex numbers have no order")
+        need_real(name, input)
         return result(apply(op, (input,), {"dim": normalize_dim(dim, input.ndim, name)}))
 
     function.__name__ = function.__qualname__ = name

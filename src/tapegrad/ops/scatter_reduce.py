@@ -118,8 +118,9 @@ def _reference(input: Any, index: Any, src: Any, dim: int, reduce: str, include_
         to = list(at)
         to[dim] = index[at]
         groups.setdefault(tuple(to), [input[tuple(to)]] if include_self else []).append(src[at])
+    combine: dict[str, Any] = {"sum": np.sum, "mean": np.mean, "prod": np.prod, "amax": np.max, "amin": np.min}
     for to, values in groups.items():
-        out[to] = {"sum": np.sum, "mean": np.mean, "prod": np.prod, "amax": np.max, "amin": np.min}[reduce](values)
+        out[to] = combine[reduce](values)
     return out
 
 
@@ -171,15 +172,14 @@ def reduced(name: str, input: Tensor, dim: int, index: Tensor, src: Tensor, redu
     at, src = scattering(name, input, dim, index, src)
     if in_place:
         inplace.check_writable(input, name)
-    if input.ndim == 0:
-        result = reshape(_reduce(reshape(input, 1), (index._array.reshape(1),), reshape(src, 1), reduce, include_self))
-    elif index.numel() == 0:
-        result = input if in_place else input.clone()
+    old = input.clone()  # what is saved for backward outlives a write
+    if index.numel() == 0:
+        result = old
+    elif input.ndim == 0:
+        result = reshape(_reduce(reshape(old, 1), (index._array.reshape(1),), reshape(src, 1), reduce, include_self))
     else:
-        result = _reduce(input, backend(input._array).grid(index._array, at), src, reduce, include_self)
-    if result is input or not in_place:
-        return result
-    return input.copy_(result)
+        result = _reduce(old, backend(input._array).grid(index._array, at), src, reduce, include_self)
+    return input.copy_(result) if in_place else result
 
 
 def _reduce(input: Tensor, places: tuple[Any, ...], src: Tensor, reduce: str, include_self: bool) -> Tensor:

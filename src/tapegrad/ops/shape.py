@@ -30,12 +30,27 @@ __all__ = [
 ]
 
 
+def integer(value: Any, name: str, argument: str = "dim") -> int:
+    """An argument that must be an integer.
+
+    Raises:
+        TypeError: naming it, when it is not.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}(): argument {argument!r} must be an integer, got {value!r}") from None
+
+
 def normalize_dim(dim: int, ndim: int, name: str) -> int:
     """A dimension counted from the front.
 
     Raises:
         IndexError: when it is out of range.
+        TypeError: when it is not an integer.
     """
+    if not isinstance(dim, int):
+        dim = integer(dim, name)
     span = max(ndim, 1)
     if not -span <= dim < span:
         raise IndexError(f"{name}: dimension {dim} is out of range for a tensor with {ndim} dimensions (expected {-span} to {span - 1})")
@@ -243,11 +258,14 @@ def _flattened(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 )
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Merge the dimensions from ``start_dim`` to ``end_dim`` into one."""
+    rank = max(input.ndim, 1)
+    a, b = normalize_dim(start_dim, rank, "flatten"), normalize_dim(end_dim, rank, "flatten")
     if input.ndim == 0:
         return reshape(input, 1)
-    a, b = normalize_dim(start_dim, input.ndim, "flatten"), normalize_dim(end_dim, input.ndim, "flatten")
     if a > b:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    if a == b:
+        return input
     return reshape(input, *input.shape[:a], numel_of(input.shape[a : b + 1]), *input.shape[b + 1 :])
 
 
@@ -286,7 +304,7 @@ _expand = register(
     Op(
         "expand",
         ("input",),
-        lambda B, x, *, size: B.broadcast_to(x, size),
+        lambda B, x, *, size: B.expand(x, size),
         {"input": lambda K, g, input_shape: K.sum_to_size(g, size=input_shape)},
         view=True,
         samples=[

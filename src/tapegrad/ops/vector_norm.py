@@ -14,7 +14,7 @@ from ..samples import EdgePoint, ErrorInput, Input, Sample
 from ..tensor import Tensor
 from .copy import to_dtype
 from .extremes import share
-from .reduce import Dims, axes_of, over_axes, restore_axes
+from .reduce import Dims, axes_of, need_real, over_axes, restore_axes
 
 __all__ = ["norm"]
 
@@ -117,6 +117,7 @@ def norm(input: Tensor, p: float | str | None = "fro", dim: Dims = None, keepdim
         raise ValueError(f"norm: p must be a number or 'fro', got {p!r}")
     if dtype is not None:
         input = to_dtype(input, dtypes.to_dtype(dtype))
+    need_real("norm", input, "it is not implemented for complex numbers, use abs()")
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"norm: the input has dtype {input.dtype}, expected a floating-point one; use .to(tapegrad.float32)")
     axes = axes_of(dim, input.ndim, "norm")

@@ -270,6 +270,10 @@ def pad(x: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     return np.pad(x, grown, {"replicate": "edge", "circular": "wrap"}.get(mode, mode), **options)  # type: ignore[call-overload]
 
 
+def pad_constant(x: Any, pads: Any, value: Any) -> Any:
+    return pad(x, [n for pair in pads[::-1] for n in pair], "constant", value)
+
+
 def _keys(d: float, a: float = -0.75) -> float:
     d = abs(d)
     if d <= 1:

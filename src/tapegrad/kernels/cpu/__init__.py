@@ -12,18 +12,19 @@ from . import elementwise as _elementwise
 from .attention import masked_softmax as _masked_softmax, scores as _scores
 from .call import Fast, Launches, Steps, recording, replay_address
 from .conv import col2im, convolution, convolution_input, convolution_weight, im2col
+from .ctc import ctc, ctc_backward, last_states, may_skip, with_blanks
 from .elementwise import Operand, copy, run as elementwise
 from .embedding import bag_maxima, share_rows
 from .gemm import matmul as _gemm
+from .index import add_at, combine_at, gather, grid, last_written, nonzero, one_hot, pick, put
+from .norm import standardize, standardize_backward
 from .pool import fractional_max_pool, max_pool
 from .random import bits as random_bits, integers as random_integers, normal as random_normal, uniform as random_uniform
 from .recurrence import linear_recurrence
-from .index import add_at, combine_at, gather, grid, last_written, nonzero, one_hot, pick, put
-from .norm import standardize, standardize_backward
 from .reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
 from .resample import pad_constant, resample
 from .runtime import address as runtime_address, get_num_threads, set_num_threads
-from .shape import add_strided, add_windows, diagonal, place_diagonal, roll, strided, tril, triu, windows
+from .shape import add_strided, add_windows, diagonal, expand, place_diagonal, roll, strided, tril, triu, windows
 from .softmax import (
     cross_entropy as _cross_entropy,
     cross_entropy_backward as _cross_entropy_backward,

@@ -23,6 +23,7 @@ def standardize(x: Any, axes: tuple[int, ...], eps: float, centered: bool) -> tu
         if centered:
             spread, centre = var_mean(wide, axes, True, 0)
             wide = wide - centre
+            wide -= mean(wide, axes, True)  # what rounding a large mean left over
         else:
             spread = mean(wide * wide, axes, True)
             centre = np.zeros_like(spread)

@@ -9,6 +9,14 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided as _as_strided
 
 
+def expand(x: Any, size: tuple[int, ...]) -> Any:
+    """The view broadcast to ``size``, writeable where ``x`` is: a part of it may not overlap itself."""
+    out = np.broadcast_to(x, size)
+    if x.flags.writeable:
+        out.flags.writeable = True
+    return out
+
+
 def roll(x: Any, shifts: Sequence[int], dims: Sequence[int]) -> Any:
     """A copy moved by ``shifts`` along ``dims``, those at the end to the start."""
     return np.roll(x, shifts, dims)

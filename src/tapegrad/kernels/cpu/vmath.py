@@ -21,7 +21,8 @@ from numba.extending import intrinsic
 from . import abi, special
 
 _inline = njit(inline="always", error_model="numpy")
-_compiled = njit(error_model="numpy")
+# Inlined by LLVM: where a call is left, so is the way out for an exception, which needs functions of Numba's at run time.
+_compiled = njit(error_model="numpy", forceinline=True)
 
 
 def functions(compute: str) -> dict[str, Any]:
