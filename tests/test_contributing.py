@@ -11,7 +11,7 @@ import op_matrix
 
 import tapegrad as tg
 from tapegrad import plan, public
-from tapegrad.expr import E
+from tapegrad.primitives import E
 from tapegrad.registry import REGISTRY
 from tapegrad.samples import EdgePoint, unary
 from tapegrad.scalarops import elementwise

@@ -444,7 +444,7 @@ def test_to_dtype() -> None:
     for d in dtypes.ALL:
         assert dtypes.to_dtype(d) is dtypes.to_dtype(d.name) is dtypes.to_dtype(d.numpy) is dtypes.to_dtype(d.numpy.type) is d
     assert dtypes.to_dtype(np.dtype(">f4")) is tg.float32
-    assert [dtypes.to_dtype(t) for t in (bool, int, float, complex)] == [tg.bool, tg.int64, tg.float32, tg.complex64]
+    assert [dtypes.to_dtype(t) for t in (bool, int, float, complex)] == [tg.bool, tg.int64, tg.float64, tg.complex128]
     assert [dtypes.to_dtype(n) for n in ("half", "long", "double", "cfloat")] == [tg.float16, tg.int64, tg.float64, tg.complex64]
     for wrong in (np.uint16, "U3", object, "nonsense", 3, None, str, list):
         with pytest.raises(TypeError, match="no dtype for"):

@@ -46,7 +46,6 @@ from .dtypes import (
     set_default_dtype as set_default_dtype,
     uint8 as uint8,
 )
-from .expr import E as E
 from .io import (
     CheckpointError as CheckpointError,
     load as load,
@@ -119,6 +118,7 @@ from .ops.tile import *
 from .ops.trigonometry import *
 from .ops.vector_norm import *
 from .ops.windows import *
+from .primitives import E as E
 from .printing import set_printoptions as set_printoptions
 from .scalarops import define as elementwise
 from .tensor import (

@@ -17,6 +17,7 @@ from . import expr, registry
 from .computation import Computation, has_complex_form
 from .expr import Expr
 from .plan import rebuild
+from .primitives import E
 from .public import public
 from .registry import Op
 from .scalarcall import specialised_call
@@ -315,7 +316,7 @@ def _traced(name: str, expression: Callable[..., Any], labels: tuple[str, ...]) 
     try:
         traced = expr.trace(expression, labels)
     except AttributeError as error:
-        if error.obj is not expr.E:
+        if error.obj is not E:
             raise
         raise AttributeError(f"{name}: tapegrad.E has no {error.name!r}; it has {_functions()}") from None
     except TypeError as error:
@@ -330,4 +331,4 @@ def _traced(name: str, expression: Callable[..., Any], labels: tuple[str, ...]) 
 
 
 def _functions() -> str:
-    return ", ".join(sorted(n for n in vars(expr.E) if not n.startswith("_")))
+    return ", ".join(sorted(n for n in vars(E) if not n.startswith("_")))

@@ -178,13 +178,12 @@ class _Sweep:
             shown = g if self.on_tensors else wrap(g)
             replaced = hook(shown)
             if replaced is not None:
+                where = f"a hook on a tensor of shape {tuple(edge.shape)} ({edge.name()})"
                 if not isinstance(replaced, Tensor):
-                    raise TypeError(
-                        f"a hook on a tensor of shape {tuple(edge.shape)} ({edge.name()}) must return a Tensor or None, got {type(replaced).__name__}"
-                    )
+                    raise TypeError(f"{where} must return a Tensor or None, got {type(replaced).__name__}")
                 if replaced._array.shape != edge.shape or replaced._array.dtype != edge.dtype:
                     raise RuntimeError(
-                        f"a hook on a tensor of shape {tuple(edge.shape)} ({edge.name()}) changed the gradient's shape or dtype from {tuple(edge.shape)}, {edge.dtype} to "
+                        f"{where} changed the gradient's shape or dtype from {tuple(edge.shape)}, {edge.dtype} to "
                         f"{tuple(replaced.shape)}, {replaced._array.dtype}"
                     )
                 g = replaced if self.on_tensors else replaced._array

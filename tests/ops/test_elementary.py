@@ -243,6 +243,9 @@ def test_special_values(name: str, dtype: tg.dtype) -> None:
 def test_infinite_arguments_of_polygamma() -> None:
     x = tg.tensor([math.inf, 0.0, -2.0, 1.0])
     assert tg.polygamma(1, x).tolist()[:3] == [0.0, math.inf, math.inf]
+    for order in (10**3, 10**15):  # ends at once, where the sum is 0 or infinite
+        assert tg.polygamma(order, tg.tensor([math.inf])).item() == 0.0
+        assert not math.isfinite(tg.polygamma(order, tg.tensor([0.5])).item())
     assert tg.polygamma(2, tg.tensor([-0.5])).item() == pytest.approx(float(mpmath.polygamma(2, -0.5)), rel=1e-6)
     assert tg.polygamma(1, tg.tensor([-1e9 + 0.5], dtype=tg.float64)).item() == pytest.approx(math.pi**2, rel=1e-9)
 

@@ -14,7 +14,6 @@ from ..modes import local
 from ..tensor import Tensor, wrap
 from .trace import Event, Trace, map_tensors
 
-
 _probe = [object()]
 _ALONE = sys.getrefcount(_probe[0])  # what getrefcount says of something that only a list holds
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..expr import E
 from ..inplace import elementwise_
 from ..kernels.cpu import random as philox
+from ..primitives import E
 from ..public import composite, method, public
 from ..samples import EdgePoint, ErrorInput, Input, Sample, few
 from ..scalarops import elementwise, elementwise_op

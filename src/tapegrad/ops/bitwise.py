@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..expr import E
+from ..primitives import E
 from ..samples import binary, few
 from ..scalarops import elementwise
 from .checks import accept

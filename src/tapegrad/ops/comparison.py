@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import dtypes
-from ..expr import E
 from ..modes import values_leave
+from ..primitives import E
 from ..public import composite
 from ..registry import as_tensor_input
 from ..samples import ErrorInput, Input, Sample, binary, few

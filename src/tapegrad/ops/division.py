@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, inplace
-from ..expr import E
+from ..primitives import E
 from ..public import method, public
 from ..samples import EdgePoint, ErrorInput, Input, Sample, apart_from_whole, binary
 from ..scalarops import elementwise, elementwise_op

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, npmath
-from ..expr import E
+from ..primitives import E
 from ..public import method, public
 from ..samples import EdgePoint, Input, Sample, binary, unary
 from ..scalarops import elementwise

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, inplace
-from ..expr import E
+from ..primitives import E
 from ..public import composite, method
 from ..samples import EdgePoint, Input, Sample, binary, few
 from ..scalarops import elementwise, elementwise_op

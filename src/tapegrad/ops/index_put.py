@@ -160,7 +160,8 @@ def constant(value: Any, like: Tensor, name: str) -> Tensor:
             values_leave("the value that a tensor is filled with")
             return wrap(scalar(value._array, like.dtype.numpy))
         return value.to(like.dtype)
-    number = as_tensor_input(value, name, "value")
+    with np.errstate(all="ignore"):
+        number = as_tensor_input(value, name, "value")
     if number.dtype.category > like.dtype.category:
         raise RuntimeError(f"{name}: the value {value!r} can't be written into dtype {like.dtype}")
     return wrap(scalar(value, like.dtype.numpy))

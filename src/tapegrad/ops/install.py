@@ -102,7 +102,7 @@ _OPS_OF_PRIMITIVES = {"left_shift": "bitwise_left_shift", "right_shift": "bitwis
 def _expression_functions() -> dict[str, Callable[..., Any]]:
     """What ``expr`` calls when an elementwise function is given tensors."""
     table: dict[str, Callable[..., Any]] = {}
-    for name in expr._PRIMITIVES:
+    for name in expr.PRIMITIVES:
         op = REGISTRY.get(_OPS_OF_PRIMITIVES.get(name, name))
         table[name] = op.call if isinstance(op, ElementwiseOp) else functools.partial(_defined, name)
     return table

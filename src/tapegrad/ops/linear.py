@@ -65,7 +65,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise TypeError("linear(): argument 'weight' must be a Tensor, not None")
     x, w = input._array, weight._array
     if w.ndim == 1 and bias is None:  # PyTorch takes a vector
-        return reshape(linear(input, reshape(weight, 1, w.shape[0])), *input.shape[:-1])
+        return linear(input, weight.unsqueeze(0)).squeeze(-1)  # type: ignore[no-any-return]
     if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1] or (bias is not None and bias._array.shape != (w.shape[0],)):
         got = f"input {tuple(x.shape)}, weight {tuple(w.shape)}" + ("" if bias is None else f", bias {tuple(bias.shape)}")
         raise RuntimeError(f"linear: shapes don't fit: {got}; expected (..., in), (out, in) and (out,)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from ..tensor import Tensor
+
 __all__: list[str] = []
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..expr import E
 from ..modes import no_grad
+from ..primitives import E
 from ..public import composite
 from ..registry import REGISTRY, Op, apply, register
 from ..samples import ErrorInput, Input, Sample

@@ -30,7 +30,7 @@ def copied(self: Tensor) -> Tensor:
     return made
 
 
-def deep_copied(self: Tensor, memo: dict[int, Any]) -> Tensor:
+def deep_copied(self: Tensor, memo: dict[Any, Any]) -> Tensor:
     """``copy.deepcopy``: memory, gradient and attributes of its own, and a place of its own in the graph.
 
     Raises:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..expr import E
 from ..modes import check_values
+from ..primitives import E
 from ..public import composite, public
 from ..samples import EdgePoint, ErrorInput, Input, Sample
 from ..scalarops import elementwise, elementwise_op

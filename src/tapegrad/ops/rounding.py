@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, inplace
-from ..expr import E
+from ..primitives import E
 from ..public import METHODS, method, public
 from ..registry import REGISTRY, as_tensor_input
 from ..samples import EdgePoint, ErrorInput, Input, Sample, binary, few

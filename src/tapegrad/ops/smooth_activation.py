@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, npmath
-from ..expr import E
 from ..kernels.cpu import random as philox
+from ..primitives import E
 from ..public import composite, public
 from ..samples import EdgePoint, ErrorInput, Input, Sample, few
 from ..scalarops import elementwise

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import inplace
-from ..expr import E
+from ..primitives import E
 from ..public import METHODS, method, public
 from ..samples import EdgePoint, ErrorInput, Input, Sample, binary, few
 from ..scalarops import elementwise, elementwise_op

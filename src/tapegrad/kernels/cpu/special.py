@@ -255,7 +255,7 @@ def _zeta(s: float, a: float) -> float:
     while a < s + 8.0:
         term: float = a**-s
         total += term
-        if term < 1e-17 * total:
+        if term <= 1e-17 * total:  # also where both are 0, or infinite
             return total
         a += 1.0
     last: float = a**-s
@@ -269,7 +269,7 @@ def polygamma(n: float, x: float) -> float:
     """
     if n == 0.0:
         return digamma(x)
-    if x != x or n != n or x == -INF:
+    if x != x or x == -INF or not n > 0.0:
         return NAN
     if x == INF:
         return 0.0
