@@ -128,7 +128,6 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "divmod": lambda t: np.divmod(t, 2.0),
     "modf": lambda t: np.modf(t),
     "nextafter": lambda t: np.nextafter(A, t),
-    "sum dtype": lambda t: np.sum(t, dtype=np.float32),
     "sum out": lambda t: np.sum(t, out=np.empty(())),
     "sum where": lambda t: np.sum(t, where=A > 1),
     "sum initial": lambda t: np.sum(t, initial=3.0),
