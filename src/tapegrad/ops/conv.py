@@ -44,7 +44,7 @@ _convolution = register(
             Sample((Input((1, 4, 4, 3)), Input((2, 2, 2, 2)), Input((2,))), _UNEVEN),
             Sample((Input((0, 2, 3)), Input((1, 2, 2)), Input((1,))), _PLAIN),
         ],
-        reference="tapegrad.ops.window_references.convolution",
+        reference="window_references.convolution",
         kinds="ifc",
     )
 )
@@ -69,7 +69,7 @@ _convolution_input = register(
             Sample((Input((2, 3, 4)), Input((3, 2, 2))), {"size": (5,), **_PLAIN}),
             Sample((Input((1, 2, 2, 3)), Input((2, 2, 2, 2))), {"size": (4, 3), **_UNEVEN}),
         ],
-        reference="tapegrad.ops.window_references.convolution_input",
+        reference="window_references.convolution_input",
         kinds="ifc",
     )
 )
@@ -94,7 +94,7 @@ register(
             Sample((Input((2, 3, 4)), Input((2, 2, 5))), {"kernel": (2,), **_PLAIN}),
             Sample((Input((1, 2, 2, 3)), Input((1, 4, 4, 3))), {"kernel": (2, 2), **_UNEVEN}),
         ],
-        reference="tapegrad.ops.window_references.convolution_weight",
+        reference="window_references.convolution_weight",
         kinds="ifc",
     )
 )
@@ -263,12 +263,12 @@ def _mistakes(name: str, dims: int) -> list[ErrorInput]:
 
 
 def _tests(dims: int) -> dict[str, Any]:
-    reference = "tapegrad.ops.window_references.conv"
+    reference = "window_references.conv"
     return {"samples": _samples(dims), "reference": reference, "error_inputs": _mistakes(f"conv{dims}d", dims), "kinds": "ifc", "method": False}
 
 
 def _transpose_tests(dims: int) -> dict[str, Any]:
-    tests = {**_tests(dims), "reference": "tapegrad.ops.window_references.conv_transpose"}
+    tests = {**_tests(dims), "reference": "window_references.conv_transpose"}
     return tests | {"samples": _transpose_samples(dims), "error_inputs": _mistakes(f"conv_transpose{dims}d", dims)}
 
 

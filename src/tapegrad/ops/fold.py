@@ -28,7 +28,7 @@ _im2col = register(
         },
         method=False,
         samples=[Sample((Input((2, 3, 4)),), _PLACES), Sample((Input((0, 1, 3, 4)),), _PLACES)],
-        reference="tapegrad.ops.window_references.im2col",
+        reference="window_references.im2col",
     )
 )
 
@@ -44,7 +44,7 @@ _col2im = register(
         },
         method=False,
         samples=[Sample((Input((1, 8, 3)),), {"size": (3, 4), **_PLACES})],
-        reference="tapegrad.ops.window_references.col2im",
+        reference="window_references.col2im",
         kinds="ifc",
     )
 )
@@ -74,7 +74,7 @@ _OPTIONS: dict[str, Any] = {"kernel_size": (2, 3), "dilation": (1, 2), "padding"
         Sample((Input((2, 3, 3)),), {"kernel_size": (3, 1)}),
         Sample((Input((0, 2, 3, 3)),), {"kernel_size": 2}),
     ],
-    reference="tapegrad.ops.window_references.unfold",
+    reference="window_references.unfold",
     error_inputs=[
         _mistake("unfold", r"expected an input .*got shape \(4, 4\)", (4, 4), 2),
         _mistake("unfold", r"windows of sizes \(5, 5\)", (1, 4, 4), 5),
@@ -100,7 +100,7 @@ def unfold(input: Tensor, kernel_size: Sizes, dilation: Sizes = 1, padding: Size
         Sample((Input((6, 3)),), {"output_size": 3, "kernel_size": (3, 1)}),
         Sample((Input((0, 8, 4)),), {"output_size": 3, "kernel_size": 2}),
     ],
-    reference="tapegrad.ops.window_references.fold",
+    reference="window_references.fold",
     error_inputs=[
         _mistake("fold", r"expected an input .*got shape \(4,\)", (4,), 4, 2),
         _mistake("fold", r"6 rows are not a multiple of the 4 elements", (6, 9), 4, 2),

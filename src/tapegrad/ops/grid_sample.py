@@ -49,7 +49,7 @@ _VOLUME, _POINTS = Input((1, 2, 2, 3, 2)), Input((1, 1, 1, 2, 3), -1.4, 1.4)
         Sample((_VOLUME, _POINTS), {"mode": "nearest", "padding_mode": "reflection", "align_corners": False}),
         Sample((Input((0, 2, 3, 4)), Input((0, 2, 2, 2))), {"align_corners": False}),
     ],
-    reference="tapegrad.ops.window_references.grid_sample",
+    reference="window_references.grid_sample",
     error_inputs=[
         _mistake("expected an input", (3, 3), (1, 2, 2)),
         _mistake(r"expected a grid \(1, ..., 2\) of 4 dimensions .* got shape \(1, 2, 2, 3\)", grid=(1, 2, 2, 3)),
@@ -190,7 +190,7 @@ def _affine_mistake(pattern: str, theta: tuple[int, ...], size: Any, error: type
         Sample((Input((1, 3, 4)),), {"size": (1, 1, 2, 1, 3), "align_corners": False}),
         Sample((Input((1, 3, 4)),), {"size": (1, 1, 2, 2, 2), "align_corners": True}),
     ],
-    reference="tapegrad.ops.window_references.affine_grid",
+    reference="window_references.affine_grid",
     error_inputs=[
         _affine_mistake("size must have 4 or 5 numbers", (1, 2, 3), (1, 1, 2), NotImplementedError),
         _affine_mistake(r"expected theta \(1, 2, 3\) for size .*got shape \(1, 3, 4\)", (1, 3, 4), (1, 1, 2, 2), ValueError),

@@ -58,7 +58,7 @@ _LINE, _IMAGE, _VOLUME = Input((2, 2, 3)), Input((1, 2, 3, 4)), Input((1, 1, 2, 
         Sample((_VOLUME,), {"scale_factor": 2, "mode": "trilinear", "align_corners": True}),
         Sample((_VOLUME,), {"size": (1, 2, 3), "mode": "area"}),
     ],
-    reference="tapegrad.ops.window_references.interpolate",
+    reference="window_references.interpolate",
     error_inputs=[
         _mistake("give either size or scale_factor"),
         _mistake("give either size or scale_factor", size=2, scale_factor=2),

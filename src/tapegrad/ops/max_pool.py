@@ -58,7 +58,7 @@ _max_pool = register(
             Sample((Input((3, 5), apart=True),), {"maps": _C}),
         ],
         edge_points=[EdgePoint(([1.0, 2.0, 2.0, 2.0, 1.0],), ([0.0, 2.0, 0.0, 0.0, 0.0],), {"maps": _C})],
-        reference="tapegrad.ops.window_references.max_pool_of_maps",
+        reference="window_references.max_pool_of_maps",
         kinds="bif",
         smooth=False,
     )
@@ -72,7 +72,7 @@ _fractional_max_pool = register(
         {"input": lambda K, g0, out1, input_shape, kernel: _to_chosen(K, g0, out1, input_shape, len(kernel))},
         method=False,
         samples=[Sample((Input((1, 2, 5, 4), -5.0, 5.0, apart=True), Input((1, 2, 2), 0.0, 1.0, constant=True)), {"kernel": (2, 2), "size": (3, 2)})],
-        reference="tapegrad.ops.window_references.fractional_max_pool",
+        reference="window_references.fractional_max_pool",
         kinds="f",
         smooth=False,
     )
@@ -196,7 +196,7 @@ def _tests(name: str, dims: int, samples: Sequence[dict[str, Any]]) -> dict[str,
     made.append(Sample((Input((0, *shape[1:])),), samples[0]))
     return {
         "samples": made,
-        "reference": f"tapegrad.ops.window_references.{name}",
+        "reference": f"window_references.{name}",
         "error_inputs": _mistakes(name, dims),
         "smooth": False,
         "method": False,
@@ -228,7 +228,7 @@ def _fractional_tests(dims: int) -> dict[str, Any]:
 
     return {
         "samples": [first, second],
-        "reference": f"tapegrad.ops.window_references.{name}",
+        "reference": f"window_references.{name}",
         "error_inputs": [
             error("give either output_size or output_ratio", ValueError),
             error("output_ratio must be between 0 and 1", ValueError, output_ratio=1.5),
@@ -262,7 +262,7 @@ def _unpool_tests(dims: int) -> dict[str, Any]:
             sample((1,), math.prod(3 * n - 2 for n in space), kernel_size=3, stride=3, padding=1),
             sample((1, 1), math.prod(2 * n + 1 for n in space), kernel_size=2, output_size=[2 * n + 1 for n in space]),
         ],
-        "reference": f"tapegrad.ops.window_references.{name}",
+        "reference": f"window_references.{name}",
         "error_inputs": [
             error("expected int64 indices", index=lambda tg: tg.ones(1, *space)),
             error("index -1 is out of range", index=lambda tg: tg.full((1, *space), -1)),

@@ -28,7 +28,7 @@ _pad_constant = register(
             Sample((Input((4, 3)),), {"pads": ((-1, 1), (0, -2)), "value": 1}),
             Sample((Input((0, 3)),), {"pads": ((1, 1), (-1, -2)), "value": 1}),
         ],
-        reference="tapegrad.ops.window_references.pad_constant",
+        reference="window_references.pad_constant",
     )
 )
 
@@ -65,7 +65,7 @@ def _mistake(pattern: str, pad: Any, error: type[Exception] = RuntimeError, *opt
         Sample((Input((2, 5)),), {"pad": ()}),
         Sample((Input((0, 1, 3)),), {"pad": (1, 1), "mode": "replicate"}),
     ],
-    reference="tapegrad.ops.window_references.pad",
+    reference="window_references.pad",
     error_inputs=[
         _mistake("expected two numbers for each", (1,)),
         _mistake("expected two numbers for each", (1,) * 8),

@@ -136,7 +136,7 @@ def _tests(name: str, dims: int, samples: Sequence[dict[str, Any]], *, low: floa
     made = [Sample((Input(shape, low),), params) for params in samples]
     made.append(Sample((Input(shape[1:], low),), samples[0]))  # without a batch
     made.append(Sample((Input((0, *shape[1:]), low),), samples[0]))
-    return {"samples": made, "reference": f"tapegrad.ops.window_references.{name}", "error_inputs": _mistakes(name, dims, *before), "method": False}
+    return {"samples": made, "reference": f"window_references.{name}", "error_inputs": _mistakes(name, dims, *before), "method": False}
 
 
 _AVERAGES: list[dict[str, Any]] = [

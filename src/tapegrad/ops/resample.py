@@ -28,7 +28,7 @@ resample = register(
             Sample((Input((2, 1)),), {"maps": (_LONG,), "transposed": True}),
             Sample((Input((0, 5)),), {"maps": (_ADAPTIVE,), "transposed": False}),
         ],
-        reference="tapegrad.ops.window_references.resample",
+        reference="window_references.resample",
         kinds="fc",
     )
 )
