@@ -306,7 +306,7 @@ MISTAKES += [
     ("dropout", ErrorInput(lambda tg: tg.nn.functional.dropout(tg.ones(3), 1.5), ValueError, "dropout: p must be between 0 and 1")),
     ("gelu", ErrorInput(lambda tg: tg.nn.functional.gelu(tg.ones(3), approximate="erf"), ValueError, "gelu: approximate")),
     ("clamp", ErrorInput(lambda tg: tg.ones(3).clamp(), RuntimeError, "clamp: at least one of min and max")),
-    ("mse_loss", ErrorInput(lambda tg: tg.nn.functional.mse_loss(tg.ones(3), tg.ones(3), "mode"), ValueError, "mse_loss: reduction")),
+    ("mse_loss", ErrorInput(lambda tg: tg.nn.functional.mse_loss(tg.ones(3), tg.ones(3), reduction="mode"), ValueError, "mse_loss: reduction")),
 ]  # fmt: skip
 
 
