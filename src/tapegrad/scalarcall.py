@@ -33,10 +33,9 @@ def specialised_call(op: Any) -> Callable[..., Any]:
 
     def first(*operands: Any) -> Any:
         call.__code__ = _labelled(_generate(op, scope), op)
-        scope.pop("_first", None)
         return call(*operands)
 
-    scope["_first"] = first
+    scope["_first"] = first  # kept: another thread may be about to call it
     call.__module__ = "tapegrad"
     return call
 

@@ -206,3 +206,16 @@ def test_fork_after_threads() -> None:
         env={**os.environ, "PYTHONPATH": path},
     )
     assert run.stdout.strip() == "[0, 0, 0] True", run.stderr[-2000:]
+
+
+def test_the_first_calls_of_an_operation_from_many_threads() -> None:
+    x = tg.tensor([1.0, 2.0])
+    for k in range(20):
+        function = tg.elementwise(f"first_{k}", lambda x, k=float(k): x * x + k)
+        results: list[Any] = [None] * 4
+
+        def call(i: int, function: Any = function, results: list[Any] = results) -> None:
+            results[i] = function(x).tolist()
+
+        _in_threads(call, 4)
+        assert results == [[1.0 + k, 4.0 + k]] * 4
