@@ -185,6 +185,8 @@ class Machine(RuleBasedStateMachine):
             return
         made = of_tensor(item.tensor, n)
         theirs = None if item.theirs is None else of_tensor(item.theirs, n)
+        if made is item.tensor:  # flatten of one dimension, as in PyTorch; an item needs a tensor of its own
+            made, theirs = made[...], None if theirs is None else theirs[...]
         if made._storage is item.tensor._storage:
             assert np.may_share_memory(made._array, item.tensor._array)
             self.add(Item(made, item.root, expected, theirs, item.part or name in SEVERAL))
