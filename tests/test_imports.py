@@ -104,7 +104,7 @@ def test_public_classes_document_their_methods() -> None:
 
 def test_what_the_families_offer_is_public() -> None:
     elsewhere = {  # in nn.functional only
-        *("activation", "smooth_activation", "linear", "embedding", "embedding_bag", "one_hot", "dropout", "normalization", "attention", "similarity"),
+        *("activation", "smooth_activation", "linear", "embedding", "embedding_bag", "one_hot", "dropout", "normalization", "response_norm", "attention", "similarity"),
         *("conv", "pool", "max_pool", "pad", "interpolate", "grid_sample", "fold", "pixel"),
         *("loss", "regression_loss", "classification_loss", "margin_loss", "embedding_loss", "ctc"),
     }

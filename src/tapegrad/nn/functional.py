@@ -25,6 +25,7 @@ from ..ops.pad import *
 from ..ops.pixel import *
 from ..ops.pool import *
 from ..ops.regression_loss import *
+from ..ops.response_norm import *
 from ..ops.similarity import *
 from ..ops.smooth_activation import *
 from ..ops.softmax import *

@@ -11,6 +11,7 @@ from ..device import device as Device, to_device
 from ..hooks import RemovableHandle
 from ..inplace import check_writable
 from ..modes import local, no_grad
+from ..ops.convert import dtype_and_device
 from ..tensor import Tensor
 from .tree import Tree
 
@@ -150,13 +151,7 @@ class Module(Tree):
             TypeError: when the dtype is not floating-point or complex.
             RuntimeError: for a device that can't be used.
         """
-        for arg in args:
-            if isinstance(arg, Tensor):
-                dtype, device = arg.dtype, arg.device
-            elif isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
-                device = arg
-            elif not isinstance(arg, bool):
-                dtype = arg
+        dtype, device = dtype_and_device(args, dtype, device)
         to_device(device)
         wanted = None if dtype is None else dtypes.to_dtype(dtype)
         if wanted is not None and not wanted.differentiable:

@@ -14,10 +14,10 @@ from ..public import composite, public
 from ..samples import EdgePoint, ErrorInput, Input, Sample
 from ..scalarops import elementwise, elementwise_op
 from ..tensor import Tensor, wrap
+from .class_targets import check_class_weight, class_indices
 from .elementwise import where
 from .gather import gather
-from .loss import reduced
-from .loss_reduction import finished, need_equal_shapes, reduction_of
+from .loss_reduction import finished, need_equal_shapes, reduced, reduction_of
 from .regression_loss import REDUCE, in_every_reduction, reduced_reference, wrong_reduction
 from .smooth_activation import logsigmoid
 
@@ -30,32 +30,6 @@ __all__ = [
 ]
 
 # ------------------------------------------------------------------------------------------------- negative log-likelihood
-
-
-def class_indices(target: Tensor, shape: tuple[int, ...], classes: int, name: str, ignore_index: int | None = None) -> tuple[Any, Any]:
-    """Class indices as an array with 0 for those ignored, and which are kept.
-
-    Raises:
-        RuntimeError: when the target is not an integer tensor of this shape.
-        IndexError: when one is not a class.
-    """
-    t = target._array
-    if target.dtype.category != 1:
-        raise RuntimeError(f"{name}: class targets need an integer dtype, got {target.dtype}; use .long()")
-    if t.shape != shape:
-        raise RuntimeError(f"{name}: the target needs shape {shape}, got {tuple(t.shape)}")
-    kept = np.ones(shape, np.bool_) if ignore_index is None else np.asarray(t != ignore_index)
-    wrong = t[kept & ((t < 0) | (t >= classes))]
-    if wrong.size:
-        raise IndexError(f"{name}: target {int(wrong.flat[0])} is out of range for {classes} classes")
-    return np.asarray(np.where(kept, t, 0), np.int64), kept
-
-
-def check_class_weight(weight: Tensor | None, input: Tensor, classes: int, name: str) -> None:
-    if weight is not None and weight._array.shape != (classes,):
-        raise RuntimeError(f"{name}: weight needs one factor per class, shape ({classes},), got {tuple(weight.shape)}")
-    if weight is not None and weight.dtype is not input.dtype:
-        raise RuntimeError(f"{name}: weight has dtype {weight.dtype}, input has {input.dtype}; convert one with .to()")
 
 
 def _nll_reference(x: Any, t: Any, w: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:

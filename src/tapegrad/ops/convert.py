@@ -42,12 +42,8 @@ def set_data(self: Tensor, value: Tensor) -> None:
         self._entry.shape, self._entry.dtype = value._array.shape, value._array.dtype
 
 
-@method
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False) -> Tensor:
-    """The tensor with another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
-
-    Itself when nothing changes, unless ``copy``.
-    """
+def dtype_and_device(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Any, Any]:
+    """What the positional arguments of ``to`` ask for, over what its keywords do: a dtype, a device, or another tensor's."""
     for arg in args:
         if isinstance(arg, Tensor):
             dtype, device = arg.dtype, arg.device
@@ -55,6 +51,16 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
             device = arg
         elif not isinstance(arg, bool):
             dtype = arg
+    return dtype, device
+
+
+@method
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False) -> Tensor:
+    """The tensor with another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
+
+    Itself when nothing changes, unless ``copy``.
+    """
+    dtype, device = dtype_and_device(args, dtype, device)
     if device is not None:
         to_device(device)
     wanted = self.dtype if dtype is None else dtypes.to_dtype(dtype)

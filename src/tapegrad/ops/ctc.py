@@ -20,7 +20,7 @@ from ..tape import grad
 from ..tensor import Tensor, wrap
 from .copy import to_dtype
 from .elementwise import where
-from .loss import reduced
+from .loss_reduction import reduced
 
 __all__ = ["ctc_loss"]
 

@@ -12,8 +12,7 @@ from ..public import composite
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor
 from .elementwise import eq, minimum, ne, where
-from .loss import reduced
-from .loss_reduction import finished, reduction_of
+from .loss_reduction import finished, reduced, reduction_of
 from .regression_loss import REDUCE, in_every_reduction, reduced_reference
 from .similarity import pairwise_distance
 

@@ -78,11 +78,6 @@ def _selected_first(parsed: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any
     return tuple(basic), tuple(arrays)
 
 
-def _kept(parsed: tuple[Any, ...]) -> tuple[Any, ...]:
-    """An index for the tape to keep: its arrays are copied, since their owner may change them before backward."""
-    return tuple(p.copy() if isinstance(p, np.ndarray) else p for p in parsed)
-
-
 _slice = register(
     Op(
         "slice",
@@ -248,8 +243,6 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     steps = _selected_first(parsed)
     if steps is not None:
         self, parsed = apply(_slice, (self,), {"index": steps[0]}), steps[1]
-    if self._entry is not None:
-        parsed = _kept(parsed)
     return picked(self, parsed)
 
 
@@ -295,8 +288,6 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     steps = _selected_first(parsed)
     if steps is not None:
         self, parsed = getitem(self, steps[0]), steps[1]
-    if self._entry is not None or source._entry is not None:
-        parsed = _kept(parsed)
     try:
         inplace.write(INDEX_PUT, self, (source,), {"index": parsed}, cast=True)
     except (ValueError, TypeError) as error:

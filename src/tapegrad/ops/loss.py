@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,10 @@ from ..registry import REGISTRY, Op, apply, register
 from ..samples import ErrorInput, Input, Sample, binary
 from ..scalarops import elementwise
 from ..tensor import Tensor
-from .loss_reduction import reduced as reduced, reduction_of
+from .class_targets import check_class_weight, check_classes
+from .loss_reduction import reduced, reduction_of, warn_of_broadcasting
+
+__all__ = ["cross_entropy", "mse_loss"]
 
 _squared_error = elementwise(
     "squared_error",
@@ -28,10 +30,6 @@ _squared_error = elementwise(
     kinds="if",
 )
 
-__all__ = [
-    "cross_entropy",
-    "mse_loss",
-]
 
 @public("squared_error")
 def mse_loss(
@@ -43,15 +41,9 @@ def mse_loss(
         ValueError: for an unknown reduction.
         RuntimeError: when the shapes can't be broadcast.
     """
-    if isinstance(input, Tensor) and isinstance(target, Tensor) and input._array.shape != target._array.shape:
-        warnings.warn(
-            f"mse_loss: target of size {tuple(target.shape)} and input of size {tuple(input.shape)} differ, so they broadcast, which is "
-            "likely to give a wrong loss; use equal sizes",
-            UserWarning,
-            stacklevel=3,
-        )
-    if size_average is not None or reduce is not None:
-        reduction = reduction_of(size_average, reduce, reduction, "mse_loss")
+    if isinstance(input, Tensor) and isinstance(target, Tensor):
+        warn_of_broadcasting(input, target, "mse_loss")
+    reduction = reduction_of(size_average, reduce, reduction, "mse_loss")
     return reduced(_squared_error(input, target), reduction, "mse_loss")
 
 
@@ -204,8 +196,7 @@ def cross_entropy(
         TypeError: when an argument is not a tensor.
         ValueError: for another reduction or label smoothing.
     """
-    if size_average is not None or reduce is not None:
-        reduction = reduction_of(size_average, reduce, reduction, "cross_entropy")
+    reduction = reduction_of(size_average, reduce, reduction, "cross_entropy")
     _check_arguments(input, target, weight, reduction, label_smoothing)
     if target.dtype.is_floating_point:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
@@ -222,7 +213,7 @@ def cross_entropy(
         raise RuntimeError(f"cross_entropy: class targets need an integer dtype, got {target.dtype}; use .long()")
     t = t if t._array.dtype == np.int64 else t.to(np.int64)
     classes = int(x._array.shape[1])
-    check_values(t, lambda array: _check_targets(array, classes, ignore_index))
+    check_values(t, lambda array: check_classes(array, classes, ignore_index, "cross_entropy"))
     smoothed = {"ignore_index": ignore_index, "label_smoothing": float(label_smoothing)}
     rows: Tensor = apply(_cross_entropy, (x, t, weight), smoothed)
     if reduction != "mean":
@@ -247,22 +238,7 @@ def _check_arguments(input: Any, target: Any, weight: Any, reduction: str, label
         raise RuntimeError(f"cross_entropy: logits need a floating-point dtype, got {input.dtype}; use .float()")
     if input.ndim == 0:
         raise RuntimeError("cross_entropy: input needs shape (n, c), (c,) or (n, c, d1, ...), got ()")
-    if weight is not None:
-        classes = input._array.shape[0 if input.ndim == 1 else 1]
-        if weight._array.shape != (classes,):
-            raise RuntimeError(
-                f"cross_entropy: weight needs one factor per class, shape ({classes},) for input {tuple(input.shape)}, got {tuple(weight.shape)}"
-            )
-        if weight._array.dtype != input._array.dtype:
-            raise RuntimeError(f"cross_entropy: weight has dtype {weight.dtype}, input has {input.dtype}; convert it with .to({input.dtype})")
-
-
-def _check_targets(t: Any, classes: int, ignore_index: int) -> None:
-    if t.size == 0 or t.view(np.uint64).max() < classes:  # negative ones are huge there
-        return
-    wrong = t[((t < 0) | (t >= classes)) & (t != ignore_index)]
-    if wrong.size:
-        raise IndexError(f"cross_entropy: target {int(wrong.flat[0])} is out of range for {classes} classes")
+    check_class_weight(weight, input, input._array.shape[0 if input.ndim == 1 else 1], "cross_entropy")
 
 
 def _soft_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float) -> Tensor:

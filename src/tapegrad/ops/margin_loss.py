@@ -10,7 +10,7 @@ from ..public import composite
 from ..samples import ErrorInput, Input, Sample
 from ..tensor import Tensor, wrap
 from .activation import relu
-from .classification_loss import check_class_weight, class_indices
+from .class_targets import check_class_weight, class_indices
 from .gather import gather
 from .loss_reduction import finished
 from .regression_loss import REDUCE, in_every_reduction

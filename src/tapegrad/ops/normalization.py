@@ -1,11 +1,7 @@
-"""Normalisation over a batch, a layer, groups and instances: one fused op about statistics, and an affine map.
-
-``standardize`` returns its statistics, too, so that gradients flow through them to any order.
-"""
+"""Normalisation over a batch, a layer, groups and instances: ``standardize`` and an affine map."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,112 +9,20 @@ import numpy as np
 
 from .. import dtypes
 from ..modes import no_grad
-from ..primitives import E
 from ..public import composite
-from ..registry import REGISTRY, Op, apply, register
 from ..samples import ErrorInput, Input, Sample
-from ..scalarops import elementwise
 from ..tensor import Tensor
 from .copy import to_dtype
 from .shape import numel_of
+from .standardize import scale_shift, standardized
 
 __all__ = [
     "batch_norm",
     "group_norm",
     "instance_norm",
     "layer_norm",
-    "local_response_norm",
     "rms_norm",
 ]
-
-# ---------------------------------------------------------------------------------------------------------------- the ops
-
-
-def _standardize_reference(x: Any, axes: tuple[int, ...], eps: float, centered: bool) -> Any:
-    mean = x.mean(axis=axes, keepdims=True) * centered
-    var = ((x - mean) ** 2).mean(axis=axes, keepdims=True)
-    return (x - mean) / np.sqrt(var + eps), mean, var
-
-
-_standardize = register(
-    Op(
-        "standardize",
-        ("input",),
-        lambda B, x, *, axes, eps, centered: B.standardize(x, axes, eps, centered),
-        {
-            "input": lambda K, g0, g1, g2, out0, out2, input_shape, input_dtype, axes, eps, centered: _standardize_vjp(
-                K, g0, g1, g2, out0, out2, input_shape, input_dtype, axes, eps, centered
-            )
-        },
-        batch="reduce",
-        method=False,
-        samples=[
-            Sample((Input(shape),), {"axes": axes, "eps": 1e-3, "centered": centered})
-            for shape, axes in (((3, 4), (1,)), ((2, 3, 4), (0, 2)))
-            for centered in (True, False)
-        ],
-        reference=_standardize_reference,
-        kinds="f",
-    )
-)
-
-
-def _standardize_vjp(
-    K: Any, g0: Any, g1: Any, g2: Any, y: Any, var: Any, shape: tuple[int, ...], dtype: Any, axes: tuple[int, ...], eps: float, centered: bool
-) -> Any:
-    n = numel_of([shape[a] for a in axes]) or math.nan
-    parts = [] if g0 is None else [K.standardize_backward(g0, y, var, axes=axes, eps=eps, centered=centered)]
-    if g1 is not None and centered:
-        parts.append(K.to(K.expand(K.mul(g1, 1.0 / n), size=shape), dtype=dtypes.to_dtype(dtype)))
-    if g2 is not None:  # the variance's own: 2 (x - mean) / n
-        parts.append(K.to(K.mul(y, K.mul(g2, K.mul(K.sqrt(K.add(var, eps)), 2.0 / n))), dtype=dtypes.to_dtype(dtype)))
-    return None if not parts else parts[0] if len(parts) == 1 else K.add(parts[0], parts[1]) if len(parts) == 2 else K.add(K.add(*parts[:2]), parts[2])
-
-
-# Linear and symmetric in g; a polynomial in y; a power of var + eps.
-register(
-    Op(
-        "standardize_backward",
-        ("g_out", "y", "var"),
-        lambda B, g, y, var, *, axes, eps, centered: B.standardize_backward(g, y, var, axes, eps, centered),
-        {
-            "g_out": lambda K, g, y, var, axes, eps, centered: K.standardize_backward(g, y, var, axes=axes, eps=eps, centered=centered),
-            "y": lambda K, g, g_out, y, var, y_dtype, axes, eps: K.to(
-                K.div(
-                    K.add(
-                        K.mul(g, K.mean(K.mul(g_out, y), axes=axes, keepdim=True)), K.mul(g_out, K.mean(K.mul(g, y), axes=axes, keepdim=True))
-                    ),
-                    K.neg(K.sqrt(K.add(var, eps))),
-                ),
-                dtype=dtypes.to_dtype(y_dtype),
-            ),
-            "var": lambda K, g, out, var, var_dtype, axes, eps: K.div(
-                K.sum(K.to(K.mul(g, out), dtype=dtypes.to_dtype(var_dtype)), axes=axes, keepdim=True), K.mul(K.add(var, eps), -2.0)
-            ),
-        },
-        batch="reduce",
-        method=False,
-        samples=[
-            Sample((Input((3, 4)), Input((3, 4)), Input((3, 1), 0.5, 2.0)), {"axes": (1,), "eps": 1e-3, "centered": True}),
-            Sample((Input((2, 3, 4)), Input((2, 3, 4)), Input((1, 3, 1), 0.5, 2.0)), {"axes": (0, 2), "eps": 1e-3, "centered": True}),
-            Sample((Input((3, 4)), Input((3, 4)), Input((3, 1), 0.5, 2.0)), {"axes": (1,), "eps": 1e-3, "centered": False}),
-        ],
-        reference=lambda g, y, var, axes, eps, centered: (
-            (g - centered * g.mean(axis=axes, keepdims=True) - y * (g * y).mean(axis=axes, keepdims=True)) / np.sqrt(var + eps)
-        ),
-        kinds="f",
-    )
-)
-
-scale_shift = elementwise(
-    "scale_shift",
-    lambda input, scale, shift: input * scale + shift,
-    {"input": lambda g, scale: g * E.conj(scale), "scale": lambda g, input: g * E.conj(input), "shift": lambda g: g},
-    method=False,
-    samples=[Sample((Input((3, 4), 0.5), Input((3, 4), 0.5), Input((4,), 0.5))), Sample((Input((2, 3, 4), 0.5), Input((3, 1), 0.5), Input((3, 1), 0.5)))],
-    reference=lambda x, a, b: x * a + b,
-    kinds="fc",
-)
 
 
 def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int], dtype: dtypes.dtype) -> Tensor:
@@ -130,10 +34,6 @@ def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequen
     elif bias is not None:
         y = y + bias.reshape(*shape)
     return to_dtype(y, dtype)
-
-
-def _standardized(input: Tensor, axes: tuple[int, ...], eps: float, centered: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-    return apply(_standardize, (input,), {"axes": axes, "eps": float(eps), "centered": centered})
 
 
 def _check(name: str, input: Tensor, size: tuple[int, ...], **others: Tensor | None) -> None:
@@ -192,7 +92,7 @@ def layer_norm(
     """
     size, axes = _trailing("layer_norm", input, normalized_shape)
     _check("layer_norm", input, size, weight=weight, bias=bias)
-    return _affine(_standardized(input, axes, eps)[0], weight, bias, size, input.dtype)
+    return _affine(standardized(input, axes, eps)[0], weight, bias, size, input.dtype)
 
 
 @composite(
@@ -218,7 +118,7 @@ def rms_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tenso
     _check("rms_norm", input, size, weight=weight)
     if eps is None:
         eps = float(dtypes.finfo(dtypes.float32 if input.dtype.itemsize == 2 else input.dtype).eps)
-    return _affine(_standardized(input, axes, eps, centered=False)[0], weight, None, size, input.dtype)
+    return _affine(standardized(input, axes, eps, centered=False)[0], weight, None, size, input.dtype)
 
 
 # ------------------------------------------------------------------------------------------------------ over channels' values
@@ -300,7 +200,7 @@ def batch_norm(
         return _affine((input - mean) * scale, weight, bias, shape, input.dtype)
     count = input.numel() // max(channels, 1)
     _need_values("batch_norm", input, count)
-    y, mean, var = _standardized(input, (0, *range(2, input.ndim)), eps)
+    y, mean, var = standardized(input, (0, *range(2, input.ndim)), eps)
     with no_grad():
         _move("batch_norm", running_mean, mean.reshape(-1), momentum)
         _move("batch_norm", running_var, var.reshape(-1) * (count / max(count - 1, 1)), momentum)
@@ -353,7 +253,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     n = int(input._array.shape[0])
     _need_values("group_norm", input, input.numel() // num_groups)
     grouped = input.reshape(n, num_groups, numel_of([channels // num_groups, *input._array.shape[2:]]))
-    y = _standardized(grouped, (2,), eps)[0].reshape(*input.shape)
+    y = standardized(grouped, (2,), eps)[0].reshape(*input.shape)
     return _affine(y, weight, bias, (channels, *[1] * (input.ndim - 2)), input.dtype)
 
 
@@ -400,53 +300,8 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     count = numel_of(input._array.shape[2:])
     _need_values("instance_norm", input, count)
-    y, mean, var = _standardized(input, tuple(range(2, input.ndim)), eps)
+    y, mean, var = standardized(input, tuple(range(2, input.ndim)), eps)
     with no_grad():
         _move("instance_norm", running_mean, mean.reshape(-1, channels).mean(0), momentum)
         _move("instance_norm", running_var, var.reshape(-1, channels).mean(0) * (count / max(count - 1, 1)), momentum)
     return _affine(y, weight, bias, (channels, *[1] * (input.ndim - 2)), input.dtype)
-
-
-def _response_reference(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
-    total = np.zeros_like(x)
-    for c in range(x.shape[1]):
-        first, last = c - size // 2, c + (size - 1) // 2
-        total[:, c] = (x[:, max(first, 0) : last + 1] ** 2).sum(axis=1)
-    return x / (k + alpha / size * total) ** beta
-
-
-@composite(
-    method=False,
-    samples=[
-        Sample((Input((2, 4, 3)),), {"size": 3, "alpha": 0.3}),
-        Sample((Input((2, 4, 3)),), {"size": 2, "alpha": 0.5, "beta": 0.5, "k": 2.0}),
-    ],
-    reference=_response_reference,
-    error_inputs=[ErrorInput(lambda tg: tg.nn.functional.local_response_norm(tg.ones(2, 3), 2), ValueError, "local_response_norm: .*3 dimensions")],
-)
-def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """x / (k + alpha * mean of x^2 over ``size`` neighbouring channels)^beta; channels beyond the ends count as 0.
-
-    Krizhevsky et al., 2012. Shape (n, channels, ...), with at least 3 dimensions.
-
-    Raises:
-        ValueError: for fewer dimensions, or a size below 1.
-    """
-    if input.ndim < 3:
-        raise ValueError(f"local_response_norm: expected at least 3 dimensions, got shape {tuple(input.shape)}")
-    if size < 1:
-        raise ValueError(f"local_response_norm: size must be at least 1, got {size}")
-    channels = int(input._array.shape[1])
-    squares = input * input
-    total = squares
-    for offset in range(-(size // 2), (size - 1) // 2 + 1):
-        if offset and abs(offset) < channels:
-            total = total + _shifted(squares, offset, channels)
-    return input / (total * (alpha / size) + k) ** beta
-
-
-def _shifted(x: Tensor, offset: int, channels: int) -> Tensor:
-    """Channel c + offset in the place of channel c, zeros where there is none."""
-    kept = channels - abs(offset)
-    part = x.narrow(1, max(offset, 0), kept)
-    return apply(REGISTRY["pad_zeros"], (part,), {"dim": 1, "before": max(-offset, 0), "total": channels})

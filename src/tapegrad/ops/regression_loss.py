@@ -15,8 +15,7 @@ from ..samples import EdgePoint, ErrorInput, Input, Sample
 from ..scalarops import elementwise, elementwise_op
 from ..tensor import Tensor
 from .elementwise import abs
-from .loss import reduced
-from .loss_reduction import finished, reduction_of, warn_of_broadcasting
+from .loss_reduction import finished, reduced, reduction_of, warn_of_broadcasting
 
 __all__ = [
     "gaussian_nll_loss",
