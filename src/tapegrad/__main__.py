@@ -21,12 +21,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tapegrad", description="Tape-based automatic differentiation in Python.")
     parser.add_argument("--version", action="version", version=f"tapegrad {installed_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    demo = commands.add_parser("demo", help="train two classifiers of handwritten digits and show the results")
+    demo = commands.add_parser("demo", help="train classifiers of handwritten digits, or a small language model, and show the results")
     demo.add_argument(
         "--out", type=Path, default=Path("runs/demo"), help="where pictures and checkpoint go, over those of an earlier run (%(default)s)"
     )
     demo.add_argument("--seed", type=int, default=0, help="random starting point (%(default)s)")
-    demo.add_argument("--quick", action="store_true", help="train for two epochs and require no accuracy")
+    demo.add_argument("--lm", action="store_true", help="instead, train a character-level GPT on Python's standard library for two minutes")
+    demo.add_argument("--quick", action="store_true", help="train for two epochs (--lm: three steps) and require no accuracy")
     commands.add_parser("doctor", help="print what a bug report needs: versions, CPU, threads, kernel cache, GPU")
     listed = commands.add_parser("ops", help="print the table of operations: dtypes, devices and orders of derivatives that are checked")
     listed.add_argument("name", nargs="?", default="", help="only those whose name contains this")
@@ -47,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(catalog.table([row for row in catalog.rows() if options.name in row.name]))
             return 0
-        from . import demo
+        from .demo import digits, language
 
-        return demo.run(options.out, options.seed, options.quick)
+        run = language.run if options.lm else digits.run
+        return run(options.out, options.seed, options.quick)
     except KeyboardInterrupt:
         return 130
 

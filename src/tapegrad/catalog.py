@@ -38,7 +38,7 @@ class Row(NamedTuple):
 def _row(function: Function) -> Row:
     op = function.op
     samples = len(function.samples) or (len(op.samples) if op is not None else 0)
-    kinds = op.kinds if op is not None else function.kinds
+    kinds = (op.kinds if op is not None else "") or function.kinds
     kind = "composite" if op is None else "elementwise" if isinstance(op, ElementwiseOp) else "op"
     differentiable = function.differentiable and _has_derivative(op)
     devices = ", ".join(sorted({backend.__name__.rpartition(".")[2] for backend in BACKENDS.values()}))

@@ -72,3 +72,17 @@ def to_device(spec: Any) -> device:
     if found.type == "cuda":
         raise RuntimeError("this version of tapegrad has no CUDA backend yet; use device='cpu'")
     return found
+
+
+def set_default_device(device: Any) -> None:
+    """Make new tensors on this device unless told otherwise: on the CPU, which is all there is.
+
+    Raises:
+        RuntimeError: for another one.
+    """
+    to_device(device)
+
+
+def get_default_device() -> device:
+    """Where new tensors are made unless told otherwise."""
+    return CPU

@@ -88,6 +88,18 @@ try:  # optional: NumPy itself has no bfloat16
 except ImportError:
     bfloat16 = None
 
+
+def need_bfloat16(what: str) -> dtype:
+    """bfloat16, for ``what``.
+
+    Raises:
+        RuntimeError: without the package ml_dtypes.
+    """
+    if bfloat16 is None:
+        raise RuntimeError(f"{what}: bfloat16 needs the package ml_dtypes (pip install 'tapegrad[bfloat16]'); float16 needs none")
+    return bfloat16
+
+
 FROM_NUMPY: Final[dict[np.dtype[Any], dtype]] = {d.numpy: d for d in ALL}
 _BY_NAME: Final = {d.name: d for d in ALL} | {
     "float": float32,
@@ -127,7 +139,7 @@ def default_complex() -> dtype:
 
 
 def to_dtype(spec: Any) -> dtype:
-    """A dtype from a dtype, a NumPy dtype or scalar type, a Python type or a name.
+    """A dtype from a dtype, a NumPy dtype or scalar type, a Python type, a name, or a class that has one (``FloatTensor``).
 
     Raises:
         TypeError: for anything that tapegrad has no dtype for (uint16, strings, objects, ...).
@@ -138,6 +150,8 @@ def to_dtype(spec: Any) -> dtype:
         return _BY_NAME[spec]
     if isinstance(spec, type) and spec in _BY_PYTHON:
         return _BY_PYTHON[spec]  # float is float64, as in PyTorch, whatever dtype Python's floats become
+    if isinstance(spec, type) and isinstance(getattr(spec, "dtype", None), dtype):
+        return spec.dtype  # type: ignore[attr-defined, no-any-return]
     try:
         return FROM_NUMPY[np.dtype("O" if spec is None else spec).newbyteorder("=")]  # NumPy takes None for float64
     except (KeyError, TypeError):

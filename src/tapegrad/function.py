@@ -58,6 +58,8 @@ class FunctionCtx:
 class _FunctionPlan:
     """How the engine differentiates one call of a Function."""
 
+    part = False
+
     def __init__(self, function: type[Function], ctx: FunctionCtx, outputs: Sequence[Any]) -> None:
         self.function = function
         self.name = function.__name__

@@ -15,11 +15,13 @@ class RemovableHandle:
 
     _ids = itertools.count()
 
-    def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> None:
+    def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any], prepend: bool = False) -> None:
         self.id = next(self._ids)
         self._hooks = hooks
         self._name = getattr(hook, "__qualname__", None) or type(hook).__name__
+        others = [(key, hooks.pop(key)) for key in list(hooks)] if prepend else ()
         hooks[self.id] = hook
+        hooks.update(others)
 
     def remove(self) -> None:
         """Take the hook away; doing so twice is harmless."""

@@ -17,16 +17,17 @@ from .device import backend
 from .graph import Entry
 from .modes import local
 from .plan import ON_ARRAYS
+from .public import named
 from .registry import Op, Steps, View, differentiable
 from .scalarcall import as_float, operands_of, record_elementwise
 from .scalarops import ElementwiseOp
-from .tensor import TENSOR_TYPES, Tensor, wrap
+from .tensor import TENSOR_TYPES, Tensor, no_tensor, wrap
 
 
 def check_writable(target: Tensor, name: str) -> None:
     """Raise when ``target`` must not be written in place."""
     if not isinstance(target, Tensor):
-        raise TypeError(f"{name}(): argument 'self' must be a Tensor, not {type(target).__name__}")
+        raise TypeError(f"{name}(): argument 'self' must be a Tensor, not {no_tensor(target)}")
     array = target._array
     if not array.flags.c_contiguous and overlaps(array):
         kind = "is expanded" if 0 in array.strides else "is a view of overlapping parts"
@@ -213,9 +214,21 @@ def _copy_slices_backward(K: Any, g: Any, view: Steps, needs: tuple[bool, bool])
     if needs[1]:
         into_view = view.of(g, K)
     if needs[0]:
-        kept = _overwritten(np.ones(array.shape, np.bool_), view, False)
-        into_root = K.where(wrap(kept) if isinstance(g, Tensor) else kept, g, 0.0)
+        into_root = _kept(K, g, array, view)
     return into_root, into_view
+
+
+def _kept(K: Any, g: Any, array: Any, view: Steps) -> Any:
+    """The cotangent where the view did not write, 0 elsewhere; of complex numbers, it may have written one part only."""
+    parted = array.dtype.kind == "c"
+    ones = np.full(array.shape, 1 + 1j if parted else 1, array.dtype)
+    kept = _overwritten(ones, view, 0)
+
+    def where(part: Any, values: Any) -> Any:
+        mask = np.asarray(part != 0)  # of a 0-d array, too
+        return K.where(wrap(mask) if isinstance(g, Tensor) else mask, values, 0.0)
+
+    return K.complex(where(kept.real, K.real(g)), where(kept.imag, K.imag(g))) if parted else where(kept, g)
 
 
 def _copy_slices(B: Any, root: Any, value: Any, *, view: Steps) -> Any:
@@ -244,6 +257,4 @@ def in_place_method(op: ElementwiseOp) -> Callable[..., Tensor]:
     def method(self: Tensor, *others: Any) -> Tensor:
         return elementwise_(op, self, *others)
 
-    method.__name__ = method.__qualname__ = f"{op.name}_"
-    method.__doc__ = f"In-place version of :func:`tapegrad.{op.name}`; returns the tensor."
-    return method
+    return named(method, f"{op.name}_", f"In-place version of :func:`tapegrad.{op.name}`; returns the tensor.")

@@ -31,7 +31,7 @@ class Tracer(Protocol):
     def check(self, tensor: Any, function: Callable[[Any], None]) -> None:
         """Every run must call ``function`` with the array of ``tensor``, which raises when its values can't be used."""
 
-    def counted(self, state: dict[str, Any], name: str, formula: Callable[[int], tuple[float, ...]]) -> tuple[Any, ...]:
+    def counted(self, state: dict[str, Any], name: str, formula: Callable[[float], tuple[float, ...]]) -> tuple[Any, ...]:
         """See :func:`counted`."""
 
     def refuse(self, what: str) -> NoReturn:
@@ -53,6 +53,9 @@ class _Modes(threading.local):
     tracer: Tracer | None = None
     listeners: tuple[Listener, ...] = ()
     saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
+    autocast = False  # whether functions choose the dtype they compute in; see casting.py
+    autocast_dtype: Any = None  # the lower one; None is bfloat16
+    autocast_casts: dict[int, tuple[Any, int, Any]] | None = None  # of parameters, kept until the outermost region ends
 
     def refresh(self) -> None:
         busy = bool(self.listeners or self.saved_hooks or self.anomaly)
@@ -60,7 +63,11 @@ class _Modes(threading.local):
 
 
 local = _Modes()
-_NAMES = ("flags", "grad", "inference", "anomaly", "tracing", "tracer", "listeners", "saved_hooks")
+_OF_COMPUTING = ("autocast", "autocast_dtype")  # decide on values; the others on who records, listens and keeps
+_NAMES = (
+    *("flags", "grad", "inference", "anomaly", "tracing", "tracer", "listeners", "saved_hooks"),
+    *(*_OF_COMPUTING, "autocast_casts"),
+)
 
 
 def snapshot() -> dict[str, Any]:
@@ -81,15 +88,22 @@ def check_values(tensor: Any, function: Callable[[Any], None]) -> None:
         local.tracer.check(tensor, function)
 
 
-def counted(state: dict[str, Any], name: str, formula: Callable[[int], tuple[float, ...]]) -> tuple[Any, ...]:
-    """Advance the counter ``state[name]`` and return ``formula(count)``.
+def counted(state: dict[str, Any], name: str, formula: Callable[[float], tuple[float, ...]]) -> tuple[Any, ...]:
+    """Advance the counter ``state[name]``, a 0-d tensor, and return ``formula(count)``.
 
     Under a trace the numbers are 0-d tensors, which every replay from Python advances and fills anew.
     """
     if local.tracer is not None:
         return local.tracer.counted(state, name, formula)
-    state[name] += 1
-    return formula(state[name])
+    return formula(advance(state[name]))
+
+
+def advance(counter: Any) -> float:
+    """Add one to a 0-d tensor and return the count. No operation, so that a trace does not take it for one of a replay's."""
+    array = counter._array
+    array += 1
+    counter._storage.wrote("counting")
+    return float(array)
 
 
 def is_grad_enabled() -> bool:
@@ -102,7 +116,7 @@ def is_inference_mode_enabled() -> bool:
     return local.inference
 
 
-class _Mode:
+class Mode:
     """A context manager that is also a decorator, for functions and generators, and can be entered again."""
 
     def __init__(self) -> None:
@@ -152,8 +166,24 @@ class _Mode:
 
         return wrapper  # type: ignore[return-value]
 
-    def _clone(self) -> _Mode:
+    def _clone(self) -> Mode:
         return type(self)()
+
+
+class as_now(Mode):
+    """A region, for later, that computes as this thread did when it was made, under the same autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = {name: getattr(local, name) for name in _OF_COMPUTING}
+
+    def _settings(self) -> dict[str, Any]:
+        return self._now
+
+    def _clone(self) -> Mode:
+        made = as_now()
+        made._now = self._now
+        return made
 
 
 def _set(settings: dict[str, Any]) -> None:
@@ -177,7 +207,7 @@ class _BareDecorator(type):
         return super().__call__(*args, **kwargs)
 
 
-class no_grad(_Mode, metaclass=_BareDecorator):
+class no_grad(Mode, metaclass=_BareDecorator):
     """Operations inside are not recorded for backward. Context manager and decorator, per thread.
 
     >>> import tapegrad as tg
@@ -191,14 +221,14 @@ class no_grad(_Mode, metaclass=_BareDecorator):
         return {"grad": False}
 
 
-class enable_grad(_Mode, metaclass=_BareDecorator):
+class enable_grad(Mode, metaclass=_BareDecorator):
     """Operations inside are recorded, also within :class:`no_grad`."""
 
     def _settings(self) -> dict[str, Any]:
         return {"grad": True}
 
 
-class inference_mode(_Mode, metaclass=_BareDecorator):
+class inference_mode(Mode, metaclass=_BareDecorator):
     """As :class:`no_grad`; ``inference_mode(False)`` leaves recording on."""
 
     def __init__(self, mode: bool = True) -> None:
@@ -208,11 +238,11 @@ class inference_mode(_Mode, metaclass=_BareDecorator):
     def _settings(self) -> dict[str, Any]:
         return {"grad": not self.mode, "inference": self.mode}
 
-    def _clone(self) -> _Mode:
+    def _clone(self) -> Mode:
         return inference_mode(self.mode)
 
 
-class set_grad_enabled(_Mode):
+class set_grad_enabled(Mode):
     """Switch recording on or off: at once as a function, until the block ends as a context manager, or as a decorator."""
 
     def __init__(self, mode: bool) -> None:
@@ -233,11 +263,11 @@ class set_grad_enabled(_Mode):
         _set(self._first)  # as a decorator it must not switch anything now
         return super().__call__(function)
 
-    def _clone(self) -> _Mode:
+    def _clone(self) -> Mode:
         return set_grad_enabled(self.mode)
 
 
-class set_detect_anomaly(_Mode):
+class set_detect_anomaly(Mode):
     """Check every gradient for NaN and every saved value for changes from outside, and note source lines; slow.
 
     At once as a function, until the block ends as a context manager.
@@ -257,11 +287,11 @@ class set_detect_anomaly(_Mode):
         self._before[-1] = self._first
         return self
 
-    def _clone(self) -> _Mode:
+    def _clone(self) -> Mode:
         return set_detect_anomaly(self.mode)
 
 
-class detect_anomaly(_Mode, metaclass=_BareDecorator):
+class detect_anomaly(Mode, metaclass=_BareDecorator):
     """:class:`set_detect_anomaly` for a block."""
 
     def _settings(self) -> dict[str, Any]:

@@ -57,6 +57,12 @@ def sigmoid(x: Any) -> Any:
     return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(x)))
 
 
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; of NaN 0."""
+    x = np.asarray(x)
+    return np.where(x > 0, 1, np.where(x < 0, -1, 0)).astype(x.dtype)
+
+
 def trunc_divide(a: Any, b: Any) -> Any:
     """The quotient rounded toward 0; integers stay integers."""
     return np.trunc(np.true_divide(a, b)) if np.result_type(a, b).kind == "f" else np.floor_divide(a - np.fmod(a, b), b)
@@ -70,7 +76,9 @@ def left_shift(a: Any, b: Any) -> Any:
 
 
 def right_shift(a: Any, b: Any) -> Any:
-    """``a >> b``, and only copies of the sign bit where b is outside of [0, bits)."""
+    """``a >> b``, and only copies of the sign bit (of unsigned integers 0) where b is outside of [0, bits)."""
     a, b = np.broadcast_arrays(a, b)
     bits = a.dtype.itemsize * 8
-    return np.right_shift(a, np.where((b >= 0) & (b < bits), b, bits - 1))
+    known = (b >= 0) & (b < bits)
+    shifted = np.right_shift(a, np.where(known, b, bits - 1))
+    return shifted if a.dtype.kind == "i" else np.where(known, shifted, 0)

@@ -34,11 +34,12 @@ class Formula:
 class Plan:
     """How the engine differentiates an op: what is saved, and gradients of arrays or of tensors from it."""
 
-    __slots__ = ("_saves", "formulas", "index", "metadata", "name", "op", "outputs", "targets")
+    __slots__ = ("_saves", "formulas", "index", "metadata", "name", "op", "outputs", "part", "targets")
 
     def __init__(self, op: Any) -> None:
         self.op = op
         self.name = op.name
+        self.part = op.part
         self.index = {name: i for i, name in enumerate(op.inputs)}
         self.formulas = [Formula(t if isinstance(t, tuple) else (t,), f) for t, f in op.vjp.items()]
         self._saves: dict[tuple[bool, ...], tuple[str, ...]] = {}

@@ -34,7 +34,7 @@ PRIMITIVES.update(
             ),
         ),
         "abs": Primitive("abs({0})", np.abs, (lambda x, y: E.sign(x),)),
-        "sign": Primitive("sign({0})", np.sign, (None,)),
+        "sign": Primitive("sign({0})", npmath.sign, (None,)),
         "copysign": Primitive(
             "copysign({0}, {1})",
             np.copysign,

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
+from . import casting
+from .modes import local
 from .registry import REGISTRY, Op
 from .samples import ErrorInput, Sample
-from .tensor import Tensor
+from .tensor import Tensor, no_tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +45,7 @@ class Function:
 
 FUNCTIONS: dict[str, Function] = {}
 METHODS: dict[str, Callable[..., Any]] = {}  # of Tensor
+ALIASES: dict[str, str] = {}  # second names of methods
 
 
 def public(op: Op | str, **tests: Any) -> Callable[[F], F]:
@@ -75,17 +78,28 @@ def composite(*, method: bool = True, **tests: Any) -> Callable[[F], F]:
     return decorate
 
 
+def named(function: F, name: str, doc: str) -> F:
+    """A function made by another one, with its own name and docstring."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
 def method(function: F) -> F:
     """Decorate a function that is a method of Tensor."""
     METHODS[function.__name__] = function = _checked(function)
     return function
 
 
-def alias(name: str, function: F) -> F:
-    """A public function under another of PyTorch's names; tests try its first sample under that name, too."""
+def alias(name: str, function: F, *, method: bool = True) -> F:
+    """A public function under another of PyTorch's names; tests try its first sample under that name, too.
+
+    With ``method``, it is a method where the function is, and its in-place form has a second name, too.
+    """
     known = FUNCTIONS[function.__name__]
-    if METHODS.get(function.__name__) is function:
+    if method and METHODS.get(function.__name__) is function:
         METHODS[name] = function
+        ALIASES[name] = function.__name__
     FUNCTIONS[name] = replace(known, name=name, samples=known.samples[:1], error_inputs=())
     return function
 
@@ -95,26 +109,29 @@ _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def _checked(function: F) -> F:
-    """The function as users call it: NumPy's keywords are accepted, and what should have been a tensor is named."""
+    """The function as users call it: NumPy's keywords are accepted, ``autocast`` is followed, what should have been a tensor is named."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     renames = "dim" in names or "keepdim" in names
     tensors = [n for n in names if function.__annotations__.get(n) in ("Tensor", "Tensor | None")]
-    if not renames and not tensors:
+    policy = casting.policy_of(function)
+    if not renames and not tensors and policy is None:
         return function
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
+        if policy is not None and local.autocast and casting.applies(function, args, kwargs):
+            return casting.call(policy, checked, args, kwargs)
         if renames and kwargs and not _NUMPY_NAMES.keys().isdisjoint(kwargs):
             kwargs = _renamed(function.__name__, kwargs)
         try:
             return function(*args, **kwargs)
-        except AttributeError:  # looked for only now, so that right calls pay nothing
+        except AttributeError as error:  # looked for only now, so that right calls pay nothing
             given = dict(zip(names, args, strict=False)) | kwargs
             for name in tensors:
                 value = given.get(name)
-                if value is not None and not isinstance(value, Tensor):
-                    raise TypeError(f"{function.__name__}(): argument {name!r} must be a Tensor, not {type(value).__name__}") from None
+                if value is not None and value is error.obj and not isinstance(value, Tensor):
+                    raise TypeError(f"{function.__name__}(): argument {name!r} must be a Tensor, not {no_tensor(value)}") from None
             raise
 
     return cast(F, checked)

@@ -56,7 +56,7 @@ class Recording(Sequence[Row]):
     def __repr__(self) -> str:
         head = ("#", "op", "inputs", "shape", "dtype", "saved", "line")
         cells = [head] + [
-            (str(r.index), r.op, ", ".join(r.inputs), str(r.shape), r.dtype, _bytes(r.saved), r.line) for r in self._rows
+            (str(r.index), r.op, ", ".join(r.inputs), str(r.shape), r.dtype, readable_bytes(r.saved), r.line) for r in self._rows
         ]
         widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
         right = {0, 5}
@@ -64,7 +64,8 @@ class Recording(Sequence[Row]):
         return "\n".join(lines)
 
 
-def _bytes(n: int) -> str:
+def readable_bytes(n: int) -> str:
+    """A number of bytes with its unit."""
     for unit in ("B", "KiB", "MiB"):
         if n < 1024:
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
@@ -72,11 +73,16 @@ def _bytes(n: int) -> str:
     return f"{n:.1f} GiB"
 
 
-def _saved_bytes(entry: Any) -> int:
+def saved_values(entry: Any) -> list[Any]:
+    """What an entry keeps for backward, each once: arrays, what hooks packed, and values without memory of note."""
     if entry.saved is FREED:
-        return 0
+        return []
     kept = {id(v): v for value in entry.saved for v in (value if isinstance(value, tuple) else (value,))}
-    return sum(int(getattr(v.value if isinstance(v, Packed) else v, "nbytes", 0)) for v in kept.values())
+    return [v.value if isinstance(v, Packed) else v for v in kept.values()]
+
+
+def _saved_bytes(entry: Any) -> int:
+    return sum(int(getattr(v, "nbytes", 0)) for v in saved_values(entry))
 
 
 def tape_of(root: Tensor) -> Recording:

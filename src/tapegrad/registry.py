@@ -21,7 +21,7 @@ from .graph import Call, Entry, Packed
 from .modes import local
 from .plan import ON_ARRAYS, ON_TENSORS, Plan
 from .samples import EdgePoint, ErrorInput, Sample
-from .tensor import Storage, Tensor, init, tick, wrap
+from .tensor import Storage, Tensor, init, no_tensor, tick, wrap
 
 # ------------------------------------------------------------------------------------------------------------- record
 
@@ -35,17 +35,13 @@ class Op:
         inputs: the names of the tensor inputs, in order.
         forward: ``(backend, *arrays, **params) -> array or tuple of arrays``; inputs may be None where they are optional.
         vjp: input name, or tuple of names for a joint formula -> VJP formula (see :mod:`tapegrad.plan`).
-        infer: ``(*inputs, **params) -> (shape, dtype)`` of the output from inputs that have ``shape`` and ``dtype``, or None
-            when only running tells.
         dtype: how the result's dtype follows: "promote", "float" (integers become the default float), "bool", "same", "int64".
-        jvp: forward-mode rule; None means two VJPs.
         batch: what to do with one more leading dimension of every input: "elementwise" (operands broadcast), "leading" (run as it
             is), "reduce" (parameters called dim, dims or axes count from the front, one further), or "loop" (one by one).
         residuals: names of values that ``forward`` returns after its outputs, only for VJP formulas to use.
         view: the output shares the memory of input 0.
-        writes: indices of the inputs that are written.
+        part: of a view: it shows some elements of the input, none twice, so that its gradient can be added to theirs where they are.
         random: draws from a generator.
-        flops, bytes: ``(*arrays, **params) -> int`` cost estimates.
         method: its public function is also a Tensor method.
         samples, edge_points, error_inputs, reference: what the test matrix runs; ``reference`` is independent of the
             implementation and takes and returns NumPy arrays; it may be the dotted path
@@ -59,16 +55,12 @@ class Op:
     inputs: tuple[str, ...]
     forward: Callable[..., Any]
     vjp: dict[Any, Callable[..., Any]] = field(default_factory=dict)
-    infer: Callable[..., Any] | None = None
     dtype: str = "same"
-    jvp: Callable[..., Any] | None = None
     batch: str = "loop"
     residuals: tuple[str, ...] = ()
     view: bool = False
-    writes: tuple[int, ...] = ()
+    part: bool = False
     random: bool = False
-    flops: Callable[..., int] | None = None
-    bytes: Callable[..., int] | None = None
     method: bool = True
     samples: Sequence[Sample] = ()
     edge_points: Sequence[EdgePoint] = ()
@@ -115,7 +107,7 @@ def register(op: Op) -> Op:
 # ----------------------------------------------------------------------------------------------------------- dispatch
 
 
-def as_tensor_input(value: Any, op_name: str, position: str, like: Tensor | None = None) -> Tensor:
+def as_tensor_input(value: Any, op_name: str, position: str) -> Tensor:
     """A tensor operand: tensors pass, NumPy arrays share memory, Python numbers become 0-d tensors.
 
     Raises:
@@ -130,7 +122,7 @@ def as_tensor_input(value: Any, op_name: str, position: str, like: Tensor | None
         return wrap(value if usable(value) else np.array(value, value.dtype.newbyteorder("=")))
     if isinstance(value, (bool, int, float, complex)):
         return wrap(np.array(value, dtypes.of_scalar(value).numpy))
-    raise TypeError(f"{op_name}(): argument {position!r} must be a Tensor, not {type(value).__name__}")
+    raise TypeError(f"{op_name}(): argument {position!r} must be a Tensor, not {no_tensor(value)}")
 
 
 def usable(array: np.ndarray[Any, Any]) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Input:
@@ -28,18 +30,22 @@ class Input:
 class Sample:
     """Arguments to try an op or function with: tensor inputs and keyword parameters.
 
-    Inputs are positional, or keywords where ``names`` has theirs, or one list where ``packed``.
+    Inputs are positional, or keywords where ``names`` has theirs, or one list where ``packed``; ``arrange`` makes the positional
+    arguments of them where they are mixed with others.
     """
 
     inputs: tuple[Input, ...]
     params: dict[str, Any] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     packed: bool = False
+    arrange: Callable[..., Sequence[Any]] | None = None
 
     def call(self, function: Callable[..., Any], values: Sequence[Any]) -> Any:
         """``function`` of these values for the inputs, and of the parameters."""
         if self.packed:
             return function(list(values), **self.params)
+        if self.arrange is not None:
+            return function(*self.arrange(*values), **self.params)
         if self.names:
             return function(**dict(zip(self.names, values, strict=True)), **self.params)
         return function(*values, **self.params)
@@ -94,3 +100,24 @@ def along_dim(*, apart: bool = False, keepdims: bool = True, **params: Any) -> l
         for shape, dim in (((3, 4), 0), ((3, 4), 1), ((2, 3, 4), 1), ((5,), 0))
         for k in keep
     ]
+
+
+# what losses do with their elements
+REDUCE: dict[str, Callable[..., Any]] = {"mean": np.mean, "sum": np.sum, "none": np.asarray}
+
+
+def in_every_reduction(inputs: Sequence[Input], *more: dict[str, Any]) -> list[Sample]:
+    """The inputs with each reduction, and the mean with each of the other parameters."""
+    return [Sample(tuple(inputs), {"reduction": r}) for r in ("none", "sum")] + [Sample(tuple(inputs), m) for m in ({}, *more)]
+
+
+def reduced_reference(elements: Callable[..., Any]) -> Callable[..., Any]:
+    """A reference from that of the elements."""
+    return lambda *inputs, reduction="mean", **params: REDUCE[reduction](elements(*inputs, **params))
+
+
+def wrong_reduction(name: str) -> ErrorInput:
+    """What a loss does with a reduction that is none."""
+    return ErrorInput(
+        lambda tg: getattr(tg.nn.functional, name)(tg.ones(2), tg.ones(2), reduction="most"), ValueError, f"{name}: reduction must be .*'most'"
+    )

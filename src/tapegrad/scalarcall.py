@@ -17,7 +17,7 @@ from .computation import NUMBERS
 from .graph import Entry
 from .modes import local
 from .registry import annotate, as_tensor_input, check_devices, differentiable, tell
-from .tensor import TENSOR_TYPES, Storage, Tensor, init, tick
+from .tensor import TENSOR_TYPES, Storage, Tensor, init, no_tensor, tick
 
 _MAX_WRITTEN_OUT = 4  # inputs: the sets of them that may need a gradient double with each
 
@@ -25,7 +25,7 @@ _MAX_WRITTEN_OUT = 4  # inputs: the sets of them that may need a gradient double
 def specialised_call(op: Any) -> Callable[..., Any]:
     """The function that runs an op; its code is generated when it is first called, since importing makes hundreds of them."""
     scope: dict[str, Any] = {"__name__": "tapegrad.ops"}
-    names = ", ".join(op.inputs)
+    names = ", ".join(_variables(op))
     exec(compile(f"def call({names}): return _first({names})", f"<tapegrad op {op.name}>", "exec"), scope)
     call: Callable[..., Any] = scope.pop("call")
     call.__name__ = call.__qualname__ = op.name
@@ -40,8 +40,12 @@ def specialised_call(op: Any) -> Callable[..., Any]:
     return call
 
 
+def _variables(op: Any) -> list[str]:
+    return [f"x{i}" for i in range(len(op.inputs))]
+
+
 def _labelled(code: Any, op: Any) -> Any:
-    """The code under the names that users see: a user's own are kept out of the source, and put in here."""
+    """The code under the names that users see, which are kept out of the source, so that none clashes with those used there."""
     labels = op.labels
     return code.replace(co_name=op.name, co_qualname=op.name, co_varnames=(*labels, *code.co_varnames[len(labels) :]))
 
@@ -49,13 +53,13 @@ def _labelled(code: Any, op: Any) -> Any:
 def _generate(op: Any, scope: dict[str, Any]) -> Any:
     """The code of the specialised call: arity, the conditions of recording and what each case saves are written out."""
     n = len(op.inputs)
-    names = list(op.inputs)
+    names = _variables(op)
     out = [f"def call({', '.join(names)}):", "    flags = local.flags"]
     general = f"general(op, ({', '.join(names)},))"
     out += [f"    if flags > 1: return {general}"]
-    for i, x in enumerate(names):
+    for i, (x, name) in enumerate(zip(names, op.inputs, strict=True)):
         out += [f"    c = {x}.__class__", "    if c in TENSOR_TYPES:", f"        a{i} = {x}._array; e{i} = {x}._entry; s{i} = {x}._storage"]
-        if n > 1 and x not in op.booleans:
+        if n > 1 and name not in op.booleans:
             out += ["    elif c is float or c is int:", f"        a{i} = {x} if c is float else as_float({x}); e{i} = s{i} = None"]
         out += [f"    else: return {general}"]
     arrays = ", ".join(f"a{i}" for i in range(n))
@@ -75,7 +79,7 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
         "as_float": as_float,
         "record": record_elementwise,
     }
-    tracked = [i for i, x in enumerate(names) if x in op.formulas]
+    tracked = [i for i, name in enumerate(op.inputs) if name in op.formulas]
     if tracked:
         out += [f"    if flags or ({' and '.join(f'e{i} is None' for i in tracked)}):", "        o._entry = None; return o"]
         if len(tracked) > _MAX_WRITTEN_OUT:
@@ -91,8 +95,8 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
             scope[f"plan{k}"] = plan
             test = " and ".join(f"e{i} is not None" for i in range(n) if needs[i])
             head = "else:" if k == len(cases) - 1 and len(tracked) == 1 else f"{'if' if k == 0 else 'elif'} {test}:"
-            values = "".join("r, " if v == "out" else f"a{names.index(v)}, " for v in plan.saved)
-            cells = "".join("s, " if v == "out" else f"s{names.index(v)}, " for v in plan.saved)
+            values = "".join("r, " if v == "out" else f"a{op.inputs.index(v)}, " for v in plan.saved)
+            cells = "".join("s, " if v == "out" else f"s{op.inputs.index(v)}, " for v in plan.saved)
             edges = "".join(f"e{i}, " if needs[i] else "None, " for i in range(n))
             out += [f"    {head} e.op = plan{k}; e.edges = ({edges}); e.saved = ({values}); e.cells = ({cells})"]
         if len(tracked) == 1 and len(cases) == 1:
@@ -114,6 +118,8 @@ def as_float(value: float) -> Any:
 
 def general_call(op: Any, operands: tuple[Any, ...]) -> Tensor:
     """The path for everything the fast one refuses: scalars, mixed dtypes, broadcasting, strides, listeners."""
+    if op.of_complex is not None and any(isinstance(x, Tensor) and x.dtype.is_complex for x in operands):
+        return op.of_complex(*operands)  # type: ignore[no-any-return]
     inputs = operands_of(op, operands)
     arrays = tuple(x._array if isinstance(x, Tensor) else x for x in inputs)
     result = op.computation.general(arrays)
@@ -139,7 +145,9 @@ def operands_of(op: Any, operands: Sequence[Any]) -> tuple[Any, ...]:
                 value = np.asarray(value)
             inputs.append(as_tensor_input(value, op.name, name))
     if not any(isinstance(x, Tensor) for x in inputs):
-        raise TypeError(f"{op.name}(): argument {op.labels[0]!r} must be a Tensor, not {type(operands[0]).__name__}")
+        if op.takes_numbers:
+            return tuple([as_tensor_input(x, op.name, name) for x, name in zip(inputs, op.labels, strict=True)])
+        raise TypeError(f"{op.name}(): argument {op.labels[0]!r} must be a Tensor, not {no_tensor(operands[0])}")
     check_devices(op.name, inputs)
     if op.check is not None:
         op.check(*inputs)

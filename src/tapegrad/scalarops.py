@@ -33,6 +33,8 @@ class ElementwiseOp(Op):
         booleans: inputs that are truth values.
         labels: the inputs' names as users see them; ``inputs`` are those in generated code.
         cotangent: the name that the cotangent has in formulas.
+        takes_numbers: runs on numbers alone, as in ``add(1, 2)``.
+        of_complex: the function of complex numbers, where the expression is for real ones only.
         check: given the operands (tensors and numbers), raises for those the op is not defined for. Only the general path calls
             it, so it may refuse by dtype, and by the value of a number among integer tensors.
     """
@@ -43,6 +45,8 @@ class ElementwiseOp(Op):
     labels: tuple[str, ...]
     cotangent: str
     check: Callable[..., None] | None = None
+    takes_numbers: bool = False
+    of_complex: Callable[..., Any] | None = None
 
     def on_arrays(self, *arrays: Any, **params: Any) -> Any:
         """Run on bare arrays and numbers, without a tape."""
@@ -108,6 +112,7 @@ def elementwise(
     *,
     booleans: Sequence[str] = (),
     dtype: str = "promote",
+    offered: bool | None = None,
     **record: Any,
 ) -> Callable[..., Any]:
     """Declare an elementwise op, register it, and return the function that runs it.
@@ -119,6 +124,7 @@ def elementwise(
             ``{}`` declares an op without gradient.
         booleans: which inputs are truth values.
         dtype: "promote", "float" (integers become the default float) or "bool" (a truth value).
+        offered: whether the op's call is a public function as it is; None: where the op is a method.
         record: the other fields of :class:`registry.Op`.
     """
     names = tuple(inspect.signature(expression).parameters)
@@ -137,7 +143,7 @@ def elementwise(
         op.check = functools.partial(_refuse_complex, name)
     registry.register(op)
     op.call.__doc__ = _describe(op)
-    return public(op)(op.call) if op.method else op.call
+    return public(op)(op.call) if (op.method if offered is None else offered) else op.call
 
 
 def _refuse_complex(name: str, *operands: Any) -> None:
@@ -208,6 +214,7 @@ class ElementwisePlan:
     """The fused backward of an op for one set of inputs that need a gradient."""
 
     __slots__ = ("_passes", "backward", "computation", "name", "needs", "op", "saved")
+    part = False
 
     def __init__(self, op: ElementwiseOp, needs: tuple[bool, ...]) -> None:
         self.op = op
@@ -228,16 +235,17 @@ class ElementwisePlan:
 
     def _generate(self, outputs: int) -> Callable[[Any, Any], Any]:
         """``backward(entry, g)`` -> one gradient (array) per input, None for those not needed."""
-        saved = "".join(f"{n}, " for n in self.saved)
-        names = ", ".join((self.op.cotangent, *self.saved))
-        out = [f"def backward(entry, {self.op.cotangent}):"]
+        values = [f"v{i}" for i in range(len(self.saved))]  # not the inputs' names, which could clash with those used here
+        saved = "".join(f"{v}, " for v in values)
+        names = ", ".join(("g", *values))
+        out = ["def backward(entry, g):"]
         if saved:
             out += [f"    {saved}= entry.saved"]
         results = iter(["r"] if outputs == 1 else [f"r[{i}]" for i in range(outputs)])
         if outputs:
             out += [f"    r = fast({names})", f"    if r is None: r = general(({names},))"]
         passes = iter(self._passes)
-        grads = [("None" if not need else self.op.cotangent if next(passes) else next(results)) for need in self.needs]
+        grads = [("None" if not need else "g" if next(passes) else next(results)) for need in self.needs]
         out += [f"    return ({', '.join(grads)},)"]
         scope: dict[str, Any] = {}
         if self.computation is not None:

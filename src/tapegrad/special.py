@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from .ops.elementwise import erf as erf, expm1 as expm1, log1p as log1p, sigmoid as expit
-from .ops.exponential import exp2 as exp2, xlogy as xlogy
-from .ops.reduce import logsumexp as logsumexp
-from .ops.rounding import round as round
-from .ops.softmax import log_softmax as log_softmax, softmax as softmax
-from .ops.special import (
+from .ops.aliases import expit as expit, gammaln as gammaln, psi as psi
+from .ops.elementwise.basic import erf as erf, expm1 as expm1, log1p as log1p
+from .ops.elementwise.exponential import exp2 as exp2, xlogy as xlogy
+from .ops.elementwise.rounding import round as round
+from .ops.elementwise.special import (
     digamma as digamma,
     entr as entr,
     erfc as erfc,
@@ -17,7 +16,6 @@ from .ops.special import (
     i0e as i0e,
     i1 as i1,
     i1e as i1e,
-    lgamma as gammaln,
     log_ndtr as log_ndtr,
     logit as logit,
     ndtr as ndtr,
@@ -26,8 +24,8 @@ from .ops.special import (
     sinc as sinc,
     xlog1py as xlog1py,
 )
-
-psi = digamma
+from .ops.nn.softmax import log_softmax as log_softmax, softmax as softmax
+from .ops.reduction.reduce import logsumexp as logsumexp
 
 __all__ = [
     "digamma",

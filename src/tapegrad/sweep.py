@@ -18,6 +18,7 @@ from .plan import ON_TENSORS
 from .registry import checksum
 from .tensor import Tensor, wrap
 
+_NOTHING = (None,)
 _BY_SEQ = operator.attrgetter("seq")
 # What getrefcount says of an array that only a dict holds: then nobody else can see it.
 _probe = {0: np.empty(1)}
@@ -99,6 +100,8 @@ class _Sweep:
                 grads = self.differentiate_slowly(edge, g)
             elif on_tensors:
                 grads = edge.op.backward_tensors(edge, g)
+            elif edge.op.part and self.added_to_part(edge, g):
+                grads = _NOTHING
             else:
                 grads = edge.op.backward(edge, g)
             if saved and not self.retain:
@@ -126,6 +129,20 @@ class _Sweep:
             backend(value).accumulate(pending[edge], value)
         else:
             pending[edge] = backend(value).accumulate(pending[edge].copy(), value)
+
+    def added_to_part(self, edge: Any, g: Any) -> bool:
+        """Add the gradient of a part of a tensor where the tensor's is gathered already; so many parts cost no more than the whole.
+
+        False when that can't be seen by nobody else, or does not exist yet.
+        """
+        pending, below = self.pending, edge.edges[0]
+        if below not in pending or sys.getrefcount(pending[below]) != _ALONE:
+            return False
+        if pending[below].base is not None or not pending[below].flags.writeable:
+            return False
+        part = edge.op.op.on_arrays(pending[below], **edge.params)
+        backend(g).accumulate(part, g)
+        return True
 
     def collect(self, edge: Output, g: Any) -> None:
         """Put the gradient of one of several outputs in its place."""

@@ -6,13 +6,14 @@ import functools
 import itertools
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import dtypes
 from .device import CPU, device
+from .memory_format import channels_last, channels_last_3d
 from .modes import local, values_leave
 
 # One process-wide clock orders operations and writes, also when tensors cross threads.
@@ -75,11 +76,35 @@ class Size(tuple[int, ...]):
         return f"tapegrad.Size({list(self)})"
 
 
+def array_of(arguments: tuple[Any, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """The array that ``Tensor(*arguments)`` holds: of data when there is one argument that is no size, else unset, of a shape."""
+    if len(arguments) == 1:
+        (data,) = arguments
+        if isinstance(data, Tensor):
+            return np.array(data._array, dtype)
+        if isinstance(data, Size):
+            arguments = data
+        elif not isinstance(data, (int, np.integer)) or isinstance(data, bool):
+            if not isinstance(data, (Sequence, np.ndarray)) or isinstance(data, (str, bytes)):
+                raise TypeError(f"Tensor() expects sizes or a sequence of data, got {type(data).__name__}; tensor() takes a number")
+            return np.array(data, dtype)
+    sizes = [size for size in arguments if isinstance(size, (int, np.integer)) and not isinstance(size, bool)]
+    if len(sizes) < len(arguments):
+        raise TypeError(f"Tensor() expects data or sizes, which are integers, got {arguments}")
+    if any(size < 0 for size in sizes):
+        raise RuntimeError(f"Tensor(): sizes must not be negative, got {arguments}")
+    return np.empty(sizes, dtype) if arguments else np.empty(0, dtype)
+
+
 class Tensor:
     """An n-dimensional array that operations on the tape can differentiate.
 
-    Make one with :func:`tapegrad.tensor`, ``zeros``, ``randn``, ``from_numpy`` and so on; ``Tensor(data)`` makes one of the
-    default floating dtype, as ``torch.Tensor`` does.
+    Make one with :func:`tapegrad.tensor`, ``zeros``, ``randn``, ``from_numpy`` and so on. ``Tensor(data)`` makes one of the default
+    floating dtype, ``Tensor(2, 3)`` one of that shape whose elements are whatever the memory held, as ``torch.Tensor`` does.
+
+    Raises:
+        TypeError: when the arguments are neither sizes nor data.
+        RuntimeError: for a negative size.
     """
 
     # _array: NumPy (or CUDA) array; _entry: the entry or leaf that a gradient flows to, None when none does;
@@ -118,9 +143,8 @@ class Tensor:
         super().__init_subclass__(**keywords)
         TENSOR_TYPES.add(cls)
 
-    def __init__(self, data: Any = ()) -> None:
-        array = np.array(data._array if isinstance(data, Tensor) else data, dtype=dtypes.get_default_dtype().numpy)
-        init(self, array)
+    def __init__(self, *data: Any) -> None:
+        init(self, array_of(data, dtypes.get_default_dtype().numpy))
 
     # ------------------------------------------------------------------------------------------------------- metadata
 
@@ -141,6 +165,8 @@ class Tensor:
     def dim(self) -> int:
         """The number of dimensions."""
         return int(self._array.ndim)
+
+    ndimension = dim
 
     def numel(self) -> int:
         """The number of elements."""
@@ -177,9 +203,12 @@ class Tensor:
         strides = tuple(s // self._array.itemsize for s in self._array.strides)
         return strides if dim is None else strides[dim]
 
-    def is_contiguous(self) -> bool:
-        """Whether elements lie in row-major order without gaps."""
-        return bool(self._array.flags.c_contiguous)
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether elements lie without gaps in row-major order, or in that of ``memory_format`` (channels last)."""
+        array = self._array
+        if memory_format in (channels_last, channels_last_3d):
+            return array.ndim == (4 if memory_format is channels_last else 5) and bool(np.moveaxis(array, 1, -1).flags.c_contiguous)
+        return bool(array.flags.c_contiguous)
 
     def data_ptr(self) -> int:
         """The address of the first element."""
@@ -363,6 +392,13 @@ def init(tensor: Tensor, array: Any, entry: Any = None, storage: Storage | None 
     tensor._storage = Storage() if storage is None else storage
     tensor._base = base
     return tensor
+
+
+def no_tensor(value: Any) -> str:
+    """What a message calls a value that should have been a tensor, and how to make one of it."""
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    return f"{name}; tapegrad.tensor(...) makes one of it" if isinstance(value, (list, tuple)) or hasattr(value, "__array__") else name
 
 
 def wrap(array: Any, entry: Any = None, storage: Storage | None = None, base: Any = None) -> Tensor:

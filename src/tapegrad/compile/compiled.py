@@ -7,6 +7,7 @@ import functools
 import inspect
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -79,7 +80,7 @@ class Compiled:
         self.program = self._candidate = self._first = None
         result = trace.run(lambda: self.function(*inputs))
         self._first = trace
-        if previous is not None and previous.flags == trace.flags and _shapes(previous) == _shapes(trace) and previous.written.keys() == trace.written.keys():
+        if previous is not None and previous.modes == trace.modes and _shapes(previous) == _shapes(trace) and previous.written.keys() == trace.written.keys():
             place = difference(previous, trace)
             if place is not None:
                 raise CompileError(f"compile: {place} did not do the same in two calls; pass what changes as a tensor argument")
@@ -91,13 +92,13 @@ class Compiled:
     def _confirm(self, program: Program, arrays: tuple[Any, ...]) -> Any:
         """Run a step eagerly and replayed, on values that were not traced, and require the same bits."""
         before = [t._array.copy() for t in program.written]
-        counts = [counter.state[counter.name] for counter in program.counters]
+        counts = [counter.reached for counter in program.counters]
         result = self.function(*(wrap(a.copy()) for a in arrays))
         eager = _state(program, result)
         for t, array in zip(program.written, before, strict=True):
             np.copyto(t._array, array)
         for counter, count in zip(program.counters, counts, strict=True):
-            counter.state[counter.name] = count
+            counter.reset(count)
         program.poison()
         replayed = program.run(arrays)
         for (what, a), (_, b) in zip(eager, _state(program, replayed), strict=True):
@@ -179,8 +180,14 @@ def _array(value: Any, position: int) -> Any:
     raise TypeError(f"compile: argument {position} must be a tensor or array, got {type(value).__name__}; pass numbers as tapegrad.tensor(...)")
 
 
-def compile(function: Callable[..., Any]) -> Compiled:
+_OPTIONS = {"backend", "disable", "dynamic", "fullgraph", "mode", "options"}
+
+
+def compile(function: Any = None, **options: Any) -> Any:
     """Compile a function of tensors by tracing it; see :class:`Compiled`. Usable as a decorator.
+
+    A module is returned as it is, with a warning: what replays is a whole step, a function that calls ``backward()`` itself.
+    PyTorch's options (``mode``, ``fullgraph``, ``dynamic``, ``backend``, ``options``) are accepted and change nothing.
 
     >>> import tapegrad as tg
     >>> weight = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -198,6 +205,14 @@ def compile(function: Callable[..., Any]) -> Compiled:
     Raises:
         TypeError: when it is not a function.
     """
+    unknown = options.keys() - _OPTIONS
+    if unknown:
+        raise TypeError(f"compile() got an unexpected option {min(unknown)!r}; PyTorch's {', '.join(sorted(_OPTIONS))} are accepted")
+    if function is None:
+        return lambda function: compile(function)
     if not callable(function):
         raise TypeError(f"compile() takes a function of tensors, got {type(function).__name__}")
+    if hasattr(function, "parameters") and hasattr(function, "state_dict"):
+        warnings.warn("compile: a module runs as it is; compile the function that does a whole training step", UserWarning, stacklevel=2)
+        return function
     return Compiled(function)

@@ -67,7 +67,7 @@ class Program:
         Their number, shapes and dtypes, the memory of every parameter, whether it requires grad and has hooks or a gradient to
         accumulate into, and what was guarded (options of optimizers, training or not) must be as traced.
         """
-        if len(arrays) != len(self.arguments) or local.flags != self.trace.flags or local.flags > 1:
+        if len(arrays) != len(self.arguments) or (local.flags, local.autocast) != self.trace.modes or local.flags > 1:
             return False
         for given, own in zip(arrays, self.arguments, strict=True):
             if given.shape != own.shape or given.dtype != own.dtype:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import registry
 from ..kernels.cpu import Launches
-from ..modes import listening, local, tracing
+from ..modes import advance, listening, local, tracing
 from ..tensor import Tensor, wrap
 
 
@@ -33,17 +33,25 @@ class Event(NamedTuple):
 
 
 class Counter(NamedTuple):
-    """A counter that every run advances, and the 0-d arrays that ``formula(count)`` goes to."""
+    """A counter (a 0-d tensor, ``state[name]``) that every run advances, and the 0-d arrays that ``formula(count)`` goes to."""
 
     state: dict[str, Any]
     name: str
-    formula: Callable[[int], tuple[float, ...]]
+    formula: Callable[[float], tuple[float, ...]]
     arrays: tuple[Any, ...]
+
+    @property
+    def reached(self) -> float:
+        """How far it is."""
+        return float(self.state[self.name]._array)
+
+    def reset(self, count: float) -> None:
+        """Put it back to ``count``."""
+        self.state[self.name]._array[...] = count
 
     def advance(self) -> None:
         """Count one, and fill in the numbers."""
-        self.state[self.name] += 1
-        for array, value in zip(self.arrays, self.formula(self.state[self.name]), strict=True):
+        for array, value in zip(self.arrays, self.formula(advance(self.state[self.name])), strict=True):
             array[...] = value
 
 
@@ -58,6 +66,8 @@ class Trace:
         guards: functions, such as one that reads an optimizer's options, and what they gave.
         checks: arrays and functions that raise when their values can't be used.
         counters: numbers that follow from how often the function ran.
+        modes: whether operations were recorded, and cast, when it began.
+        results: ids of the arrays that operations made, which are no constants.
         gradients: tensors whose ``.grad`` was looked at or set, with what it was at first, and whether it was set without a look.
     """
 
@@ -70,8 +80,9 @@ class Trace:
         self.checks: list[tuple[Any, Callable[[Any], None]]] = []
         self.counters: list[Counter] = []
         self.gradients: dict[int, tuple[Tensor, Tensor | None, bool]] = {}
-        self.flags = 0
+        self.modes = (0, False)
         self._arguments = arguments
+        self.results: set[int] = set()
         self._consumed: set[Any] = set()
         self._known = {id(t) for t in arguments}
         self._alive: list[Any] = list(arguments)  # an id names an object only while the object lives
@@ -82,7 +93,7 @@ class Trace:
         Raises:
             CompileError: when eager calls leave behind what a replay could not.
         """
-        self.flags = local.flags
+        self.modes = (local.flags, local.autocast)
         with self.launches, listening(self), tracing(self):
             result = function()
         for i, t in enumerate(self._arguments):
@@ -123,9 +134,9 @@ class Trace:
         """A tracer's method: replays call ``function`` with the tensor's array; the caller did so already."""
         self.checks.append((tensor._array, function))
 
-    def counted(self, state: dict[str, Any], name: str, formula: Callable[[int], tuple[float, ...]]) -> tuple[Any, ...]:
+    def counted(self, state: dict[str, Any], name: str, formula: Callable[[float], tuple[float, ...]]) -> tuple[Any, ...]:
         """A tracer's method: numbers that replays compute anew, as 0-d tensors, which kernels read as they read numbers."""
-        arrays = tuple(np.zeros(()) for _ in formula(state[name] + 1))
+        arrays = tuple(np.zeros(()) for _ in formula(float(state[name]._array) + 1))
         counter = Counter(state, name, formula, arrays)
         counter.advance()
         self.counters.append(counter)
@@ -168,6 +179,7 @@ class Trace:
             if in_place and any(np.may_share_memory(array, t._array) for t in self._arguments):
                 raise CompileError(f"compile: {name} at {line} writes to an argument, and a replay would not reach the caller's tensor; .clone() it first")
             self._known.add(id(output))
+            self.results.add(id(array))
         self._alive += [*inputs, *outputs]
         main = outputs[0]
         self.events.append(Event(name, tuple(main._array.shape), main.dtype.name, first, len(self.launches.rows), line))
@@ -192,23 +204,23 @@ def _covers(slots: tuple[Any, ...], array: Any) -> bool:
 
 def difference(a: Trace, b: Trace) -> str | None:
     """Where two traces of the same function differ in more than addresses: the operation and source line, or None."""
-    counted = {id(array) for trace in (a, b) for counter in trace.counters for array in counter.arrays}
+    computed = {id(array) for trace in (a, b) for counter in trace.counters for array in counter.arrays} | a.results | b.results
     for x, y in zip(a.events, b.events, strict=False):
         if x[:3] != y[:3] or x.last - x.first != y.last - y.first:
             return x.place()
         for (k1, n1, _, s1), (k2, n2, _, s2) in zip(a.launches.rows[x.first : x.last], b.launches.rows[y.first : y.last], strict=True):
-            if k1 != k2 or n1 != n2 or not _same_constants(s1, s2, counted):
+            if k1 != k2 or n1 != n2 or not _same_constants(s1, s2, computed):
                 return x.place()
     longer = max(a.events, b.events, key=len)
     return None if len(a.events) == len(b.events) else longer[min(len(a.events), len(b.events))].place()
 
 
-def _same_constants(a: tuple[Any, ...], b: tuple[Any, ...], counted: set[int]) -> bool:
+def _same_constants(a: tuple[Any, ...], b: tuple[Any, ...], computed: set[int]) -> bool:
     for x, y in zip(a, b, strict=True):
         if isinstance(x, np.ndarray) != isinstance(y, np.ndarray):
             return False
         if isinstance(x, np.ndarray):
-            if id(x) in counted and id(y) in counted:
+            if id(x) in computed and id(y) in computed:
                 continue
             if x.ndim == 0 and x.dtype == np.float64 and not np.array_equal(x, y, equal_nan=True):
                 return False  # a Python number that became an operand

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tapegrad.io.checkpoint import CheckpointError, load, save
+from .serialization import CheckpointError, load, load_file, save, save_file
 
-__all__ = ["CheckpointError", "load", "save"]
+__all__ = ["CheckpointError", "load", "load_file", "save", "save_file"]

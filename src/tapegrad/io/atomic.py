@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
+from typing import BinaryIO
 
 __all__ = ["replacing", "write_all"]
 
@@ -50,7 +51,7 @@ def replacing(path: str) -> Iterator[FileIO]:
         raise
 
 
-def write_all(file: FileIO, data: bytes) -> None:
+def write_all(file: FileIO | BinaryIO, data: bytes | memoryview) -> None:
     """Write all of ``data``; one call of an unbuffered ``write`` may write less."""
     left = memoryview(data)
     while left:

@@ -34,7 +34,11 @@ _KINDS = {code: kind for kind, code in _CODES.items()}
 
 _repr = reprlib.Repr()
 _repr.maxstring = 200
-short = _repr.repr  # for messages: what a file contains may be long
+
+
+def short(value: object) -> str:
+    """The ``repr`` of a value for messages, cut: what a file contains may be long."""
+    return _repr.repr(value)
 
 
 class Flaw(Exception):

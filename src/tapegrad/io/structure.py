@@ -1,9 +1,9 @@
 """The nesting of a saved object as JSON, and back.
 
 JSON's null, booleans, finite numbers, strings and lists stand for themselves. Everything else is an object with one
-key: ``{"dict": [[key, value], ...]}``, ``{"tuple": [...]}``, ``{"float": "bits of NaN or inf, in hexadecimal"}``,
-``{"int": "hexadecimal, beyond 64 bits"}`` and ``{"ref": n}``, the n-th entry in the table of Tensors and arrays. An
-entry of that table is ``{"name": the stored tensor, "requires_grad": for a Tensor, "dtype": for complex128}``.
+key: ``{"dict": [[key, value], ...]}``, ``{"counter": ...}`` likewise, ``{"tuple": [...]}``, ``{"float": "bits of NaN or
+inf, in hexadecimal"}``, ``{"int": "hexadecimal, beyond 64 bits"}`` and ``{"ref": n}``, the n-th entry in the table of
+Tensors and arrays. An entry of that table is ``{"name": the stored tensor, "requires_grad": for a Tensor, "dtype": for complex128}``.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
 import numpy as np
 
-from tapegrad.io.header import Array, Entry, Flaw, code_of, parse_json, short
-from tapegrad.ops.create import from_numpy
-from tapegrad.tensor import Tensor
+from ..ops.create import from_numpy
+from ..tensor import Tensor
+from .header import Array, Entry, Flaw, code_of, parse_json, short
 
 __all__ = ["Packer", "Unpacker", "checked_tensor", "parse_structure", "type_name"]
 
@@ -65,7 +65,7 @@ class Packer:
             return self._ref(value, _array_of(value), path, requires_grad=bool(value.requires_grad))
         if kind is np.ndarray or kind is np.memmap:
             return self._ref(value, value, path)
-        if kind in (dict, OrderedDict, list, tuple):
+        if kind in (dict, OrderedDict, Counter, list, tuple):
             return self._container(value, path)
         # Subclasses are refused, since they would come back as something else.
         base = next((base for base in (int, float, str, list, tuple, dict) if isinstance(value, base)), None)
@@ -86,7 +86,7 @@ class Packer:
                 if type(key) is not str and type(key) is not int:
                     raise TypeError(f"cannot save {_where(path)}: a key is {type_name(key)}, not str or int")
                 pairs.append([self.node(key, path), self.node(item, (*path, key))])
-            node = {"dict": pairs}
+            node = {"counter" if type(value) is Counter else "dict": pairs}
         else:
             items = [self.node(item, (*path, i)) for i, item in enumerate(value)]
             node = items if isinstance(value, list) else {"tuple": items}
@@ -191,8 +191,8 @@ class Unpacker:
             return struct.unpack(">d", bytes.fromhex(content))[0]
         if kind == "int" and isinstance(content, str) and re.fullmatch("-?[0-9a-f]+", content):
             return int(content, 16)
-        if kind == "dict" and isinstance(content, list):
-            return self._dict(content)
+        if kind in ("dict", "counter") and isinstance(content, list):
+            return self._dict(content) if kind == "dict" else Counter(self._dict(content))
         raise Flaw(f"the structure has an unknown node: {short(node)}")
 
     def _dict(self, pairs: list[Any]) -> dict[str | int, Any]:

@@ -174,7 +174,7 @@ def _antialiased(size: int, out: int, real: Any, align_corners: bool, factor: fl
 
 
 def cubic(distance: _Array, a: float) -> _Array:
-    """Keys' cubic convolution kernel with parameter ``a`` (IEEE Transactions on Acoustics, Speech, and Signal Processing, 1981)."""
+    """Keys' cubic convolution kernel with parameter ``a`` (1981, https://doi.org/10.1109/TASSP.1981.1163711)."""
     d = distance
     near = (((a + 2) * d - 1) * d - 1) * (d - 1)  # in factors, so that nothing cancels at the zeros
     far = a * (d - 1) * (d - 2) * (d - 2)

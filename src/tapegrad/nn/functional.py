@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from ..ops.activation import *
-from ..ops.attention import *
-from ..ops.classification_loss import *
-from ..ops.conv import *
-from ..ops.ctc import *
-from ..ops.dropout import *
-from ..ops.elementwise import sigmoid as sigmoid, tanh as tanh
-from ..ops.embedding import *
-from ..ops.embedding_bag import *
-from ..ops.embedding_loss import *
-from ..ops.fold import *
-from ..ops.grid_sample import *
-from ..ops.interpolate import *
-from ..ops.linear import *
-from ..ops.loss import *
-from ..ops.margin_loss import *
-from ..ops.max_pool import *
-from ..ops.normalization import *
-from ..ops.one_hot import *
-from ..ops.pad import *
-from ..ops.pixel import *
-from ..ops.pool import *
-from ..ops.regression_loss import *
-from ..ops.response_norm import *
-from ..ops.similarity import *
-from ..ops.smooth_activation import *
-from ..ops.softmax import *
+from ..ops.elementwise.basic import sigmoid as sigmoid, tanh as tanh
+from ..ops.loss.classification import *
+from ..ops.loss.cross_entropy import *
+from ..ops.loss.ctc import *
+from ..ops.loss.embedding_loss import *
+from ..ops.loss.margin import *
+from ..ops.loss.regression import *
+from ..ops.nn.activation import *
+from ..ops.nn.attention import *
+from ..ops.nn.dropout import *
+from ..ops.nn.embedding import *
+from ..ops.nn.embedding_bag import *
+from ..ops.nn.linear import *
+from ..ops.nn.multihead_attention import *
+from ..ops.nn.normalization import *
+from ..ops.nn.one_hot import *
+from ..ops.nn.response_norm import *
+from ..ops.nn.similarity import *
+from ..ops.nn.smooth_activation import *
+from ..ops.nn.softmax import *
+from ..ops.vision.conv import *
+from ..ops.vision.fold import *
+from ..ops.vision.grid_sample import *
+from ..ops.vision.interpolate import *
+from ..ops.vision.max_pool import *
+from ..ops.vision.pad import *
+from ..ops.vision.pixel import *
+from ..ops.vision.pool import *
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Which dtypes elementwise ops refuse."""
+"""What ops refuse: dtypes, numbers that don't fit, indices out of range."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..modes import check_values, values_leave
 from ..scalarops import elementwise_op
+from ..tensor import Tensor
 
 _KINDS = ("bool", "integer", "floating-point", "complex")
 
@@ -32,18 +34,76 @@ def need_fitting(name: str, *positions: int) -> None:
         if any(operands[i].__class__ is int for i in positions):
             promoted = dtypes.result_type(*[x for x, label in zip(operands, op.inputs, strict=True) if label not in op.booleans])
             for i in positions:
-                need_fit(name, operands[i], promoted)
+                need_fit(name, operands[i], promoted.numpy)
 
     op.check = check
     op.computation.checks_integers = True
 
 
-def need_fit(name: str, value: Any, dtype: dtypes.dtype) -> None:
-    """Raise RuntimeError for an integer that an integer dtype can't hold; unsigned ones take negative numbers, which wrap."""
-    if dtype.category == 1 and value.__class__ is int:
-        info = np.iinfo(dtype.numpy)
-        if not (info.min or -info.max) <= value <= info.max:
-            raise RuntimeError(f"{name}: the value {value} can't be converted to {dtype.name} without overflow")
+def need_fit(name: str, values: Any, dtype: np.dtype[Any]) -> None:
+    """Raise RuntimeError for numbers, in an array or a single one, that an integer dtype can't hold once truncated.
+
+    Unsigned dtypes take negative numbers, which wrap. Other dtypes and bools always fit.
+    """
+    if dtype.kind not in "iu" or values.__class__ is bool:
+        return
+    info = np.iinfo(dtype)
+    low, high = info.min or -info.max, info.max
+    if values.__class__ is int:
+        wrong = None if low <= values <= high else values
+    else:
+        array = np.asarray(values)
+        if array.dtype.kind == "b":
+            return
+        if array.dtype.kind == "f":  # high + 1.0 is exact where high is not
+            fits = (np.trunc(array) >= low) & (array < high + 1.0)
+        else:
+            fits = (array >= low) & (array <= high)
+        wrong = None if np.all(fits) else array[~fits].flat[0]
+    if wrong is not None:
+        raise RuntimeError(f"{name}: the value {wrong} can't be converted to {dtype.name} without overflow")
+
+
+def need_floating(name: str, *, complex: bool = False, **tensors: Tensor) -> None:
+    """Raise RuntimeError when a tensor is not of a floating-point dtype (or a complex one, where ``complex`` allows that)."""
+    for argument, x in tensors.items():
+        if not (x.dtype.differentiable if complex else x.dtype.is_floating_point):
+            kinds = "floating-point or complex" if complex else "floating-point"
+            raise RuntimeError(f"{name}: {argument} must be {kinds}, got dtype {x.dtype}; convert it with .to(tapegrad.float32)")
+
+
+def need_ndim(name: str, input: Tensor, least: int = 0, most: int | None = None) -> None:
+    """Raise RuntimeError when a tensor has fewer dimensions than ``least``, or more than ``most``."""
+    if input.ndim < least or (most is not None and input.ndim > most):
+        wanted = f"at least {least}" if most is None else f"{least} to {most}" if least else f"at most {most}"
+        raise RuntimeError(f"{name}: expected {wanted} dimension{'s' * ((most or least) > 1)}, got shape {tuple(input.shape)}")
+
+
+def need_same_dtype(name: str, **tensors: Tensor | None) -> None:
+    """Raise RuntimeError when tensors (None counts for nothing) differ in dtype."""
+    given = {argument: x.dtype for argument, x in tensors.items() if x is not None}
+    if len(set(given.values())) > 1:
+        found = ", ".join(f"{argument} {dtype}" for argument, dtype in given.items())
+        raise RuntimeError(f"{name}: expected equal dtypes, got {found}; convert one with .to()")
+
+
+def read_values(tensor: Tensor, what: str) -> Any:
+    """The tensor's array, for Python to read outside of an op's forward in ``what``, which a trace refuses: replays run no Python."""
+    values_leave(what)
+    return tensor._array
+
+
+def need_in_range(
+    name: str, index: Tensor, size: int, where: str, *, lowest: int = 0, what: str = "index", error: type[Exception] = IndexError
+) -> None:
+    """Raise ``error`` when an integer tensor holds something outside [``lowest``, ``size``); replays look again."""
+
+    def check(array: Any) -> None:
+        if array.size and (array.min() < lowest or array.max() >= size):
+            wrong = int(array.min() if array.min() < lowest else array.max())
+            raise error(f"{name}: {what} {wrong} is out of range for {where}")
+
+    check_values(index, check)
 
 
 def _checker(name: str, kinds: str, instead: str) -> Any:

@@ -9,8 +9,8 @@ from .. import dtypes
 from ..device import device as Device, to_device
 from ..public import METHODS, method
 from ..tensor import Tensor, init
-from .copy import clone, to_dtype
-from .create import empty, ones, tensor, zeros
+from .create import empty, full, ones, tensor, zeros
+from .shape.copy import clone, to_dtype
 
 
 @method
@@ -42,12 +42,15 @@ def set_data(self: Tensor, value: Tensor) -> None:
         self._entry.shape, self._entry.dtype = value._array.shape, value._array.dtype
 
 
+_DEVICES = ("cpu", "cuda", "mps", "xpu", "meta")  # so that those not here are named as devices
+
+
 def dtype_and_device(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Any, Any]:
     """What the positional arguments of ``to`` ask for, over what its keywords do: a dtype, a device, or another tensor's."""
     for arg in args:
         if isinstance(arg, Tensor):
             dtype, device = arg.dtype, arg.device
-        elif isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
+        elif isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in _DEVICES):
             device = arg
         elif not isinstance(arg, bool):
             dtype = arg
@@ -55,7 +58,15 @@ def dtype_and_device(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[An
 
 
 @method
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False) -> Tensor:
+def to(
+    self: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool = False,
+    non_blocking: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """The tensor with another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
 
     Itself when nothing changes, unless ``copy``.
@@ -83,6 +94,12 @@ def type(self: Tensor, dtype: Any = None) -> Any:
 
 
 @method
+def type_as(self: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor in another one's dtype."""
+    return to_dtype(self, tensor.dtype)
+
+
+@method
 def cpu(self: Tensor) -> Tensor:
     """The tensor on the CPU."""
     return self
@@ -104,6 +121,14 @@ def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None
     return tensor(data, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
 
+@method
+def new_full(
+    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A new tensor of shape ``size`` filled with a number, with this tensor's dtype unless given."""
+    return full(size, fill_value, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
 def _new(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def method(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         return make(*size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
@@ -121,8 +146,14 @@ METHODS.update(
         "float": _converter(dtypes.float32),
         "double": _converter(dtypes.float64),
         "half": _converter(dtypes.float16),
+        "byte": _converter(dtypes.uint8),
+        "char": _converter(dtypes.int8),
+        "cfloat": _converter(dtypes.complex64),
+        "cdouble": _converter(dtypes.complex128),
         "new_zeros": _new(zeros),
         "new_ones": _new(ones),
         "new_empty": _new(empty),
     }
 )
+if dtypes.bfloat16 is not None:
+    METHODS["bfloat16"] = _converter(dtypes.bfloat16)

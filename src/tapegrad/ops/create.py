@@ -11,14 +11,16 @@ import numpy as np
 
 from .. import dtypes
 from ..device import to_device
-from ..modes import values_leave
+from ..public import named
 from ..registry import usable
-from ..tensor import Tensor, wrap
-from .shape import sizes
+from ..tensor import Tensor, no_tensor, wrap
+from .checks import need_fit, read_values
+from .shape.reshape import sizes
 
 __all__ = [
     "arange",
     "as_tensor",
+    "asarray",
     "empty",
     "empty_like",
     "eye",
@@ -26,8 +28,10 @@ __all__ = [
     "full",
     "full_like",
     "linspace",
+    "logspace",
     "ones",
     "ones_like",
+    "scalar_tensor",
     "tensor",
     "zeros",
     "zeros_like",
@@ -106,11 +110,30 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return wrap(_as_array(data, dtype, copy=False))
 
 
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None) -> Tensor:
+    """``obj`` as a tensor: as :func:`as_tensor`, but copied if ``copy`` is true, and only shared if it is false.
+
+    Raises:
+        ValueError: when ``copy`` is false and memory can't be shared.
+    """
+    made = as_tensor(obj, dtype, device)
+    shared = made is obj or (isinstance(obj, np.ndarray) and np.may_share_memory(made._array, obj))
+    if copy is False and not shared:
+        raise ValueError(f"asarray: a {type(obj).__name__} can't become a tensor of {made.dtype} without a copy")
+    if copy and shared:
+        made = made.clone()
+    return made if requires_grad in (None, made.requires_grad) else made.detach().requires_grad_(requires_grad)  # type: ignore[no-any-return]
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A 0-d tensor of a number, of the default dtype unless given."""
+    return full((), s, dtype=dtypes.get_default_dtype() if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
 def _as_array(data: Any, dtype: Any, copy: bool) -> Any:
     wanted = None if dtype is None else dtypes.to_dtype(dtype).numpy
     if isinstance(data, Tensor):
-        values_leave("a copy that tensor() makes of a tensor")
-        data = data._array
+        data = read_values(data, "a copy that tensor() makes of a tensor")
     if isinstance(data, (bool, int, float, complex, list, tuple, range)) and not isinstance(data, np.generic):
         return _from_python(list(data) if isinstance(data, range) else data, wanted)
     array = _plain_array(data)
@@ -145,10 +168,10 @@ def _from_python(data: Any, wanted: Any) -> Any:
         dtypes.to_dtype(found.dtype)
     if wanted.kind in "iu" and found.dtype.kind == "f" and found.size and not any(d.category >= 2 for d in kinds):
         raise RuntimeError("tensor: an integer does not fit into int64")  # beside a negative number NumPy makes it a float
-    return converted(found, wanted)
+    return converted("tensor", found, wanted)
 
 
-def converted(values: Any, dtype: np.dtype[Any]) -> Any:
+def converted(name: str, values: Any, dtype: np.dtype[Any]) -> Any:
     """An array of Python numbers as another dtype.
 
     Raises:
@@ -156,29 +179,21 @@ def converted(values: Any, dtype: np.dtype[Any]) -> Any:
             NaN, for real numbers complex ones.
     """
     if values.dtype.kind == "c" and dtype.kind not in "cb":
-        raise RuntimeError(f"a complex number can't be converted to {dtype.name}; take its real part first")
-    if dtype.kind in "iu" and values.size and values.dtype.kind != "b":
-        info = np.iinfo(dtype)
-        low, high = (info.min if info.min else -info.max), info.max
-        if values.dtype.kind == "f":  # truncated towards zero; high + 1.0 is exact where high is not
-            fits = (np.trunc(values) >= low) & (values < high + 1.0)
-        else:
-            fits = (values >= low) & (values <= high)
-        if not fits.all():
-            raise RuntimeError(f"the value {values[~fits].flat[0]} can't be converted to {dtype.name} without overflow")
+        raise RuntimeError(f"{name}: a complex number can't be converted to {dtype.name}; take its real part first")
+    need_fit(name, values, dtype)
     with np.errstate(all="ignore"):
         return values.astype(dtype)
 
 
-def scalar(value: Any, dtype: np.dtype[Any]) -> Any:
+def scalar(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     """A number as a 0-d array.
 
     Raises:
         RuntimeError: as :func:`converted`, and for a finite number that becomes infinite.
     """
-    made = converted(np.array(value), dtype)
+    made = converted(name, np.array(value), dtype)
     if dtypes.FROM_NUMPY[dtype].category >= 2 and np.isfinite(value) and not np.isfinite(made):
-        raise RuntimeError(f"the value {value} can't be converted to {dtype.name} without overflow")
+        raise RuntimeError(f"{name}: the value {value} can't be converted to {dtype.name} without overflow")
     return made
 
 
@@ -191,8 +206,7 @@ def _plain(data: Any, kinds: set[Any]) -> Any:
             return data
         return [_plain(x, kinds) for x in data]
     if isinstance(data, Tensor):
-        values_leave("a copy that tensor() makes of a tensor")
-        data = data._array
+        data = read_values(data, "a copy that tensor() makes of a tensor")
     if isinstance(data, (np.ndarray, np.generic)):
         kinds.add(dtypes.to_dtype(data.dtype))
     elif isinstance(data, (bool, int, float, complex)):
@@ -230,16 +244,16 @@ def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..
         d = _resolve(dtype)
         return _finish(make(checked_shape(checked_sizes(args if size is None else (size,), name), d.itemsize, name), d), requires_grad)
 
-    def like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    def like(
+        input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+    ) -> Tensor:
         to_device(device)
         if not isinstance(input, Tensor):
-            raise TypeError(f"{name}_like(): argument 'input' must be a Tensor, not {type(input).__name__}")
+            raise TypeError(f"{name}_like(): argument 'input' must be a Tensor, not {no_tensor(input)}")
         return _finish(make(input._array.shape, input._array.dtype if dtype is None else _resolve(dtype)), requires_grad)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"A tensor of shape ``size`` (ints or one sequence) {text}; of the default dtype unless given."
-    like.__name__ = like.__qualname__ = f"{name}_like"
-    like.__doc__ = f"A tensor of the input's shape and dtype {text}."
+    named(function, name, f"A tensor of shape ``size`` (ints or one sequence) {text}; of the default dtype unless given.")
+    named(like, f"{name}_like", f"A tensor of the input's shape and dtype {text}.")
     return function, like
 
 
@@ -256,10 +270,12 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     d = (dtypes.of_scalar(value) if dtype is None else dtypes.to_dtype(dtype)).numpy
     shape = checked_shape(checked_sizes((size,), "full"), d.itemsize, "full")
-    return _finish(np.full(shape, scalar(value, d), d), requires_grad)
+    return _finish(np.full(shape, scalar("full", value, d), d), requires_grad)
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
     """A tensor of the input's shape and dtype filled with a number."""
     return full(input.shape, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
@@ -278,6 +294,8 @@ def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = No
     start, end, step = (_number(x, "arange", name) for x, name in ((start, "start"), (end, "end"), (step, "step")))
     if any(isinstance(x, complex) for x in (start, end, step)):
         raise RuntimeError(f"arange: complex numbers have no order, got start {start}, end {end}, step {step}")
+    if dtype is not None and dtypes.to_dtype(dtype) is dtypes.int64:  # first of all, as in PyTorch
+        start, end, step = int(start), int(end), int(step)
     if step == 0:
         raise RuntimeError("arange: step must not be 0")
     if (end - start) * step < 0:
@@ -288,6 +306,8 @@ def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = No
     checked_shape((math.ceil(count),), 8, "arange")
     integral = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
     d = (np.dtype(np.int64) if integral else dtypes.get_default_dtype().numpy) if dtype is None else dtypes.to_dtype(dtype).numpy
+    if d.kind in "iu" and not integral:  # PyTorch counts in floats, and steps in integers
+        return _finish((int(start) + int(step) * np.arange(math.ceil(count))).astype(d), requires_grad)
     return _finish(np.arange(start, end, step).astype(d), requires_grad)
 
 
@@ -302,8 +322,25 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     start, end = (_number(x, "linspace", name) for x, name in ((start, "start"), (end, "end")))
     if dtype is None and (isinstance(start, complex) or isinstance(end, complex)):
         dtype = dtypes.default_complex()
+    if dtype is not None and dtypes.to_dtype(dtype).category == 1:
+        start, end = int(start), int(end)
     with np.errstate(all="ignore"):
-        return _finish(converted(np.linspace(start, end, steps), _resolve(dtype)), requires_grad)
+        return _finish(converted("linspace", np.linspace(start, end, steps), _resolve(dtype)), requires_grad)
+
+
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """``base`` to the power of ``steps`` evenly spaced numbers from ``start`` to ``end``, both included.
+
+    Raises:
+        RuntimeError: for a negative number of steps.
+    """
+    to_device(device)
+    checked_shape(checked_sizes((steps,), "logspace"), 8, "logspace")
+    start, end = (_number(x, "logspace", name) for x, name in ((start, "start"), (end, "end")))
+    with np.errstate(all="ignore"):
+        return _finish(converted("logspace", np.logspace(start, end, steps, base=base), _resolve(dtype)), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from .. import expr, inplace
-from ..public import METHODS
+from ..public import ALIASES, METHODS
 from ..registry import REGISTRY
 from ..scalarops import ElementwiseOp, define, elementwise_op
 from ..tensor import Tensor
-from . import aliases, bitwise, convert, elementwise, index, matmul, numpy_protocols, permute, python_protocols, rounding
+from . import convert, numpy_protocols, python_protocols
 from .checks import need_fitting
+from .elementwise import basic as elementwise, bitwise, complex_parts, rounding
+from .index import indexing as index
+from .linalg import matmul
+from .shape import permute
 
 
 def _reflected(op: ElementwiseOp) -> Callable[[Tensor, Any], Any]:
@@ -74,14 +78,16 @@ def _install_methods() -> None:
     for op in REGISTRY.values():
         if isinstance(op, ElementwiseOp) and op.method and not (op.dtype == "bool" and op.name.startswith("is")):
             METHODS.setdefault(f"{op.name}_", inplace.in_place_method(op))
-    for alias in aliases.__all__:
-        function = getattr(aliases, alias)
-        METHODS[alias], METHODS[f"{alias}_"] = function, METHODS[f"{function.__name__}_"]
+    for name, of in ALIASES.items():
+        if f"{of}_" in METHODS:
+            METHODS[f"{name}_"] = METHODS[f"{of}_"]
     for name, function in METHODS.items():
         setattr(Tensor, name, function)
     Tensor.where = _where
     Tensor.T, Tensor.mT = property(permute.all_transposed), property(permute.matrix_transposed)
     Tensor.H, Tensor.mH = property(permute.hermitian), property(permute.adjoint)
+    Tensor.real = property(complex_parts.real, complex_parts.set_real)  # type: ignore[attr-defined]
+    Tensor.imag = property(complex_parts.imag, complex_parts.set_imag)  # type: ignore[attr-defined]
     Tensor.data = property(convert.detach, convert.set_data)  # type: ignore[attr-defined]
 
 
@@ -122,6 +128,8 @@ def install() -> None:
     """Install everything; importing ``tapegrad`` does it once."""
     elementwise_op("pow").check = _check_power
     need_fitting("pow", 1)
+    for name in ("add", "sub", "mul", "div", "div_floor", "div_trunc", "floor_divide"):
+        elementwise_op(name).takes_numbers = True
     _install_methods()
     _install_operators()
     Tensor.__array_ufunc__ = numpy_protocols.array_ufunc

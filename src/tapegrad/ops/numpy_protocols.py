@@ -6,9 +6,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..registry import REGISTRY
+from ..registry import REGISTRY, as_tensor_input
 from ..tensor import Tensor
-from . import aliases, bitwise, create, division, elementwise, extremes, flip, join, matmul, permute, reduce, rounding, scan, shape
+from . import aliases, create
+from .elementwise import basic as elementwise, bitwise, comparison, division, rounding
+from .index import sort
+from .linalg import einsum, matmul
+from .reduction import counting, difference, extremes, prod, reduce, scan
+from .shape import diagonal, expand, flip, join, permute, reshape as shape, tile
 
 _UFUNCS: dict[str, Callable[..., Any]] = {
     "absolute": elementwise.abs,
@@ -52,6 +57,28 @@ def _np_expand_dims(a: Tensor, axis: int | Sequence[int]) -> Tensor:
     return a
 
 
+def _np_prod(a: Tensor, axis: int | None = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    if axis is None:
+        found = prod.prod(a, dtype=dtype)
+        return found.reshape([1] * a.ndim) if keepdims else found  # type: ignore[no-any-return]
+    return prod.prod(a, axis, keepdims, dtype=dtype)
+
+
+def _tensor(x: Any) -> Tensor:
+    return as_tensor_input(x, "np", "operand")
+
+
+def _np_dot(a: Any, b: Any) -> Tensor:
+    a, b = _tensor(a), _tensor(b)
+    if min(a.ndim, b.ndim) == 0:
+        return elementwise.mul(a, b)  # type: ignore[no-any-return]
+    if b.ndim > 2:
+        raise TypeError("np.dot with more than two dimensions does not work on tapegrad tensors; use tensordot or matmul")
+    return matmul.matmul(a, b)
+
+
+_broadcast_to = expand.broadcast_to
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "concatenate": lambda arrays, axis=0: join.cat(arrays, axis),
     "stack": lambda arrays, axis=0: join.stack(arrays, axis),
@@ -80,7 +107,41 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
         for name, function in (("amin", extremes.amin), ("min", extremes.amin), ("argmax", extremes.argmax), ("argmin", extremes.argmin))
     },
     "var": lambda a, axis=None, ddof=0, keepdims=False: reduce.var(a, axis, keepdim=keepdims, correction=ddof),
+    "std": lambda a, axis=None, ddof=0, keepdims=False: reduce.std(a, axis, keepdim=keepdims, correction=ddof),
     "cumsum": lambda a, axis=None, dtype=None: scan.cumsum(a.reshape(-1) if axis is None else a, axis or 0, dtype=dtype),
+    "cumprod": lambda a, axis=None, dtype=None: scan.cumprod(a.reshape(-1) if axis is None else a, axis or 0, dtype=dtype),
+    "prod": _np_prod,
+    "nansum": lambda a, axis=None, keepdims=False: reduce.nansum(a, axis, keepdims),
+    "nanmean": lambda a, axis=None, keepdims=False: reduce.nanmean(a, axis, keepdims),
+    "any": lambda a, axis=None, keepdims=False: counting.any(a, axis, keepdims),
+    "all": lambda a, axis=None, keepdims=False: counting.all(a, axis, keepdims),
+    "count_nonzero": lambda a, axis=None: counting.count_nonzero(a, axis),
+    "sort": lambda a, axis=-1: sort.sort(a.reshape(-1) if axis is None else a, -1 if axis is None else axis)[0],
+    "argsort": lambda a, axis=-1: sort.argsort(a.reshape(-1) if axis is None else a, -1 if axis is None else axis),
+    "dot": _np_dot,
+    "inner": lambda a, b: matmul.inner(_tensor(a), _tensor(b)),
+    "outer": lambda a, b: matmul.outer(_tensor(a).reshape(-1), _tensor(b).reshape(-1)),
+    "tensordot": lambda a, b, axes=2: einsum.tensordot(_tensor(a), _tensor(b), axes),
+    "einsum": lambda subscripts, *operands: einsum.einsum(subscripts, *map(_tensor, operands)),
+    "trace": lambda a: diagonal.trace(a),
+    "diagonal": lambda a, offset=0, axis1=0, axis2=1: diagonal.diagonal(a, offset, axis1, axis2),
+    "diag": lambda v, k=0: diagonal.diag(v, k),
+    "tril": lambda m, k=0: diagonal.tril(m, k),
+    "triu": lambda m, k=0: diagonal.triu(m, k),
+    "ravel": lambda a: shape.ravel(a),
+    "broadcast_to": lambda array, shape: _broadcast_to(array, shape),
+    "swapaxes": lambda a, axis1, axis2: permute.transpose(a, axis1, axis2),
+    "moveaxis": lambda a, source, destination: permute.movedim(a, source, destination),
+    "roll": lambda a, shift, axis=None: flip.roll(a, shift, axis),
+    "tile": lambda A, reps: tile.tile(A, reps if isinstance(reps, (tuple, list)) else (reps,)),
+    "repeat": lambda a, repeats, axis=None: tile.repeat_interleave(a, repeats, axis),
+    "vstack": lambda tup: join.vstack(tup),
+    "hstack": lambda tup: join.hstack(tup),
+    "dstack": lambda tup: join.dstack(tup),
+    "column_stack": lambda tup: join.column_stack(tup),
+    "diff": lambda a, n=1, axis=-1: difference.diff(a, n, axis),
+    "copy": lambda a: a.clone(),
+    "isclose": lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: comparison.isclose(a, b, rtol, atol, equal_nan),
 }
 
 

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import values_leave
 from ..tensor import Storage, Tensor, init
-from .elementwise import eq
+from .checks import read_values
+from .elementwise.basic import eq
 
 
 def contains(self: Tensor, element: Any) -> bool:
     """Whether an element equals this number (or tensor, broadcast)."""
     if not isinstance(element, (Tensor, bool, int, float, complex, np.generic)):
         raise TypeError(f"'in' looks for a number or a Tensor in a tensor, not for {type(element).__name__}")
-    values_leave("the operator in")
-    return bool(eq(self, element)._array.any())
+    return bool(read_values(eq(self, element), "the operator in").any())
 
 
 def copied(self: Tensor) -> Tensor:
@@ -40,7 +39,7 @@ def deep_copied(self: Tensor, memo: dict[Any, Any]) -> Tensor:
         raise RuntimeError("only leaf tensors can be deep-copied: this one was made by an operation; use .detach() or .clone()")
     if id(self) not in memo:
         storage = memo.setdefault(("storage", id(self._storage)), Storage())
-        made = memo[id(self)] = init(type(self).__new__(type(self)), _copied_array(self._array, memo), None, storage)
+        made = memo[id(self)] = init(type(self).__new__(type(self)), _copied_array(read_values(self, "deepcopy()"), memo), None, storage)
         if self._entry is not None:
             made.requires_grad_()
         made._grad = copy.deepcopy(self._grad, memo)
@@ -73,7 +72,7 @@ def reduced(self: Tensor, protocol: Any) -> Any:
     """
     if not self.is_leaf:
         raise RuntimeError("only leaf tensors can be pickled: this one was made by an operation; use .detach()")
-    return _unpickled, (type(self), self._array, self._entry is not None, self.__dict__)
+    return _unpickled, (type(self), read_values(self, "pickling"), self._entry is not None, self.__dict__)
 
 
 def _unpickled(kind: type[Tensor], array: Any, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:

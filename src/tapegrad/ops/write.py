@@ -11,7 +11,7 @@ from ..registry import Op, as_tensor_input, register
 from ..scalarops import elementwise_op
 from ..tensor import Tensor, wrap
 from .create import scalar
-from .elementwise import scaled
+from .elementwise.basic import scaled
 
 _copy = register(
     Op(
@@ -48,7 +48,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     """
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"fill_: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}; use copy_()")
-    source = value if isinstance(value, Tensor) else wrap(scalar(value, self._array.dtype))
+    source = value if isinstance(value, Tensor) else wrap(scalar("fill_", value, self._array.dtype))
     return copy_(self, source)
 
 

@@ -6,11 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_at_least_zero
+from .optimizer import Optimizer
+from .options import check, check_at_least_zero, check_fused, check_learning_rate
+from .step import decayed, move
 
 
 class SGD(Optimizer):
-    """Gradient descent with momentum (Sutskever et al., 2013): v = momentum v + (1 - dampening) g, p = p - lr v.
+    """Gradient descent with momentum (Sutskever et al., 2013, https://proceedings.mlr.press/v28/sutskever13.html).
+
+    v = momentum v + (1 - dampening) g, p = p - lr v.
 
     Args:
         params: see :class:`Optimizer`.
@@ -20,39 +24,44 @@ class SGD(Optimizer):
         weight_decay: adds weight_decay * p to the gradient.
         nesterov: use the gradient plus the momentum's direction.
         maximize: climb instead.
+        foreach, fused: change nothing.
+        differentiable: record the steps; see :class:`Optimizer`.
 
     Raises:
         TypeError: for options that are no numbers.
         ValueError: for negative options, and nesterov without momentum or with dampening.
+        RuntimeError: for ``fused`` with ``foreach`` or ``differentiable``.
     """
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
-        weight_decay: float = 0,
+        weight_decay: float | Tensor = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        check_at_least_zero({"learning rate": lr, "momentum value": momentum, "weight_decay value": weight_decay})
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        options = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        super().__init__(params, {**options, "nesterov": nesterov, "maximize": maximize})
+        check_learning_rate(lr)
+        check_at_least_zero({"momentum value": momentum, "weight_decay value": weight_decay})
+        check(not nesterov or (momentum > 0 and dampening == 0), "Nesterov momentum requires a momentum and zero dampening")
+        check_fused(fused, foreach, differentiable)
+        options = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
+        modes = {"maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused}
+        super().__init__(params, {**options, **modes})
 
     def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        if group["maximize"]:
-            grad = -grad
-        if group["weight_decay"]:
-            grad = grad.add(param, alpha=group["weight_decay"])
+        grad = decayed(grad, param, group["weight_decay"])
         if group["momentum"]:
             velocity = state.get("momentum_buffer")
             if velocity is None:
-                velocity = state["momentum_buffer"] = grad.clone()
+                velocity = state["momentum_buffer"] = grad.detach().clone()
             else:
                 velocity.mul_(group["momentum"]).add_(grad, alpha=1 - group["dampening"])
             grad = grad.add(velocity, alpha=group["momentum"]) if group["nesterov"] else velocity
-        param.add_(grad, alpha=-group["lr"])
+        move(param, grad, -group["lr"])

@@ -1,7 +1,21 @@
-"""Utilities: loading data."""
+"""Utilities: loading data, recomputation instead of memory, what memory is needed for, logs of training."""
 
 from __future__ import annotations
 
-from . import data
+from typing import TYPE_CHECKING
 
-__all__ = ["data"]
+from ..lazy import imported_on_use
+
+if TYPE_CHECKING:
+    from . import checkpoint, data, memory, tensorboard
+
+__all__ = ["checkpoint", "data", "memory", "tensorboard"]
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # a type checker should know what there is; data needs multiprocessing
+    __getattr__ = imported_on_use(__name__, __all__)

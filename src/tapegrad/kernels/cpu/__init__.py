@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +12,28 @@ from ..body import Body
 from . import elementwise as _elementwise
 from .attention import masked_softmax as _masked_softmax, scores as _scores
 from .call import Fast, Launches, Steps, recording, replay_address
+from .complex_parts import as_pairs, from_pairs, imaginary_part, join_parts, real_part
 from .conv import col2im, convolution, convolution_input, convolution_weight, im2col
 from .ctc import ctc, ctc_backward, last_states, may_skip, with_blanks
+from .distributions import (
+    bernoulli as random_bernoulli,
+    cauchy as random_cauchy,
+    choices as random_choices,
+    exponential as random_exponential,
+    geometric as random_geometric,
+    log_normal as random_log_normal,
+    normal_around as random_normal_around,
+    permutation as random_permutation,
+    poisson as random_poisson,
+    uniform_between as random_uniform_between,
+)
 from .elementwise import Operand, copy, run as elementwise
 from .embedding import bag_maxima, share_rows
+from .gamma import log_gamma as random_log_gamma, log_gamma_slope
 from .gemm import matmul as _gemm
-from .index import add_at, combine_at, gather, grid, last_written, nonzero, one_hot, pick, put
+from .index import add_at, combine_at, count_at, gather, grid, last_written, nonzero, one_hot, pick, put, scatter_at, scatter_rows
+from .linalg import cholesky, solve_triangular
+from .narrow import in_float32, is_narrow, widen
 from .norm import standardize, standardize_backward
 from .pool import fractional_max_pool, max_pool
 from .random import bits as random_bits, integers as random_integers, normal as random_normal, uniform as random_uniform
@@ -115,58 +132,30 @@ def place(x: Any, index: Any, size: tuple[int, ...]) -> Any:
     return out
 
 
-def scatter_at(x: Any, index: Any, size: tuple[int, ...]) -> Any:
-    """Zeros of shape ``size`` with ``x`` added at an index, repeated places adding up in order."""
-    out = np.zeros(size, x.dtype)
-    np.add.at(out, index, x)
-    return out
-
-
-def scatter_rows(x: Any, index: Any, size: tuple[int, ...], skip: int | None) -> Any:
-    """Zeros (n, d) with the rows of ``x`` (..., d) added at rows ``index`` (...), but none at row ``skip``."""
-    out = scatter_at(x, (index,), size)
-    if skip is not None:
-        out[skip] = 0
-    return out
-
-
 def matmul(a: Any, b: Any) -> Any:
     """(..., m, k) @ (..., k, n), leading dimensions broadcast."""
     if a.dtype == b.dtype and a.dtype in (np.float32, np.float64):
         return _gemm(a, b)
-    if a.dtype.itemsize == 2 and a.dtype.kind in "fV":  # 16-bit floats are storage only
-        return _gemm(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
+    if is_narrow(a.dtype):
+        return _gemm(widen(a), widen(b)).astype(a.dtype)
     with np.errstate(all="ignore"):
         return np.matmul(a, b)
 
 
 def linear(x: Any, weight: Any, bias: Any | None) -> Any:
     """``x @ weight.T + bias``: (..., in), (out, in), (out,) -> (..., out)."""
-    rows = x.reshape(-1, x.shape[-1]) if x.shape[-1] else x.reshape(x.size if x.ndim == 1 else int(np.prod(x.shape[:-1])), 0)
+    rows = x.reshape(-1, x.shape[-1]) if x.shape[-1] else x.reshape(x.size if x.ndim == 1 else math.prod(x.shape[:-1]), 0)
     out = matmul(rows, weight.T)
     if bias is not None:
         accumulate(out, bias)
     return out.reshape((*x.shape[:-1], weight.shape[0]))
 
 
-def _in_float32(function: Any) -> Any:
-    """The function on 16-bit floats, which are storage only: computed in float32 and rounded once."""
-
-    def wrapper(*args: Any) -> Any:
-        narrow = next((a.dtype for a in args if isinstance(a, np.ndarray) and a.dtype.itemsize == 2 and a.dtype.kind in "fV"), None)
-        if narrow is None:
-            return function(*args)
-        result = function(*[a.astype(np.float32) if isinstance(a, np.ndarray) and a.dtype == narrow else a for a in args])
-        return tuple(r.astype(narrow) for r in result) if isinstance(result, tuple) else result.astype(narrow)
-
-    return wrapper
-
-
-softmax, softmax_backward = _in_float32(_softmax), _in_float32(_softmax_backward)
-log_softmax, log_softmax_backward = _in_float32(_log_softmax), _in_float32(_log_softmax_backward)
-cross_entropy = _in_float32(_cross_entropy)
-cross_entropy_backward = _in_float32(_cross_entropy_backward)
-cross_entropy_weights = _in_float32(_cross_entropy_weights)
+softmax, softmax_backward = in_float32(_softmax), in_float32(_softmax_backward)
+log_softmax, log_softmax_backward = in_float32(_log_softmax), in_float32(_log_softmax_backward)
+cross_entropy = in_float32(_cross_entropy)
+cross_entropy_backward = in_float32(_cross_entropy_backward)
+cross_entropy_weights = in_float32(_cross_entropy_weights)
 
 
 def masked_softmax(x: Any) -> Any:
@@ -174,9 +163,9 @@ def masked_softmax(x: Any) -> Any:
     return _masked_softmax(x, softmax)
 
 
-def attention(q: Any, k: Any, v: Any, mask: Any | None, scale: float, dropped: Any | None, keep: float) -> Any:
-    """``softmax(q @ k.T * scale + mask) @ v``; with ``dropped`` (bool), weights are kept there, divided by ``keep``."""
+def attention(q: Any, k: Any, v: Any, mask: Any | None, scale: float, kept: Any | None, p: float) -> Any:
+    """``softmax(q @ k.T * scale + mask) @ v``; of dropout with probability ``p``, the bool array ``kept`` says which weights stay."""
     weights = masked_softmax(_scores(q, k, mask, scale, matmul))
-    if dropped is not None:
-        weights = apply_mask(weights, dropped, 1.0 / keep if keep else 0.0)
+    if kept is not None:
+        weights = apply_mask(weights, kept, 1.0 / (1.0 - p) if p < 1.0 else 0.0)
     return matmul(weights, v)

@@ -21,11 +21,13 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
+import numpy
 
 _MAGIC = b"tapegrad-kernel-1\n"
 _lock = threading.RLock()
@@ -117,12 +119,20 @@ def _external_symbol(name: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------- keys
 
 
+def _numba_version() -> str:
+    """What Numba writes of its version; read, since importing Numba, or the metadata of packages, would cost more than all else here."""
+    spec = PathFinder.find_spec("numba")
+    if spec is None or spec.origin is None:
+        return "none"
+    return Path(spec.origin).with_name("_version.py").read_text("utf8")
+
+
 @functools.cache
 def _environment() -> bytes:
     """What all entries of this process share: CPU and versions."""
     features = ",".join(f"{k}={v}" for k, v in sorted(llvm.get_host_cpu_features().items()))
     settings = {k: v for k, v in sorted(os.environ.items()) if k in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")}
-    versions = [version("numba"), version("llvmlite"), version("numpy"), sys.implementation.cache_tag, sys.abiflags]
+    versions = [_numba_version(), llvmlite.__version__, numpy.__version__, sys.implementation.cache_tag, sys.abiflags]
     return hashlib.sha256(repr((llvm.get_host_cpu_name(), features, settings, versions)).encode()).digest()
 
 

@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 
 from . import gemm
+from .narrow import in_float32
 
 _Array = np.ndarray[Any, Any]
 _Sizes = tuple[int, ...]
 _Pads = tuple[tuple[int, int], ...]
 
 
+@in_float32
 def convolution(x: _Array, weight: _Array, bias: _Array | None, stride: _Sizes, padding: _Pads, dilation: _Sizes, groups: int) -> _Array:
     """Cross-correlation, as networks call convolution: (N, C, *S), (O, C / groups, *K), (O,) -> (N, O, *T)."""
-    if _narrow(weight):
-        wide = [None if a is None else a.astype(np.float32) for a in (x, weight, bias)]
-        return convolution(wide[0], wide[1], wide[2], stride, padding, dilation, groups).astype(x.dtype)  # type: ignore[arg-type]
     n, out_channels, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
     columns = _columns(x, kernel, stride, padding, dilation)  # (N, C, *K, *T)
     space = columns.shape[2 + len(kernel) :]
@@ -35,13 +34,11 @@ def convolution(x: _Array, weight: _Array, bias: _Array | None, stride: _Sizes, 
     return out
 
 
+@in_float32
 def convolution_input(
     g: _Array, weight: _Array, size: _Sizes, stride: _Sizes, padding: _Pads, dilation: _Sizes, groups: int
 ) -> _Array:
     """The transpose of convolution as a map of its input: (N, O, *T), (O, C / groups, *K) -> (N, C, *S) with ``size`` S."""
-    if _narrow(weight):
-        wide = convolution_input(g.astype(np.float32), weight.astype(np.float32), size, stride, padding, dilation, groups)
-        return wide.astype(g.dtype)
     n, out_channels = g.shape[:2]
     kernel, space = weight.shape[2:], g.shape[2:]
     depth = weight.shape[1] * math.prod(kernel)
@@ -50,13 +47,11 @@ def convolution_input(
     return _added(columns.reshape(n, groups * weight.shape[1], *kernel, *space), size, stride, padding, dilation)
 
 
+@in_float32
 def convolution_weight(
     g: _Array, x: _Array, kernel: _Sizes, stride: _Sizes, padding: _Pads, dilation: _Sizes, groups: int
 ) -> _Array:
     """The transpose of convolution as a map of its weight: (N, O, *T), (N, C, *S) -> (O, C / groups, *K) with ``kernel`` K."""
-    if _narrow(x):
-        wide = convolution_weight(g.astype(np.float32), x.astype(np.float32), kernel, stride, padding, dilation, groups)
-        return wide.astype(x.dtype)
     n, out_channels = g.shape[:2]
     columns = _columns(x, kernel, stride, padding, dilation)
     count, inside = math.prod(g.shape[2:]), x.shape[1] // groups
@@ -74,10 +69,9 @@ def im2col(x: _Array, kernel: _Sizes, stride: _Sizes, padding: _Pads, dilation: 
     return columns.reshape(*lead, channels * math.prod(kernel), math.prod(space)).copy()
 
 
+@in_float32
 def col2im(g: _Array, size: _Sizes, kernel: _Sizes, stride: _Sizes, padding: _Pads, dilation: _Sizes) -> _Array:
     """The transpose of :func:`im2col`: columns (..., C * prod(K), prod(T)) added up at their places in (..., C, *S)."""
-    if _narrow(g):
-        return col2im(g.astype(np.float32), size, kernel, stride, padding, dilation).astype(g.dtype)
     channels = g.shape[-2] // math.prod(kernel)
     space = windows_along(size, kernel, stride, padding, dilation)
     return _added(g.reshape(*g.shape[:-2], channels, *kernel, *space), size, stride, padding, dilation)
@@ -92,11 +86,6 @@ def windows_along(size: _Sizes, kernel: _Sizes, stride: _Sizes, padding: _Pads, 
 
 def _padded(size: _Sizes, padding: _Pads) -> _Sizes:
     return tuple([n + p[0] + max(p[1], 0) for n, p in zip(size, padding, strict=True)])
-
-
-def _narrow(x: _Array) -> bool:
-    """16-bit floats are storage only."""
-    return x.dtype.itemsize == 2 and x.dtype.kind in "fV"
 
 
 def _product(a: _Array, b: _Array) -> _Array:

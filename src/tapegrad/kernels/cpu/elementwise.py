@@ -7,6 +7,7 @@ merged where the operands allow it.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -101,8 +102,9 @@ def _plan(body: Body, operands: Sequence[Operand], outputs: Sequence[Array], com
     if flat:
         return _Plan(address, n, GRAIN, ())
     inner, outer = where.shape[-1], where.shape[:-1]
-    steps = [stride for strides in where.strides for stride in (strides[-1], *strides[:-1])]
-    return _Plan(address, n // inner, max(1, GRAIN // inner), (len(outer), inner, *outer, *steps))
+    steps = [strides[-1] for strides in where.strides]
+    strides_of_rows = [stride for strides in where.strides for stride in strides[:-1]]
+    return _Plan(address, n // inner, max(1, GRAIN // inner), (len(outer), inner, *steps, *outer, *strides_of_rows))
 
 
 def kernel(
@@ -116,6 +118,7 @@ def kernel(
 
         scope: dict[str, Any] = vmath.functions("float32" if compute in ("float16", "bfloat16") else compute)
         scope |= {f"P_{name}": pointer for name, pointer in abi.POINTERS.items()}
+        scope["offsets"] = None if flat else _offsets(len(in_dtypes) + len(out_dtypes))
         scope |= {"float_to_bfloat16": vmath.float_to_bfloat16, "bfloat16_to_float": vmath.bfloat16_to_float}
         scope |= {"float_to_float16": abi.float_to_float16, "float16_to_float": abi.float16_to_float, "types": vmath.types}
         exec(compile(source, "<tapegrad elementwise kernel>", "exec"), scope)
@@ -141,14 +144,9 @@ def kernel_source(
         out += ["    for i in range(start, stop):"]
         offsets = ["i"] * count
     else:
-        out += [f"    outer = slots[{count}]", f"    inner = slots[{count + 1}]"]
-        out += [f"    steps{k} = {count + 2} + outer + {k} * (outer + 1)" for k in range(count)]
-        out += [f"    step{k} = slots[steps{k}]" for k in range(count) if pattern[k] == "x"]
-        out += ["    for row in range(start, stop):", "        rest = row"]
-        out += [f"        o{k} = 0" for k in range(count)]
-        out += ["        for d in range(outer - 1, -1, -1):", f"            size = slots[{count + 2} + d]"]
-        out += ["            index = rest % size", "            rest = rest // size"]
-        out += [f"            o{k} += index * slots[steps{k} + 1 + d]" for k in range(count)]
+        out += [f"    inner = slots[{count + 1}]"]
+        out += [f"    step{k} = slots[{count + 2 + k}]" for k in range(count) if pattern[k] == "x"]
+        out += ["    for row in range(start, stop):", f"        {''.join(f'o{k}, ' for k in range(count))}= offsets(slots, row)"]
         out += [f"        {body.inputs[i]} = {_load(body, i, in_dtypes[i], compute, f'p{i}[o{i}]')}" for i in hoisted]
         out += ["        for i in range(inner):"]
         offsets = [{"c": f"o{k} + i", "s": f"o{k}", "x": f"o{k} + i * step{k}"}[pattern[k]] for k in range(count)]
@@ -160,6 +158,27 @@ def kernel_source(
     for k, (result, dtype) in enumerate(zip(body.results, out_dtypes, strict=True), start=len(in_dtypes)):
         out.append(f"{indent}p{k}[{offsets[k]}] = {_store(result, dtype)}")
     return "\n".join(out) + "\n"
+
+
+@functools.cache
+def _offsets(count: int) -> Any:
+    """Where a row begins in each of ``count`` operands: compiled once, since a kernel takes longer to compile with each statement.
+
+    The slots: pointers, the number of outer dimensions, the size of the inner one, each operand's step in it, the outer sizes, and
+    each operand's outer strides.
+    """
+    from numba import njit
+
+    sizes = 2 * count + 2
+    out = ["def offsets(slots, row):", f"    outer = slots[{count}]"]
+    out += [f"    o{k} = 0" for k in range(count)]
+    out += ["    for d in range(outer - 1, -1, -1):", f"        size = slots[{sizes} + d]"]
+    out += ["        index = row % size", "        row = row // size", f"        at = {sizes} + outer + d"]
+    out += [f"        o{k} += index * slots[at + {k} * outer]" for k in range(count)]
+    out += [f"    return {''.join(f'o{k}, ' for k in range(count))}"]
+    scope: dict[str, Any] = {}
+    exec(compile("\n".join(out), "<tapegrad row offsets>", "exec"), scope)
+    return njit(error_model="numpy", forceinline=True)(scope["offsets"])
 
 
 def _load(body: Body, i: int, dtype: str, compute: str, place: str) -> str:

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from .narrow import in_float32
 
+
+@in_float32
 def share_rows(x: Any, index: Any) -> Any:
     """The rows of ``x`` (..., d), each divided by how often its index (...) appears."""
     if index.size == 0:

@@ -10,6 +10,7 @@ products in order, whatever the layout, the number of threads, or the rows and c
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -266,7 +267,7 @@ def _make_plan(a: _Array, b: _Array) -> _Plan:
         extent, stride, _ = dims.pop()
         a_row = stride if m == 1 else a_row
         m *= extent
-    matrices = int(np.prod([extent for extent, _, _ in dims], dtype=np.int64))
+    matrices = math.prod([extent for extent, _, _ in dims])
 
     lanes, columns = tile.vector_bytes // size, tile.columns(size, m)
     tiles, panels = -(-m // tile.rows), -(-n // columns)

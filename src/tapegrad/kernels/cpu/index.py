@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from .narrow import in_float32
 
 
 def pick(x: Any, index: tuple[Any, ...]) -> Any:
@@ -29,7 +32,7 @@ def put(x: Any, index: tuple[Any, ...], value: Any) -> Any:
 def last_written(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
     """Which values :func:`put` leaves in an array of this shape: bools, one per value."""
     places = _places(shape, index)
-    writer = np.zeros(int(np.prod(shape)), np.int64)
+    writer = np.zeros(math.prod(shape), np.int64)
     number = np.arange(places.size)
     writer[places.reshape(-1)] = number
     return (writer[places.reshape(-1)] == number).reshape(places.shape)
@@ -43,22 +46,32 @@ def _may_reorder(index: tuple[Any, ...]) -> bool:
 
 def _places(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
     """The flat numbers of the elements at an index."""
-    return np.asarray(np.arange(int(np.prod(shape))).reshape(shape)[index])
+    return np.asarray(np.arange(math.prod(shape)).reshape(shape)[index])
 
 
+@in_float32
 def add_at(x: Any, index: tuple[Any, ...], value: Any) -> Any:
     """A copy of ``x`` with ``value`` added at an index, repeated places adding up; 16-bit floats are summed in float32."""
-    if is_short(x.dtype):
-        return add_at(x.astype(np.float32), index, value.astype(np.float32)).astype(x.dtype)
     out = x.copy()
     with np.errstate(all="ignore"):
         np.add.at(out, index, value)
     return out
 
 
-def is_short(dtype: np.dtype[Any]) -> bool:
-    """Whether it is a 16-bit float, which is storage only."""
-    return dtype.itemsize == 2 and dtype.kind in "fV"
+@in_float32
+def scatter_at(x: Any, index: Any, size: tuple[int, ...]) -> Any:
+    """Zeros of shape ``size`` with ``x`` added at an index, repeated places adding up in order."""
+    out = np.zeros(size, x.dtype)
+    np.add.at(out, index, x)
+    return out
+
+
+def scatter_rows(x: Any, index: Any, size: tuple[int, ...], skip: int | None) -> Any:
+    """Zeros (n, d) with the rows of ``x`` (..., d) added at rows ``index`` (...), but none at row ``skip``."""
+    out = scatter_at(x, (index,), size)
+    if skip is not None:
+        out[skip] = 0
+    return out
 
 
 def grid(index: Any, dim: int) -> tuple[Any, ...]:
@@ -73,13 +86,19 @@ def gather(x: Any, index: Any, dim: int) -> Any:
     return np.asarray(x[grid(index, dim)]) if x.ndim else x.copy()
 
 
+def count_at(size: tuple[int, ...], index: tuple[Any, ...], start: int) -> Any:
+    """How often an index names each place, plus ``start``: int64 of shape ``size``."""
+    out = np.full(size, start, np.int64)
+    np.add.at(out, index, 1)
+    return out
+
+
 _COMBINE: dict[str, Callable[..., Any]] = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
 
+@in_float32
 def combine_at(x: Any, index: tuple[Any, ...], value: Any, how: str) -> Any:
     """A copy of ``x`` with values combined into the places of an index by "prod", "amax" or "amin"."""
-    if is_short(x.dtype):
-        return combine_at(x.astype(np.float32), index, value.astype(np.float32), how).astype(x.dtype)
     out = x.copy()
     with np.errstate(all="ignore"):
         _COMBINE[how].at(out, index, value)  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..axis_maps import Axis, Table, table
+from .narrow import widen
 
 _Array = np.ndarray[Any, Any]
 
@@ -51,7 +52,7 @@ def fractional_max_pool(x: _Array, samples: _Array, kernel: Sequence[int], size:
 
 def _over_axes(x: _Array, dims: int, along: Callable[[_Array, int, int], tuple[_Array, _Array]]) -> tuple[_Array, _Array]:
     """One axis after the other, the last one first, so that of equal elements the first in memory order is found."""
-    values = x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x
+    values = widen(x)
     flat, stride = None, 1
     for k in range(dims - 1, -1, -1):
         axis = x.ndim - dims + k

@@ -7,6 +7,7 @@ numbers can be made again instead of being kept.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -126,16 +127,16 @@ def normal(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, counter: int
     return _floats("normal", shape, dtype, seed, counter)
 
 
-def _floats(law: str, shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, counter: int) -> tuple[Any, int]:
+def _floats(distribution: str, shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, counter: int) -> tuple[Any, int]:
     double = dtype == np.float64
     made = np.float64 if double else np.float32
-    flat, counter = _fill(f"{law} {made.__name__}", made, _count(shape), 2 if double else 4, seed, counter)
+    flat, counter = _fill(f"{distribution} {made.__name__}", made, math.prod(shape), 2 if double else 4, seed, counter)
     return flat.reshape(shape).astype(dtype, copy=False), counter
 
 
 def integers(shape: tuple[int, ...], low: int, high: int, seed: int, counter: int) -> tuple[Any, int]:
     """int64 numbers in [low, high), from 64 random bits each, and the next counter."""
-    words, counter = bits(_count(shape), seed, counter)
+    words, counter = bits(math.prod(shape), seed, counter)
     span = high - low
     if 2**64 % span:
         last = np.uint64(2**64 - 2**64 % span - 1)  # words above it would favour the small numbers: draw those again
@@ -149,10 +150,3 @@ def bits(n: int, seed: int, counter: int) -> tuple[Any, int]:
     """n random uint64 words, and the next counter."""
     words, counter = _fill("bits", np.uint32, 2 * n, 4, seed, counter)
     return np.ascontiguousarray(words).view(np.uint64), counter
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    n = 1
-    for size in shape:
-        n *= size
-    return n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def linear_recurrence(factor: Array, term: Array, axis: int, reverse: bool) -> A
     if out.size:
         factor, term = np.ascontiguousarray(factor), np.ascontiguousarray(term)
         n = term.shape[axis] if term.ndim else 1
-        inner = int(np.prod(term.shape[axis + 1 :]))
+        inner = math.prod(term.shape[axis + 1 :])
         lanes = out.size // n
         grain = max(1, _GRAIN // n)
         if lanes > grain:

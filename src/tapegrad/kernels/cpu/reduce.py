@@ -9,13 +9,14 @@ integers.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import cache, runtime as rt
 from .call import launcher
-from .reduce_layout import Array, compute_dtype, length, reduced_shape, walk
+from .reduce_layout import Array, compute_dtype, reduced_shape, walk
 from .scan import argmax, argmin, cumsum, max_with_index, min_with_index
 
 __all__ = [
@@ -92,7 +93,7 @@ def _plan(
     if first.chunks == 1:
         kernel = _kernel(first.rows, first.contiguous, op, source, compute.name, result, before, after)
         return _Step(shape, dtype, kernel, first.units, grain, first.table, 0, compute, 0, 0, first.table)
-    outputs = int(np.prod(shape, dtype=np.int64)) * (2 if x.dtype.kind == "c" else 1)
+    outputs = math.prod(shape) * (2 if x.dtype.kind == "c" else 1)
     join = walk((first.chunks, outputs), (outputs, 1), frozenset({0}), compute.itemsize)
     kernel = _kernel(first.rows, first.contiguous, op, source, compute.name, compute.name, before, "")
     last = _kernel(join.rows, join.contiguous, op, compute.name, compute.name, result, "", after)
@@ -172,7 +173,7 @@ def mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if step is None:
         shape = reduced_shape(x.shape, axes, keepdims)
         step = _remember(key, _plan(x, axes, shape, x.dtype, compute_dtype(x.dtype), "sum", after="divide"))
-    return _run(x, step, 0, float(length(x.shape, axes)))
+    return _run(x, step, 0, float(math.prod(x.shape[d] for d in axes)))
 
 
 def var_mean(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float) -> tuple[Array, Array]:
@@ -195,7 +196,7 @@ def var_mean(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float)
                 _plan(x, axes, shape, x.dtype, compute, "sum", "square", "divide"),
             ),
         )
-    n = length(x.shape, axes)
+    n = math.prod(x.shape[d] for d in axes)
     # About the first element, a constant has deviations of exactly 0 and a large mean costs no digits.
     start = _run(x, steps[0])
     centre = _run(x, steps[1], start, float(n))

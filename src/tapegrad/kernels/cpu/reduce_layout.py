@@ -5,6 +5,7 @@ Also the small questions about shapes and dtypes that the modules of reductions 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ def walk(shape: tuple[int, ...], strides: tuple[int, ...], reduced: frozenset[in
         cut, offset = [(0, 1)], 0
     kept = _merged([(n, s, o) for n, s, o in reversed(kept)])
     cut = _merged(cut)
-    total = int(np.prod([n for n, *_ in cut], dtype=np.int64))
+    total = math.prod([n for n, *_ in cut])
 
     rows = not kept or (bool(cut) and _near(cut[-1][1]) < _near(kept[-1][1]))
     if rows and kept and cut[-1][0] < _SHORT and kept[-1][0] >= 2 * _SHORT and len(cut) == 1:
@@ -73,10 +74,10 @@ def walk(shape: tuple[int, ...], strides: tuple[int, ...], reduced: frozenset[in
     width, width_step, width_out = (1, 1, 1) if rows else kept.pop()
     tile = TILE_BYTES // itemsize
     tiles = -(-width // tile)
-    outer = int(np.prod([n for n, *_ in kept], dtype=np.int64))
+    outer = math.prod([n for n, *_ in kept])
     units = outer * tiles
     count, step = cut.pop() if cut else (1, 1)
-    runs = int(np.prod([n for n, _ in cut], dtype=np.int64))
+    runs = math.prod([n for n, _ in cut])
 
     chunks, share = 1, max(runs, 1) if runs > 1 else count
     if units < _UNITS // 2 and total * outputs >= _SPLIT_ELEMENTS:
@@ -121,13 +122,6 @@ def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool)
     return tuple(n for d, n in enumerate(shape) if d not in axes)
 
 
-def length(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
-    n = 1
-    for d in axes:
-        n *= shape[d]
-    return n
-
-
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype that values of ``dtype`` are combined in; complex numbers as pairs."""
     name = dtype.name
@@ -139,7 +133,7 @@ def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def along(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
     """(outer, n, inner) around an axis."""
     n = shape[axis] if shape else 1
-    return length(shape, tuple(range(axis))), n, length(shape, tuple(range(axis + 1, len(shape))))
+    return math.prod(shape[:axis]), n, math.prod(shape[axis + 1 :])
 
 
 def contiguous(x: Array) -> Array:

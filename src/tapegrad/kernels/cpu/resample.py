@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from ..axis_maps import Axis, Table, table
+from .narrow import in_float32
 
 _Array = np.ndarray[Any, Any]
 
 
+@in_float32
 def resample(x: _Array, maps: Sequence[Axis | None], transposed: bool) -> _Array:
     """The maps of the last ``len(maps)`` axes applied to ``x``, or their transposes; None leaves an axis as it is."""
-    narrow = x.dtype if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else None
-    out = x.astype(np.float32) if narrow is not None else x
+    out = x
     wide = x.dtype.itemsize > 4 and x.dtype.name != "complex64"
     tables = [None if m is None else table(m, wide, transposed) for m in maps]
     divisor = _divisor(tables)
@@ -26,8 +27,6 @@ def resample(x: _Array, maps: Sequence[Axis | None], transposed: bool) -> _Array
             out = _along(out, axis, t)
     if not transposed and divisor is not None:
         out = _divided(out, divisor)
-    if narrow is not None:
-        return out.astype(narrow)
     return out.copy() if out is x else np.ascontiguousarray(out)
 
 

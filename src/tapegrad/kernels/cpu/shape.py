@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,7 +86,7 @@ def strided(x: Any, order: tuple[int, ...], size: tuple[int, ...], stride: tuple
 def add_strided(g: Any, order: tuple[int, ...], size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:
     """Zeros of shape ``size`` with the elements of ``g`` added where :func:`strided` takes them from, in order."""
     turned = tuple(size[d] for d in order)
-    flat = np.zeros(int(np.prod(turned)), g.dtype)
+    flat = np.zeros(math.prod(turned), g.dtype)
     np.add.at(flat, strided_places(g.shape, stride, offset).reshape(-1), g.reshape(-1))
     return flat.reshape(turned).transpose(np.argsort(order))
 

@@ -6,19 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from .index import is_short
-
-
-def _ordered(x: Any) -> Any:
-    """The same numbers in a dtype that NumPy sorts well: 16-bit floats as float32."""
-    return x.astype(np.float32) if is_short(x.dtype) else x
+from .narrow import widen
 
 
 def sort(x: Any, axis: int, descending: bool) -> tuple[Any, Any]:
     """Sorted values and where they were (int64); equal ones keep their order, NaN counts as the largest."""
     if x.ndim == 0:
         return x.copy(), np.zeros((), np.int64)
-    keys = _ordered(x)
+    keys = widen(x)
     if descending:  # the reverse of an ascending order in which equal ones are reversed
         order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(keys, axis), axis, kind="stable"), axis)
     else:
@@ -51,7 +46,7 @@ def unique_consecutive(x: Any, axis: int | None) -> tuple[Any, Any, Any]:
 
 
 def _rows(x: Any, axis: int | None) -> Any:
-    keys = _ordered(x)
+    keys = widen(x)
     if axis is None:
         return keys.reshape(-1, 1)
     rest = x.size // x.shape[axis] if x.shape[axis] else 0
@@ -68,7 +63,7 @@ def searchsorted(boundaries: Any, values: Any, right: bool, dtype: np.dtype[Any]
 
     One vector of boundaries for values of any shape, or one for each row of values.
     """
-    boundaries, values = _ordered(boundaries), _ordered(values)
+    boundaries, values = widen(boundaries), widen(values)
     if boundaries.ndim == 1:
         return np.asarray(np.searchsorted(boundaries, values, "right" if right else "left")).astype(dtype)
     n = boundaries.shape[-1]
@@ -83,7 +78,7 @@ def searchsorted(boundaries: Any, values: Any, right: bool, dtype: np.dtype[Any]
 
 def histc(x: Any, bins: int, low: float, high: float) -> Any:
     """How many elements are in each of ``bins`` equal parts of [low, high], in the dtype of ``x``."""
-    flat = _ordered(x).reshape(-1)
+    flat = widen(x).reshape(-1)
     inside = flat[(flat >= low) & (flat <= high)]
     kind = inside.dtype.type
     place = ((inside - kind(low)) / (kind(high) - kind(low)) * kind(bins)).astype(np.int64)
@@ -97,4 +92,4 @@ def bincount(x: Any, minlength: int) -> Any:
 
 def isin(x: Any, among: Any, invert: bool) -> Any:
     """Whether each element equals (``invert``: none) of some others."""
-    return np.asarray(np.isin(_ordered(x), _ordered(among), invert=invert))
+    return np.asarray(np.isin(widen(x), widen(among), invert=invert))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .narrow import widen
 from .reduce import sum as pairwise_sum
 from .sort import sort
 
@@ -121,10 +122,6 @@ def _power_sum(size: Array, axes: Axes, p: float) -> Array:
 # ----------------------------------------------------------------------------------------------------- order statistics
 
 
-def _comparable(x: Array) -> Array:
-    return x.astype(np.float32) if x.dtype.kind == "V" or x.dtype == np.float16 else x
-
-
 def _picked(x: Array, at: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
     """The elements at places (one along ``axis``) and the places."""
     values = np.take_along_axis(x, at, axis)
@@ -155,7 +152,7 @@ def kth_value(x: Array, axis: int, keepdims: bool, k: int) -> tuple[Array, Array
 def median(x: Array, axis: int, keepdims: bool, ignore_nan: bool) -> tuple[Array, Array]:
     """The lower median along an axis and its place. A NaN is the median of a lane that has one, unless these are ignored."""
     (_, order), n = sort(x, axis, False), x.shape[axis]
-    lost = np.isnan(_comparable(x)).sum(axis=axis, keepdims=True) if x.dtype.kind in "fV" else np.zeros((), np.int64)
+    lost = np.isnan(widen(x)).sum(axis=axis, keepdims=True) if x.dtype.kind in "fV" else np.zeros((), np.int64)
     known = n - lost
     rank = np.where(known > 0, (known - 1) // 2, 0) if ignore_nan else np.where(lost > 0, known, (n - 1) // 2)
     shape = tuple(1 if d == axis else size for d, size in enumerate(x.shape))
@@ -183,7 +180,7 @@ def mode(x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
 def _running(x: Array, axis: int, extreme: Any) -> tuple[Array, Array]:
     if x.ndim == 0:
         return x.copy(), np.zeros((), np.int64)
-    values = _comparable(x)
+    values = widen(x)
     so_far = extreme.accumulate(values, axis=axis)
     reached = values == so_far
     if values.dtype.kind == "f":

@@ -18,7 +18,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import abi, special
+from . import abi, special, vmath32
 
 _inline = njit(inline="always", error_model="numpy")
 # Inlined by LLVM: where a call is left, so is the way out for an exception, which needs functions of Numba's at run time.
@@ -37,8 +37,10 @@ def functions(compute: str) -> dict[str, Any]:
     if compute == "bool" or "int" in compute:
         return scope | _integer_functions(compute)
     scope |= {name: getattr(math, name) for name in _LIBM} | _ROUNDING | _TWO_OPERANDS
-    scope |= {"pow": _pow, "sigmoid": {"float32": _sigmoid32}.get(compute, _sigmoid64), "fmax": _fmax, "fmin": _fmin, "isfinite": _isfinite}
+    scope |= {"pow": _pow, "sigmoid": _sigmoid64, "fmax": _fmax, "fmin": _fmin, "isfinite": _isfinite}
     scope |= {"isinf": _isinf, "signbit": _signbit, "fmod": _fmod, "remainder": _remainder, "floor_divide": _floor_divide, "trunc_divide": _trunc_divide}
+    if compute == "float32":
+        scope |= {name: getattr(vmath32, name) for name in vmath32.FUNCTIONS}
     return scope | {name: _special32(name) if compute == "float32" else function for name, function in _special64().items()}
 
 
@@ -52,7 +54,9 @@ def _integer_functions(compute: str) -> dict[str, Any]:
     scope |= {"fmod": _fmod_integer, "remainder": _remainder_integer, "floor_divide": _floor_divide_integer}
     scope |= {"trunc_divide": _trunc_divide_integer, "bitwise_not": _not_bool if compute == "bool" else _not_integer}
     if compute != "bool":
-        scope |= {"left_shift": _left_shift(np.dtype(compute).itemsize * 8), "right_shift": _right_shift(np.dtype(compute).itemsize * 8)}
+        integer = np.dtype(compute)
+        scope["left_shift"] = _left_shift(integer.itemsize * 8)
+        scope["right_shift"] = _right_shift(integer.itemsize * 8, integer.kind == "i")
     return scope
 
 
@@ -163,8 +167,8 @@ def _minimum(a, b):  # type: ignore[no-untyped-def]
 
 @_inline  # type: ignore[untyped-decorator]
 def _sign(x):  # type: ignore[no-untyped-def]
-    # the last branch returns x itself for 0 and NaN
-    return type(x)(1) if x > 0 else (type(x)(-1) if x < 0 else x)
+    # of NaN 0, as in PyTorch
+    return type(x)(1) if x > 0 else (type(x)(-1) if x < 0 else type(x)(0))
 
 
 @_inline  # type: ignore[untyped-decorator]
@@ -289,15 +293,11 @@ def _left_shift(bits: int) -> Any:
 
 
 @functools.cache
-def _right_shift(bits: int) -> Any:
-    """By a count outside of [0, bits): all bits are the sign's."""
+def _right_shift(bits: int, signed: bool) -> Any:
+    """By a count outside of [0, bits): all bits are the sign's, of unsigned integers 0."""
+    if not signed:
+        return _inline(lambda a, b: a >> b if (b >= 0) & (b < bits) else a - a)
     return _inline(lambda a, b: a >> (b if (b >= 0) & (b < bits) else bits - 1))
-
-
-@_inline  # type: ignore[untyped-decorator]
-def _sigmoid32(x):  # type: ignore[no-untyped-def]
-    one = types.float32(1)
-    return one / (one + math.exp(-x))
 
 
 @_inline  # type: ignore[untyped-decorator]

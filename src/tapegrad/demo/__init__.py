@@ -1,0 +1,1 @@
+"""What ``tapegrad demo`` runs: classifiers of handwritten digits, or a small language model (``--lm``)."""

@@ -1,0 +1,1 @@
+"""One scalar expression each: arithmetic, functions, comparisons, bits."""

@@ -1,0 +1,1 @@
+"""Picking, writing, scattering, sorting and searching."""

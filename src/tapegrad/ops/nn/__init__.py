@@ -1,0 +1,1 @@
+"""For networks: activations, linear maps, attention, embedding, normalisation, recurrence."""

@@ -1,0 +1,1 @@
+"""On grids: convolution, pooling, padding, resampling."""

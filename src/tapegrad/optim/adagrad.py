@@ -1,0 +1,68 @@
+"""Adagrad."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..ops.create import tensor
+from ..tensor import Tensor
+from .optimizer import Optimizer
+from .options import check_at_least_zero, check_fused, check_learning_rate
+from .step import count, counter_dtype, decayed, move_by_ratio, slot
+
+
+class Adagrad(Optimizer):
+    """Steps divided by the root of the sum of all squared gradients (Duchi et al., 2011, https://jmlr.org/papers/v12/duchi11a.html).
+
+    Args:
+        params: see :class:`Optimizer`.
+        lr: the learning rate.
+        lr_decay: step number t uses lr / (1 + (t - 1) lr_decay).
+        weight_decay: adds weight_decay * p to the gradient.
+        initial_accumulator_value: what the sum begins with.
+        eps: added to the denominator.
+        foreach, fused: change nothing.
+        maximize: climb instead.
+        differentiable: record the steps; see :class:`Optimizer`.
+
+    Raises:
+        TypeError: for options that are no numbers.
+        ValueError: for negative options.
+        RuntimeError: for ``fused`` with ``foreach`` or ``differentiable``.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check_learning_rate(lr)
+        values = {"lr_decay": lr_decay, "weight_decay": weight_decay, "initial_accumulator_value": initial_accumulator_value}
+        check_at_least_zero({**{f"{name} value": value for name, value in values.items()}, "epsilon value": eps})
+        check_fused(fused, foreach, differentiable)
+        modes = {"foreach": foreach, "maximize": maximize, "differentiable": differentiable, "fused": fused}
+        super().__init__(params, {"lr": lr, **values, "eps": eps, **modes})
+        for group in self.param_groups:
+            for param in group["params"]:
+                state = self.state[param]
+                state["step"] = tensor(0.0, dtype=counter_dtype())
+                both = complex(initial_accumulator_value, initial_accumulator_value)  # the sums of real and imaginary parts
+                slot(state, "sum", param, both if param.is_complex() else initial_accumulator_value)
+
+    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        lr, lr_decay = group["lr"], group["lr_decay"]
+        (rate,) = count(state, lambda step: (-lr / (1 + (step - 1) * lr_decay),))
+        grad = decayed(grad, param, group["weight_decay"])
+        total = slot(state, "sum", param, group["initial_accumulator_value"])
+        total.addcmul_(grad, grad)
+        move_by_ratio(param, grad, total.sqrt() + group["eps"], rate)

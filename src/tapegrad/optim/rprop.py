@@ -1,0 +1,62 @@
+"""Rprop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..ops.create import ones_like
+from ..ops.elementwise.basic import where
+from ..tensor import Tensor
+from .optimizer import Optimizer
+from .options import check, check_learning_rate
+from .step import count, slot
+
+
+class Rprop(Optimizer):
+    """Steps that follow from the signs of the gradient alone, for whole batches (Riedmiller and Braun, 1993).
+
+    https://doi.org/10.1109/ICNN.1993.298623. Each element has a step size, which grows while its gradient keeps its sign and
+    shrinks when it changes; then the element rests for a step.
+
+    Args:
+        params: see :class:`Optimizer`.
+        lr: the first step size.
+        etas: what a step size is multiplied by when the sign has changed, and when it has not.
+        step_sizes: the smallest and largest step size.
+        capturable, foreach: change nothing.
+        maximize: climb instead.
+        differentiable: record the steps; see :class:`Optimizer`.
+
+    Raises:
+        TypeError: for a learning rate that is no number.
+        ValueError: for a negative learning rate, and unless 0 < etas[0] < 1 < etas[1].
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50),
+        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        check_learning_rate(lr)
+        check(0.0 < etas[0] < 1.0 < etas[1], f"Invalid eta values: {etas[0]}, {etas[1]}")
+        modes = {"capturable": capturable, "foreach": foreach, "maximize": maximize, "differentiable": differentiable}
+        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, **modes})
+
+    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        shrinking, growing = group["etas"]
+        count(state)
+        last, size = slot(state, "prev", param), slot(state, "step_size", param, group["lr"])
+        same = grad * last
+        factor = where(same > 0, growing, where(same < 0, shrinking, ones_like(same)))
+        size.mul_(factor).clamp_(*group["step_sizes"])
+        grad = where(same < 0, 0.0, grad)
+        param.addcmul_(grad.sign(), size, value=-1)
+        last.copy_(grad)
