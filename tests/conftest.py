@@ -98,6 +98,20 @@ _STATE: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
 ]
 
 
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """PyTorch, for tests that compare."""
+    from beside_pytorch import pytorch
+
+    return pytorch()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers, the same for each test whatever ran before it."""
+    return np.random.default_rng(0)
+
+
 @pytest.fixture(autouse=True)
 def no_leaks() -> Iterator[None]:
     """Fail a test that leaves global state changed, and put the state back; seed the default generator."""

@@ -23,7 +23,8 @@ Array = NDArray[Any]
 
 # Ops without samples of their own, each with the reason.
 NO_SAMPLES = {
-    "underivable": "a copy whose derivative is refused; tests/ops/test_scatter.py has it",
+    "underivable": "a copy whose derivative is refused; tests/ops/test_index_writes.py has it",
+    "cholesky": "takes positive definite matrices, and its gradient is symmetric; runs in the composite cholesky",
     "copy_slices": "takes a view object, made by the in-place machinery; runs in the composites add_ to a view and setitem",
     "copy": "overwrites its first input; runs in the composites copy_ and setitem",
 }
@@ -36,6 +37,8 @@ NO_GRADIENT = {
 # Ops whose gradients are not the partial derivatives of their forward, and where they are checked instead.
 NO_NUMERIC_GRADIENT = {
     "cross_entropy_backward": "lse is an input but not independent; second order of cross_entropy checks it",
+    "log_gamma_draw": "a sample moves with its law while its quantile stays; tests/ops/test_gamma.py",
+    "log_gamma_slope": "refused; tests/ops/test_gamma.py",
     "ctc_loss_backward": "nll and alpha are inputs but not independent; second order of ctc_loss checks it",
 }
 EPS = {d.name: dtypes.finfo(d).eps for d in dtypes.ALL if d.differentiable}
@@ -53,6 +56,8 @@ class Case:
     op: Op | None = None
     gradient: tuple[bool, ...] = ()  # which inputs get one
     smooth: bool = True  # False: repeating elements makes ties
+    number: int = 0  # of the sample of its op or function
+    function: Function | None = None
 
     def arrays(self, dtype: Any = np.float64, *, layout: str = "contiguous", seed: int = 0) -> list[Array]:
         """Input values, the same in every run."""
@@ -117,7 +122,7 @@ def _case_of(op: Op, sample: Sample, number: int) -> Case:
     targets = {t for key in op.vjp for t in (key if isinstance(key, tuple) else (key,))}
     targets |= set(op.formulas) if isinstance(op, ElementwiseOp) else set()
     gradient = tuple(name in targets and i.kind == "real" and not i.constant for name, i in zip(op.inputs, sample.inputs, strict=False))
-    return Case(f"{op.name}-{number}", fn, reference, sample.inputs, op.kinds, op, gradient, op.smooth)
+    return Case(f"{op.name}-{number}", fn, reference, sample.inputs, op.kinds, op, gradient, op.smooth, number)
 
 
 def op_cases() -> list[Case]:
@@ -134,7 +139,8 @@ def case_of_function(function: Function, sample: Sample, number: int) -> Case:
         return sample.call(resolved(function.reference), arrays)
 
     gradient = tuple(function.differentiable and i.kind == "real" and not i.constant for i in sample.inputs)
-    return Case(f"{function.name}()-{number}", fn, reference, sample.inputs, function.kinds, None, gradient, function.smooth)
+    name = f"{function.name}()-{number}"
+    return Case(name, fn, reference, sample.inputs, function.kinds, None, gradient, function.smooth, number, function)
 
 
 def function_cases() -> list[Case]:
@@ -154,6 +160,8 @@ def expected_dtype(case: Case, arrays: Sequence[Array]) -> dtypes.dtype:
     if op.name == "to":
         return dtypes.float64
     promoted = dtypes.result_type(*[wrap(a) for a in real])
+    if op.name in ("real", "imag", "view_as_real"):
+        return {dtypes.complex64: dtypes.float32, dtypes.complex128: dtypes.float64}[promoted]
     return dtypes.float32 if (op.dtype == "float" or op.name == "safe_sqrt") and promoted.category < 2 else promoted
 
 

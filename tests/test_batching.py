@@ -38,10 +38,13 @@ def stretched(arrays: list[Array]) -> list[Array]:
     return [a.reshape(a.shape[:1] + (1,) * (rank - a.ndim) + a.shape[1:]) for a in arrays]
 
 
+DTYPES = {"c": np.complex128, "": np.float64}  # of ops for complex numbers, and of those that make them
+
+
 @pytest.mark.parametrize("case", RULED, ids=[c.name for c in RULED])
 def test_a_batch_is_a_loop(case: Case) -> None:
     op = case.op
-    samples = [case.arrays(np.float64 if "f" in case.kinds else np.int64, seed=k) for k in range(BATCH)]
+    samples = [case.arrays(DTYPES.get(case.kinds, np.float64 if "f" in case.kinds else np.int64), seed=k) for k in range(BATCH)]
     assert op is not None
     params = op.samples[int(case.name.rpartition("-")[2])].params
     batch = [np.stack(parts) for parts in zip(*samples, strict=True)]

@@ -249,12 +249,7 @@ def test_arange_linspace_eye() -> None:
 
 
 @pytest.mark.compare
-def test_factories_equal_pytorch() -> None:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
+def test_factories_equal_pytorch(torch: Any) -> None:
     for args in [(5,), (1, 7, 2), (0.0, 1.0, 0.1), (5, -5, -3), (0, 1, 0.3), (10, 0, -0.5)]:
         mine, theirs = tg.arange(*args), torch.arange(*args)
         assert mine.shape == tuple(theirs.shape)
@@ -360,8 +355,34 @@ def test_the_constructor() -> None:
     assert t.tolist() == [0, 1, 2]
     assert tg.Tensor([1, 2]).dtype is tg.float32
     assert tg.Tensor().shape == (0,)
+    assert [tuple(x.shape) for x in (tg.Tensor(3), tg.Tensor(2, 3), tg.Tensor(tg.Size([2, 3])), tg.Tensor((2, 3)))] == [(3,), (2, 3), (2, 3), (2,)]
     with pytest.raises(TypeError):
         tg.Tensor([1], dtype=tg.int8)
+
+
+@pytest.mark.parametrize(
+    "arguments, error, match",
+    [
+        ((3.0,), TypeError, "sizes or a sequence of data, got float"),
+        ((True,), TypeError, "got bool"),
+        ((None,), TypeError, "got NoneType"),
+        (("3",), TypeError, "got str"),
+        ((2, 3.0), TypeError, r"sizes, which are integers, got \(2, 3.0\)"),
+        ((2, -1), RuntimeError, r"must not be negative, got \(2, -1\)"),
+    ],
+)
+def test_mistakes_of_the_constructor(arguments: tuple[Any, ...], error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        tg.Tensor(*arguments)
+
+
+def test_the_old_constructors_of_one_dtype() -> None:
+    assert tg.LongTensor([1, 2]).dtype is tg.int64 and tg.LongTensor([1, 2]).tolist() == [1, 2]
+    assert tg.DoubleTensor(2, 3).shape == (2, 3) and tg.DoubleTensor(2, 3).dtype is tg.float64
+    assert tg.tensor([1.5]).type(tg.LongTensor).tolist() == [1] and tg.zeros(1, dtype=tg.LongTensor).dtype is tg.int64
+    assert isinstance(tg.ones(1), tg.FloatTensor) and not isinstance(tg.ones(1), tg.ByteTensor)
+    assert isinstance(tg.nn.Parameter(tg.ones(1)), tg.FloatTensor) and not isinstance(1.0, tg.FloatTensor)
+    assert repr(tg.BoolTensor) == "<class 'tapegrad.BoolTensor'>"
 
 
 # --------------------------------------------------------------------------------------------------------------- copies
@@ -432,3 +453,21 @@ def test_every_dtype_is_pickled(d: Any) -> None:
     assert again.dtype is d
     assert (again == t[:, ::2]).numpy().all()
     assert tg.add(again, again).shape == (2, 2)
+
+
+def test_logspace_and_scalar_tensor() -> None:
+    assert tg.logspace(0, 2, 3).tolist() == [1, 10, 100] and tg.logspace(-1, 1, 3, base=2).tolist() == [0.5, 1, 2]
+    assert tg.logspace(0, 2, 3, dtype=tg.int64).tolist() == [1, 10, 100] and tg.logspace(0, 1, 0).shape == (0,)
+    with pytest.raises(RuntimeError, match="logspace"):
+        tg.logspace(0, 1, -1)
+    assert tg.scalar_tensor(3).dtype is tg.float32 and tg.scalar_tensor(3, dtype=tg.int8).dtype is tg.int8 and tg.scalar_tensor(3).shape == ()
+
+
+def test_asarray() -> None:
+    array, t = np.ones(2), tg.ones(2, requires_grad=True)
+    assert tg.asarray(array).data_ptr() == array.ctypes.data and tg.asarray(array, copy=True).data_ptr() != array.ctypes.data
+    assert tg.asarray(t) is t and not tg.asarray(t, requires_grad=False).requires_grad and tg.asarray([1, 2.5]).tolist() == [1, 2.5]
+    assert tg.asarray(t, copy=True) is not t and tg.asarray([1.0], requires_grad=True).requires_grad
+    for obj in (array, [1.0]):
+        with pytest.raises(ValueError, match="without a copy"):
+            tg.asarray(obj, dtype=tg.float32, copy=False)

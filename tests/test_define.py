@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import registry, scalarops
 
 
 def leaky(value: Any, slope: float = 0.5) -> Any:
@@ -85,3 +86,16 @@ def test_mistakes_are_explained(function: Any, error: type[Exception], match: st
 def test_its_public_name() -> None:
     assert tg.elementwise.__name__ == tg.elementwise.__qualname__ == "elementwise"
     assert "define" not in (tg.elementwise.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", ["c", "e", "flags", "fast", "entry", "r"])
+def test_inputs_of_the_library_s_own_operations_may_have_any_name(name: str) -> None:
+    """Inputs keep their names there, so the generated calls must not use them for something else."""
+    op = scalarops.elementwise(f"named_{name}", eval(f"lambda {name}, other: {name} * {name} * other"), method=False)
+    try:
+        x = tg.tensor([2.0], requires_grad=True)
+        y = op(**{name: x, "other": x})
+        y.sum().backward()
+        assert (y.tolist(), op(x, 1.0).tolist(), x.grad.tolist()) == ([8.0], [4.0], [12.0])
+    finally:
+        del registry.REGISTRY[f"named_{name}"]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import __main__ as command, demo, doctor
+from tapegrad import __main__ as command, doctor
+from tapegrad.demo import models
 
 SOURCE = str(Path(tg.__file__).parents[1])
 
@@ -33,19 +34,19 @@ def test_quick_demo(tmp_path):
     done = run("demo", "--quick", "--out", "here", "--seed", "3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    for text in ("logistic regression", "perceptron", "2/2", "samples/s", "Confusion matrix", "same bits"):
+    for text in ("logistic regression", "perceptron", "convolutional net", "2/2", "samples/s", "Confusion matrix", "same bits"):
         assert text in done.stdout
     assert "\x1b" not in done.stdout  # no colours in a pipe
     assert max(map(len, done.stdout.splitlines())) <= 80
     for name in ("losses.png", "predictions.png"):
         assert (tmp_path / "here" / name).read_bytes().startswith(b"\x89PNG")
     loaded = tg.load(tmp_path / "here" / "best.safetensors")
-    assert loaded["model"] in {"logistic regression", "perceptron"}
+    assert loaded["model"] in {"logistic regression", "perceptron", "convolutional net"}
 
 
 def test_objective_is_the_formula():
     tg.manual_seed(0)
-    model = demo.Perceptron()
+    model = models.Perceptron()
     x, y = tg.rand(5, 64), tg.tensor([0, 1, 2, 3, 4])
     w1, w2 = model.W1.detach().numpy().astype(float), model.W2.detach().numpy().astype(float)
     logits = np.maximum(x.numpy() @ w1.T, 0) @ w2.T

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from beside_pytorch import pytorch
 
 import tapegrad as tg
 from tapegrad import dtypes
@@ -37,12 +38,6 @@ TABLE = """
     c8 c8 c8 c8 c8 c8 c8 c8 c8 c16 c8 c16
     c16 c16 c16 c16 c16 c16 c16 c16 c16 c16 c16 c16
 """
-
-
-def pytorch() -> Any:
-    with warnings.catch_warnings():  # its import adds filters
-        import torch
-    return torch
 
 
 @contextlib.contextmanager
@@ -106,8 +101,7 @@ def test_result_type_follows_the_default_dtype() -> None:
 
 
 @pytest.mark.compare
-def test_promotion_equals_pytorch() -> None:
-    torch = pytorch()
+def test_promotion_equals_pytorch(torch: Any) -> None:
     for a, b in itertools.product(NAMES, NAMES):
         assert tg.promotion_table()[a, b] == str(torch.promote_types(getattr(torch, a), getattr(torch, b))).removeprefix("torch.")
         for x, y in itertools.product(operands(dtypes.to_dtype(a)).values(), operands(dtypes.to_dtype(b)).values()):
@@ -271,8 +265,7 @@ UNARY = "exp log log1p expm1 sqrt sin cos tanh sigmoid erf abs neg sign square r
 
 @pytest.mark.compare
 @pytest.mark.parametrize("name", UNARY)
-def test_unary_results_equal_pytorch(name: str) -> None:
-    torch = pytorch()
+def test_unary_results_equal_pytorch(name: str, torch: Any) -> None:
     for d, form in itertools.product(dtypes.ALL, ("dims", "zero-d")):
         x = tg.tensor(array_of(d, form))
         expected = outcome(lambda x=x: getattr(torch, name)(to_torch(x)).resolve_conj())
@@ -432,8 +425,7 @@ def test_finfo_and_iinfo() -> None:
 
 
 @pytest.mark.compare
-def test_finfo_equals_pytorch() -> None:
-    torch = pytorch()
+def test_finfo_equals_pytorch(torch: Any) -> None:
     for d in FLOATS:
         mine, theirs = tg.finfo(d), torch.finfo(getattr(torch, d.name))
         for name in ("bits", "eps", "max", "min", "tiny", "smallest_normal", "dtype"):
@@ -472,6 +464,10 @@ def test_conversions() -> None:
     for method, d in [("bool", tg.bool), ("int", tg.int32), ("long", tg.int64), ("double", tg.float64), ("half", tg.float16)]:
         assert getattr(x, method)().dtype is d
         assert x.to(d).dtype is x.type(d).dtype is x.to(dtype=d).dtype is d
+    for method, d in [("byte", tg.uint8), ("char", tg.int8), ("short", tg.int16), ("cfloat", tg.complex64), ("cdouble", tg.complex128)]:
+        assert getattr(tg.tensor([2.5]), method)().dtype is d
+    assert x.type_as(tg.ones(1, dtype=tg.int8)).dtype is tg.int8
+    assert x.new_full((2,), 7).tolist() == [7, 7] and x.new_full((2,), 7).dtype is tg.float32
     assert x.bool().tolist() == [True, False, True]
     assert x.long().tolist() == [-1, 0, 2]
     assert x.float() is x.to(tg.float32) is x.to("cpu") is x.to(x) is x

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,10 @@ from tapegrad import ops
 from tapegrad.registry import REGISTRY
 
 PACKAGE = Path(tg.__file__).parent
-PUBLIC = ["tapegrad", "tapegrad.autograd", "tapegrad.nn", "tapegrad.nn.functional", "tapegrad.nn.init", "tapegrad.optim"]
-PUBLIC += ["tapegrad.utils.data", "tapegrad.testing", "tapegrad.io", "tapegrad.compile"]
+PUBLIC = ["tapegrad", "tapegrad.nn", "tapegrad.nn.functional", "tapegrad.nn.init"]  # and each module with __all__
+for _module in pkgutil.walk_packages(tg.__path__, "tapegrad."):
+    if not _module.name.endswith("__main__") and hasattr(importlib.import_module(_module.name), "__all__"):
+        PUBLIC.append(_module.name)
 HEAVY = ["hypothesis", "matplotlib", "numba", "numba.cuda", "numba_cuda", "pandas", "rich", "scipy", "sklearn", "torch"]
 
 
@@ -103,20 +106,16 @@ def test_public_classes_document_their_methods() -> None:
 
 
 def test_what_the_families_offer_is_public() -> None:
-    elsewhere = {  # in nn.functional only
-        *("activation", "smooth_activation", "linear", "embedding", "embedding_bag", "one_hot", "dropout", "normalization", "response_norm", "attention", "similarity"),
-        *("conv", "pool", "max_pool", "pad", "interpolate", "grid_sample", "fold", "pixel"),
-        *("loss", "regression_loss", "classification_loss", "margin_loss", "embedding_loss", "ctc"),
-    }
-    for name in ops.__all__:
-        family = importlib.import_module(f"tapegrad.ops.{name}")
-        space = tg.nn.functional if name in elsewhere else tg
+    """The folders for networks go to ``nn.functional``, ``linalg`` may, the others to the top level."""
+    for found in pkgutil.walk_packages(ops.__path__, "tapegrad.ops."):
+        family, folder = importlib.import_module(found.name), found.name.split(".")[2]
+        spaces = [tg.nn.functional] if folder in ("nn", "vision", "loss") else [tg, tg.linalg, tg.special]
         for public in getattr(family, "__all__", ()):
-            assert getattr(space, public) is getattr(family, public)
+            assert any(getattr(space, public, None) is getattr(family, public) for space in spaces), f"{found.name}.{public}"
 
 
 def test_every_public_function_of_an_op_is_in_a_namespace() -> None:
-    offered = {id(f) for space in (tg, tg.nn.functional) for f in vars(space).values()}
+    offered = {id(f) for space in (tg, tg.linalg, tg.nn.functional, tg.special) for f in vars(space).values()}
     hidden = [op.name for op in REGISTRY.values() if op.function is not None and id(op.function) not in offered]
     assert [name for name in hidden if not callable(getattr(tg.Tensor, REGISTRY[name].function.__name__, None))] == []
 

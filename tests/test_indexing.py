@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -105,10 +104,7 @@ def test_integers_beside_arrays_select_first_as_in_pytorch(index: Any, shape: An
 
 
 @pytest.mark.compare
-def test_indexing_equals_pytorch() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
+def test_indexing_equals_pytorch(torch: Any) -> None:
     negative_step = [i for i in BASIC + ADVANCED if any(isinstance(p, slice) and (p.step or 1) < 0 for p in (i if isinstance(i, tuple) else (i,)))]
     more = [(0, slice(None), [0, 1]), ([0, 1], slice(None), 2), (slice(None), 1, [3, 0]), (1, [0, 2], None), (None, 1, ..., [0]), (1, X[0] > 3)]
     for index in BASIC + ADVANCED + more:

@@ -17,9 +17,10 @@ import threading
 import time
 import tracemalloc
 import zipfile
-from collections import OrderedDict, namedtuple
+from collections import Counter, OrderedDict, namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from hypothesis import example, given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tapegrad as tg
-from tapegrad.io import CheckpointError, checkpoint, load, save
+from tapegrad.io import CheckpointError, load, load_file, save, save_file
 from tapegrad.io.atomic import write_all
 from tapegrad.io.header import parse
 
@@ -352,8 +353,7 @@ def test_our_files_read_as_foreign(tmp_path: Path) -> None:
 
 
 @pytest.mark.compare
-def test_pytorch_reads_and_writes_the_same_files(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+def test_pytorch_reads_and_writes_the_same_files(tmp_path: Path, torch: Any) -> None:
     safetensors_torch = pytest.importorskip("safetensors.torch")
     dtypes = ["bool", "int8", "uint8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64"]
     arrays = {dtype: (np.arange(6).reshape(2, 3) % 2).astype(dtype).T for dtype in dtypes}
@@ -442,7 +442,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytes
         os.truncate(path, path.stat().st_size - 8)
         return parse(*args)
 
-    monkeypatch.setattr("tapegrad.io.checkpoint.parse", cut)
+    monkeypatch.setattr("tapegrad.io.serialization.parse", cut)
     with pytest.raises(CheckpointError, match="shorter"):
         load(path)
 
@@ -650,7 +650,7 @@ def test_pickles_are_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(CheckpointError, match="never read"):
         load(tmp_path / "zip")
     assert not (tmp_path / "exploded").exists()
-    assert all("import pickle" not in source.read_text() for source in Path(checkpoint.__file__).parent.glob("*.py"))
+    assert all("import pickle" not in source.read_text() for source in Path(tg.io.__file__).parent.glob("*.py"))
 
 
 def test_what_is_not_a_file(tmp_path: Path) -> None:
@@ -697,7 +697,7 @@ FAILURES = [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(
 def test_a_write_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exception: BaseException, write: int) -> None:
     path = tmp_path / "file.ckpt"
     with old_stays(path):
-        monkeypatch.setattr("tapegrad.io.checkpoint.write_all", failing(exception, write_all, write))
+        monkeypatch.setattr("tapegrad.io.serialization.write_all", failing(exception, write_all, write))
         with pytest.raises(type(exception)) as info:
             save([np.zeros(1_000_000), np.zeros(3)], path)
         monkeypatch.undo()
@@ -878,9 +878,71 @@ def test_kinds_of_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in ("name", b"bytes", Path("path"), "n" * 255):
         save([1], path)
         assert load(path) == [1]
-    with pytest.raises(TypeError, match="PathLike"):
+    with pytest.raises(TypeError, match="must be a path or a binary stream, got int"):
         save([1], 3)  # type: ignore[arg-type]
     assert len(os.listdir()) == 4
+
+
+def test_streams(tmp_path: Path) -> None:
+    obj = {"step": 3, "w": tensor([[1.0, 2.0]], requires_grad=True), "milestones": Counter({5: 1, 9: 2})}
+    stream = BytesIO(b"before")
+    stream.seek(6)
+    save(obj, stream)
+    save(obj, tmp_path / "x")
+    assert stream.getvalue() == b"before" + (tmp_path / "x").read_bytes()
+    stream.seek(6)
+    back = load(stream)
+    assert same(back["w"], obj["w"])
+    assert type(back["milestones"]) is Counter
+    assert back["milestones"] == obj["milestones"]
+    with open(tmp_path / "x", "rb") as file:
+        assert load(file)["step"] == 3
+    damaged = bytearray(stream.getvalue()[6:])
+    damaged[-1] ^= 1
+    with pytest.raises(CheckpointError, match="digest does not match"):
+        load(BytesIO(damaged))
+    with pytest.raises(CheckpointError, match="7 bytes are too few"):
+        load(BytesIO(b"garbage"))
+    with pytest.raises(CheckpointError, match=r"nothing is left to read; after writing, call .seek\(0\)"):
+        load(stream)
+
+
+def test_a_stream_that_takes_a_part_at_a_time_gets_all() -> None:
+    class Raw(BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(bytes(data)[:50])
+
+    stream = Raw()
+    save({"w": tg.arange(100)}, stream)
+    stream.seek(0)
+    assert load(stream)["w"].tolist() == list(range(100))
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"save\(obj, f\): f must be a path or a binary stream, got dict"):
+        save(str(tmp_path / "x"), {"w": 1})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"load\(f\): f must be a path or a binary stream, got dict"):
+        load({"w": 1})  # type: ignore[arg-type]
+    with open(tmp_path / "x", "w") as text, pytest.raises(TypeError, match="open the file with 'rb' or 'wb'"):
+        save(1, text)  # type: ignore[arg-type]
+
+
+def test_places_to_map_to(tmp_path: Path) -> None:
+    save(tensor([1.0]), tmp_path / "x")
+    for place in (None, "cpu", tg.device("cpu"), {"cuda:0": "cpu"}, lambda storage, location: storage):
+        assert load(tmp_path / "x", map_location=place, weights_only=True, mmap=True).tolist() == [1]
+    with pytest.raises(RuntimeError):
+        load(tmp_path / "x", map_location="cuda")
+
+
+def test_plain_safetensors_files(tmp_path: Path) -> None:
+    tensors = {"b": tensor([1.0, 2.0]), "a.weight": tensor([[3]], "int64")}
+    save_file(tensors, tmp_path / "x", {"format": "pt"})
+    assert list(safetensors.numpy.load_file(tmp_path / "x")) == ["a.weight", "b"]
+    back = load_file(tmp_path / "x")
+    assert {k: v.tolist() for k, v in back.items()} == {"a.weight": [[3]], "b": [1, 2]}
+    with pytest.raises(TypeError, match="dict from names to tensors, got int at 'n'"):
+        save_file({"n": 1}, tmp_path / "x")  # type: ignore[dict-item]
 
 
 def test_saving_never_lays_out_an_array_whole(tmp_path: Path) -> None:

@@ -90,6 +90,14 @@ FUNCTIONS: list[Callable[[Any], Any]] = [
     lambda t: np.transpose(t, (1, 0)), lambda t: np.reshape(t, (3, 2)), lambda t: np.reshape(t, -1), lambda t: np.where(A > 1, t, B),
     lambda t: np.where(A > 1, t, 0.0), lambda t: np.clip(t, 0.3, 2.0), lambda t: np.clip(t, None, 2.0), lambda t: np.squeeze(t[:1]),
     lambda t: np.expand_dims(t, 1), lambda t: np.flip(t), lambda t: np.flip(t, axis=1), lambda t: np.flip(t, (0, 1)), lambda t: np.reshape(t, shape=(6,)),
+    np.prod, lambda t: np.prod(t, axis=1), lambda t: np.prod(t, keepdims=True), lambda t: np.std(t), lambda t: np.std(t, axis=0, ddof=1),
+    lambda t: np.cumprod(t, axis=0), lambda t: np.cumprod(t), np.sort, lambda t: np.sort(t, axis=0), lambda t: np.sort(t, axis=None),
+    lambda t: np.dot(t, B.T), lambda t: np.dot(B.T, t), lambda t: np.inner(t, B), lambda t: np.outer(t, B), lambda t: np.tensordot(t, B, ((0, 1), (0, 1))),
+    lambda t: np.tensordot(t, B.T, 1), lambda t: np.einsum("ij,ij->i", t, B), lambda t: np.einsum("ij->j", t), np.trace, np.diagonal,
+    lambda t: np.diag(t, 1), lambda t: np.tril(t, -1), np.triu, np.ravel, lambda t: np.broadcast_to(t, (2, 2, 3)), lambda t: np.swapaxes(t, 0, 1),
+    lambda t: np.moveaxis(t, 0, -1), lambda t: np.roll(t, 2), lambda t: np.roll(t, 1, axis=1), lambda t: np.tile(t, 2), lambda t: np.tile(t, (2, 1, 2)),
+    lambda t: np.repeat(t, 2), lambda t: np.repeat(t, 2, axis=0), lambda t: np.vstack([t, B]), lambda t: np.hstack((B, t)), lambda t: np.dstack([t, B]),
+    lambda t: np.column_stack([t, B]), np.diff, lambda t: np.diff(t, axis=0), np.copy, np.nansum, lambda t: np.nanmean(t, axis=1),
 ]  # fmt: skip
 
 
@@ -107,6 +115,9 @@ def test_functions_of_arrays_without_gradient() -> None:
     assert np.argmin(t, axis=1).tolist() == np.argmin(A, axis=1).tolist()
     assert np.zeros_like(t).tolist() == np.zeros_like(A).tolist()
     assert np.ones_like(t).dtype is tg.float64
+    assert np.argsort(t, axis=0).tolist() == np.argsort(A, axis=0).tolist()
+    assert [np.any(t > 2).item(), np.all(t > 2).item(), np.count_nonzero(t).item()] == [True, False, 6]
+    assert np.isclose(t, A).all()
     assert np.isnan(t).tolist() == np.isnan(A).tolist()
     assert np.sign(t).tolist() == np.sign(A).tolist()
 
@@ -131,9 +142,9 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "sum out": lambda t: np.sum(t, out=np.empty(())),
     "sum where": lambda t: np.sum(t, where=A > 1),
     "sum initial": lambda t: np.sum(t, initial=3.0),
-    "sort": lambda t: np.sort(t),
-    "einsum": lambda t: np.einsum("ij->", t),
-    "dot": lambda t: np.dot(t, A.T),
+    "sort kind": lambda t: np.sort(t, kind="heapsort"),
+    "einsum optimize": lambda t: np.einsum("ij->", t, optimize=True),
+    "dot of many dimensions": lambda t: np.dot(t, np.ones((2, 3, 2))),
     "linalg": lambda t: np.linalg.norm(t),
     "reshape order": lambda t: np.reshape(t, (3, 2), order="F"),
     "allclose": lambda t: np.allclose(t, A),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,8 +114,7 @@ def test_operations_follow_the_table(a: dtypes.dtype, b: dtypes.dtype) -> None:
 
 
 @pytest.mark.compare
-def test_same_as_torch() -> None:
-    torch = pytest.importorskip("torch")
+def test_same_as_torch(torch: Any) -> None:
     for (a, b), both in tg.promotion_table().items():
         assert str(torch.promote_types(getattr(torch, a), getattr(torch, b))) == f"torch.{both}"
 

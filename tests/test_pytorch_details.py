@@ -150,7 +150,7 @@ def test_old_reduction_arguments_warn():
 @pytest.mark.parametrize(("shape", "dim"), [((2,), 0), ((2, 3), 1), ((2, 3, 4), 0), ((2, 3, 4, 5), 1)])
 def test_softmax_layers_guess_their_dimension(layer, shape, dim):
     x = tg.arange(float(np.prod(shape))).reshape(shape)
-    with pytest.warns(UserWarning, match=f"dim={dim} is a guess"):
+    with pytest.warns(UserWarning, match=f"give dim={dim}"):
         guessed = layer()(x)
     assert guessed.tolist() == layer(dim)(x).tolist()
 
@@ -220,3 +220,62 @@ def test_numpy_calls_with_their_own_arguments():
     assert np.cumsum(t).tolist() == [1, 2, 3, 4, 5, 6]
     assert np.expand_dims(t, (0, -1)).shape == (1, 2, 3, 1)
     assert np.expand_dims(t, 1).shape == (2, 1, 3)
+
+
+VALUES = {
+    "sign of NaN": (lambda: tg.sign(T([NAN, -0.0, 2.0, -3.0])), [0, 0, 1, -1]),
+    "heaviside of NaN": (lambda: tg.heaviside(T([NAN]), T([1.0])), [0]),
+    "shift of unsigned": (lambda: tg.bitwise_right_shift(T([255], dtype=tg.uint8), T([9], dtype=tg.uint8)), [0]),
+    "shift of signed": (lambda: tg.bitwise_right_shift(bytes_(-5), bytes_(9)), [-1]),
+    "arange of short integers": (lambda: tg.arange(0.1, -7.9, -4.0, dtype=tg.int32), [0, -4]),
+    "arange of integers": (lambda: tg.arange(0.0, -8.000001, -4.0, dtype=tg.int64), [0, -4]),
+    "linspace of integers": (lambda: tg.linspace(4.3, -3, 5, dtype=tg.int64), [4, 2, 0, -1, -3]),
+    "numbers only": (lambda: tg.add(1, 2) + tg.mul(2, 3) - tg.sub(1, 2) + tg.floor_divide(7, 2), 13),
+    "division of numbers": (lambda: tg.div(7, 2), 3.5),
+    "differences of order 0": (lambda: tg.diff(T([1, 2]), 0, prepend=T([0])), [1, 2]),
+    "tensordot broadcasts": (lambda: tg.tensordot(tg.ones(1, 1, 1), tg.ones(2, 1, 2), dims=[[0, 1], [2, 0]]), [[4]]),
+    "mask of bytes": (lambda: tg.where(T([1, 0], dtype=tg.uint8), 1.0, 2.0), [1, 2]),
+    "truth of a number": (lambda: T([False, False]).masked_fill(MASK, 10), [True, False]),
+    "places from the end": (lambda: tg.take_along_dim(T([[1, 2, 3]]), T([[-1, 0]]), 1), [[3, 1]]),
+    "a single class": (lambda: F.multi_margin_loss(T(1.0), T(0)), 0),
+    "diagonal": (lambda: tg.zeros(4, 2).fill_diagonal_(1.0, wrap=True), [[1, 0], [0, 1], [0, 0], [1, 0]]),
+    "diagonal of a cube": (lambda: tg.zeros(2, 2, 2).fill_diagonal_(1.0), [[[1, 0], [0, 0]], [[0, 0], [0, 1]]]),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_as_in_pytorch(name):
+    function, expected = VALUES[name]
+    assert function().tolist() == expected
+
+
+def test_what_is_a_copy_and_what_is_none():
+    x = tg.arange(12.0).reshape(3, 4)
+    assert tg.ravel(x).data_ptr() == x.data_ptr()
+    assert tg.ravel(x[:, ::2]).data_ptr() != x.data_ptr()
+    assert tg.cartesian_prod(x[0]).data_ptr() == x.data_ptr()
+    assert x[1:].storage_offset() == 4
+
+
+@pytest.mark.parametrize("functional", [F.softmax, F.log_softmax, F.softmin])
+@pytest.mark.parametrize(("shape", "dim"), [((), 0), ((3,), 0), ((2, 3), 1), ((2, 3, 2), 0), ((2, 3, 1, 2), 1)])
+def test_softmax_without_dim_warns(functional, shape, dim):
+    x = tg.arange(float(np.prod(shape))).reshape(shape)
+    with pytest.warns(UserWarning, match=f"give dim={dim}"):
+        found = functional(x)
+    assert tg.equal(found, functional(x, dim))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "error", "match"),
+    [
+        (lambda: tg.ones(4, dtype=tg.int64).polygamma_(1), RuntimeError, "polygamma_: .*floating-point.*int64"),
+        (lambda: tg.ones(4).narrow(0, T([1, 2]), 2), RuntimeError, r"narrow: start must be .*\(2,\)"),
+        (lambda: tg.ones(4).hsplit("abc"), TypeError, "must be an integer or integers, got 'abc'"),
+        (lambda: tg.kl_div(tg.ones(2), tg.ones(2), 3), ValueError, "kl_div: reduction must be 0 .none., 1 .mean. or 2 .sum., got 3"),
+        (lambda: tg.ones(2).fill_diagonal_(1.0), RuntimeError, r"fill_diagonal_: .*\(2,\)"),
+    ],
+)
+def test_mistakes(mistake, error, match):
+    with pytest.raises(error, match=match):
+        mistake()

@@ -161,7 +161,9 @@ def test_rand_is_never_one(d: Any) -> None:
 
 
 def test_the_largest_uniform_word_is_below_the_upper_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tg.default_generator, "draw", lambda law, shape, d: np.full(shape, 1 - 2.0**-24, d))
+    largest = lambda shape, d, seed, counter: (np.full(shape, 1 - 2.0**-24, d), counter)
+    monkeypatch.setattr("tapegrad.kernels.cpu.random_uniform", largest)
+    monkeypatch.setattr("tapegrad.kernels.cpu.distributions.uniform", largest)
     assert float(tg.rand(1)) < 1
     assert float(tg.zeros(1).uniform_(1, 2).max()) < 2
     assert float(tg.zeros(1).uniform_(-7, 0.3).max()) < np.float32(0.3)
@@ -266,3 +268,16 @@ def test_dropout_edges() -> None:
     buffer = tg.ones(1000)
     assert dropout(buffer, 0.5, inplace=True) is buffer
     assert set(buffer.tolist()) == {0.0, 2.0}
+
+
+def test_fork_rng_puts_the_generator_back() -> None:
+    tg.manual_seed(3)
+    first = tg.rand(2).tolist()
+    tg.manual_seed(3)
+    with tg.random.fork_rng():
+        tg.rand(7)
+    assert tg.rand(2).tolist() == first
+    state = tg.random.get_rng_state()
+    with tg.random.fork_rng(enabled=False):
+        tg.rand(1)
+    assert not tg.equal(tg.get_rng_state(), state)

@@ -330,6 +330,10 @@ def interpolate(
     return _transformed(x, [matrix(kind, n, t, bool(align_corners), f) for n, t, f in zip(x.shape[2:], sizes, factors, strict=True)])
 
 
+def upsample_bilinear(x: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    return interpolate(x, size, scale_factor, mode="bilinear", align_corners=True)
+
+
 def resample(x: Any, maps: Any, transposed: bool) -> Any:
     """The operation of the same name, by dense matrices."""
     matrices: list[Any] = []

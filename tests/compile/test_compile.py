@@ -249,7 +249,11 @@ OPTIMIZERS = [
     (tg.optim.SGD, {"lr": 0.1}),
     (tg.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
     (tg.optim.Adam, {"lr": 0.01}),
-    (tg.optim.AdamW, {"lr": 0.01}),
+    (tg.optim.AdamW, {"lr": 0.01, "amsgrad": True}),
+    (tg.optim.RMSprop, {"lr": 0.01, "centered": True}),
+    (tg.optim.Adagrad, {"lr": tg.tensor(0.1), "lr_decay": 0.1}),
+    (tg.optim.Adamax, {"lr": 0.01}),
+    (tg.optim.Adadelta, {"lr": 0.5}),
 ]
 
 
@@ -277,6 +281,25 @@ def test_a_changed_learning_rate_is_seen(optimizer, options):
         assert (compiled.program is None) == (i in (0, 1, 6, 7, 8) or ("momentum" in options and i == 2))
 
 
+def test_a_program_is_not_replayed_under_autocast():
+    compiled = tg.compile(lambda x: x @ x)
+    x = tg.full((2, 2), 1 + 2**-9)
+    for _ in range(4):
+        exact = compiled(x)
+    assert compiled.program is not None
+    with tg.autocast("cpu"), pytest.raises(tg.CompileError, match="to at .* has no kernel"):
+        compiled(x)
+    assert compiled(x).tolist() == exact.tolist()
+
+
+def test_a_loss_in_float64_is_no_constant():
+    p = tg.ones(3, dtype=tg.float64, requires_grad=True)
+    compiled = tg.compile(lambda x: (p * x).sum().detach())
+    for k in range(5):
+        assert compiled(tg.full((3,), float(k), dtype=tg.float64)).item() == 3 * k
+    assert compiled.program is not None
+
+
 def test_loaded_optimizer_state_is_seen():
     (step, opt, eager), (function, other, replayed) = train(tg.optim.SGD, lr=0.1, momentum=0.9), train(tg.optim.SGD, lr=0.1, momentum=0.9)
     compiled = tg.compile(function)
@@ -299,6 +322,27 @@ def test_a_module_switched_to_eval_is_traced_anew():
     net.train()
     with pytest.raises(tg.CompileError, match="random"):
         compiled(tg.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: setattr(net[0], "weight", tg.nn.Parameter(tg.ones(3, 3))),
+        lambda net: net.load_state_dict({"0.weight": tg.ones(3, 3), "0.bias": tg.ones(3)}, assign=True),
+        lambda net: net.__setitem__(1, tg.nn.Tanh()),
+        lambda net: net[1].register_forward_hook(lambda module, args, output: output * 2),
+        lambda net: delattr(net[0], "bias") or setattr(net[0], "bias", None),
+    ],
+    ids=["parameter", "assigned state", "module", "hook", "removed parameter"],
+)
+def test_a_module_with_another_part_is_traced_anew(change):
+    net = tg.nn.Sequential(tg.nn.Linear(3, 3), tg.nn.ReLU())
+    compiled = tg.compile(lambda x: net(x).detach())
+    for _ in range(4):
+        compiled(tg.ones(2, 3))
+    assert compiled.program is not None
+    change(net)
+    assert bits([compiled(tg.ones(2, 3))]) == bits([net(tg.ones(2, 3))])
 
 
 def test_adam_is_refused_in_nopython_code():
@@ -376,6 +420,39 @@ def test_replay_checks_probabilities():
     assert compiled.program is not None
     with pytest.raises(RuntimeError, match="binary_cross_entropy: the input needs probabilities"):
         compiled(tg.tensor([0.5, 1.25]))
+
+
+@pytest.mark.parametrize("divide", [lambda a, b: a // b, lambda a, b: a % b, tg.fmod], ids=["floor_divide", "remainder", "fmod"])
+def test_replay_refuses_integer_division_by_zero(divide):
+    compiled = tg.compile(divide)
+    a = tg.tensor([4, 5, 6])
+    for _ in range(4):
+        compiled(a, tg.tensor([1, 2, 3]))
+    assert compiled.program is not None
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: .* the integer divisor has a zero"):
+        compiled(a, tg.tensor([1, 0, 3]))
+
+
+def test_a_module_stays_a_module():
+    model = tg.nn.Linear(2, 3)
+    with pytest.warns(UserWarning, match="a module runs as it is"):
+        assert tg.compile(model, mode="reduce-overhead") is model
+    with pytest.raises(TypeError, match="unexpected option 'fast'"):
+        tg.compile(model, fast=True)
+
+
+def test_options_of_pytorch_are_accepted():
+    @tg.compile(mode="max-autotune")
+    def double(x):
+        return x * 2
+
+    assert [double(tg.ones(2)).tolist() for _ in range(4)] == [[2.0, 2.0]] * 4
+    assert double.program is not None
+
+
+def test_splitting_where_a_tensor_says_is_refused():
+    with pytest.raises(tg.CompileError, match=r"tolist\(\) at .*test_compile\.py:\d+ gives Python a tensor's value"):
+        tg.compile(lambda x, places: x.tensor_split(places)[0] * 2)(tg.ones(5), tg.tensor([2]))
 
 
 def test_values_that_the_step_computes_are_checked_after_it_ran():

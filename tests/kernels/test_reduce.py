@@ -54,6 +54,18 @@ def layouts(shape: tuple[int, ...], dtype: Any) -> Iterator[np.ndarray[Any, Any]
     yield raw
 
 
+# By day two shapes, with few and with many elements to reduce, in every layout, and the others as they come in float32: each pair
+# of axes and layout is a kernel.
+_EVERYWHERE = [(5, 40, 7), (300, 513)]
+SPREAD = [(shape, dtype, shape in _EVERYWHERE) for shape in SHAPES for dtype in ("float32", "float64") if shape in _EVERYWHERE or dtype == "float32"]
+MORE = [(shape, dtype, True) for shape in SHAPES for dtype in ("float32", "float64") if shape not in _EVERYWHERE]
+shapes_and_layouts = pytest.mark.parametrize(
+    ("shape", "dtype", "everywhere"),
+    [pytest.param(*p, id=f"{p[0]}-{p[1]}") for p in SPREAD]
+    + [pytest.param(*p, id=f"{p[0]}-{p[1]}-every layout", marks=pytest.mark.nightly) for p in MORE],
+)
+
+
 def same(result: Any, expected: Any) -> None:
     expected = np.asarray(expected)
     assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
@@ -177,12 +189,11 @@ def test_foreign_byte_order_is_refused() -> None:
 # --------------------------------------------------------------------------------------------------- mean and variance
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@shapes_and_layouts
 @pytest.mark.filterwarnings("ignore")
-def test_mean_and_variance(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def test_mean_and_variance(shape: tuple[int, ...], dtype: str, everywhere: bool) -> None:
     tolerance = 40 * float(np.finfo(dtype).eps)
-    for x in layouts(shape, dtype):
+    for x in itertools.islice(layouts(shape, dtype), None if everywhere else 1):
         wide = x.astype(np.float64)
         for axes in axis_sets(len(shape)):
             for correction in (0, 1):
@@ -212,27 +223,36 @@ def test_variance_about_a_large_mean() -> None:
 # ------------------------------------------------------------------------------------------------------------- extrema
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "bool"])
-def test_extrema_and_their_indices(dtype: str) -> None:
+@shapes_and_layouts
+def test_extrema_and_their_indices(shape: tuple[int, ...], dtype: str, everywhere: bool) -> None:
+    for x in itertools.islice(layouts(shape, dtype), None if everywhere else 1):
+        check_extrema(x)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool"])
+def test_extrema_of_integers(dtype: str) -> None:
     for shape in SHAPES:
-        for x in layouts(shape, dtype) if dtype[0] == "f" else [rng.integers(0, 99, shape).astype(dtype)]:
-            for axes in axis_sets(len(shape)):
-                if all(x.shape[d] for d in axes):
-                    same(amax(x, axes, False), x.max(axes))
-                    same(amin(x, axes, True), x.min(axes, keepdims=True))
-            for axis in range(x.ndim):
-                if x.shape[axis]:
-                    same(argmax(x, axis, True), x.argmax(axis, keepdims=True))
-                    same(argmin(x, axis, False), x.argmin(axis))
-                    values, indices = max_with_index(x, axis, False)
-                    same(values, x.max(axis))
-                    same(indices, x.argmax(axis))
-                    values, indices = min_with_index(x, axis, True)
-                    same(values, x.min(axis, keepdims=True))
-                    same(indices, x.argmin(axis, keepdims=True))
-            if x.size:
-                same(argmax(x, None, False), x.argmax())
-                same(argmin(x, None, True), x.argmin(keepdims=True))
+        check_extrema(rng.integers(0, 99, shape).astype(dtype))
+
+
+def check_extrema(x: Any) -> None:
+    for axes in axis_sets(x.ndim):
+        if all(x.shape[d] for d in axes):
+            same(amax(x, axes, False), x.max(axes))
+            same(amin(x, axes, True), x.min(axes, keepdims=True))
+    for axis in range(x.ndim):
+        if x.shape[axis]:
+            same(argmax(x, axis, True), x.argmax(axis, keepdims=True))
+            same(argmin(x, axis, False), x.argmin(axis))
+            values, indices = max_with_index(x, axis, False)
+            same(values, x.max(axis))
+            same(indices, x.argmax(axis))
+            values, indices = min_with_index(x, axis, True)
+            same(values, x.min(axis, keepdims=True))
+            same(indices, x.argmin(axis, keepdims=True))
+    if x.size:
+        same(argmax(x, None, False), x.argmax())
+        same(argmin(x, None, True), x.argmin(keepdims=True))
 
 
 @pytest.mark.parametrize("shape", [(5,), (40, 3), (3, 3000), (200_000,), (100_000, 2)], ids=str)

@@ -1,4 +1,4 @@
-"""Layers, losses and starting values."""
+"""Layers and losses."""
 
 from __future__ import annotations
 
@@ -28,6 +28,22 @@ def test_linear():
     assert bare.weight.dtype is tg.float64
     with pytest.raises(RuntimeError, match=r"linear: shapes don't fit"):
         layer(tg.ones(2, 4))
+
+
+def test_mistakes_name_what_to_change():
+    with pytest.raises(RuntimeError, match=r"input \(2, 144\).* the input has 144 features, the weight takes 10"):
+        nn.Linear(10, 2)(tg.ones(2, 144))
+    with pytest.raises(RuntimeError, match=r"64 channels .* takes 1; without a batch, the first dimension is that of channels"):
+        nn.Conv2d(1, 8, 3)(tg.ones(64, 28, 28))
+    with pytest.raises(TypeError, match=r"must be a Tensor, not numpy.ndarray; tapegrad.tensor\(...\) makes one of it"):
+        nn.Linear(2, 2)(np.ones((3, 2)))
+    with pytest.raises(RuntimeError, match="class probabilities must be floating-point, got tapegrad.int64"):
+        nn.CrossEntropyLoss()(tg.zeros(2, 3), tg.zeros(2, 3, dtype=tg.int64))
+
+
+def test_a_layer_made_of_its_input_says_how_to_call_it():
+    with pytest.raises(TypeError, match=r"ReLU: inplace is a flag, got a Tensor; make the layer first, then call it: ReLU\(\)\(input\)"):
+        nn.ReLU(tg.ones(3))
 
 
 def test_linear_without_inputs():
@@ -115,7 +131,170 @@ def test_embedding():
         layer(tg.tensor([5]))
 
 
+def test_embedding_from_a_matrix():
+    rows = tg.ones(4, 2)
+    frozen = nn.Embedding.from_pretrained(rows)
+    assert not frozen.weight.requires_grad
+    assert frozen.weight.data_ptr() == rows.data_ptr()
+    assert nn.EmbeddingBag.from_pretrained(rows, freeze=False, mode="sum").weight.requires_grad
+    with pytest.raises(ValueError, match="2-dimensional"):
+        nn.Embedding.from_pretrained(tg.ones(4))
+    with pytest.raises(ValueError, match=r"weight's shape \(4, 2\)"):
+        nn.Embedding(4, 3, _weight=rows)
+    sparse = nn.Embedding(4, 2, sparse=True)  # accepted, with a dense gradient
+    sparse(tg.tensor([1])).sum().backward()
+    assert sparse.weight.grad.tolist() == [[0, 0], [1, 1], [0, 0], [0, 0]]
+
+
+def test_embedding_scales_rows_that_are_looked_up():
+    layer = nn.Embedding(3, 2, max_norm=1.0)
+    nn.init.constant_(layer.weight, 3.0)
+    layer(tg.tensor([1]))
+    assert np.allclose(np.linalg.norm(layer.weight.detach().numpy(), axis=1), [math.sqrt(18), 1, math.sqrt(18)])
+
+
+def test_convolution_arguments():
+    assert nn.Conv2d(2, 4, 3, padding="same", dilation=2)(tg.ones(1, 2, 5, 6)).shape == (1, 4, 5, 6)
+    assert nn.Conv1d(2, 4, 3, stride=[2]).stride == (2,)
+    for mistake, error, pattern in (
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), ValueError, "in_channels must be divisible by groups"),
+        (lambda: nn.Conv2d(4, 3, 3, groups=2), ValueError, "out_channels must be divisible by groups"),
+        (lambda: nn.Conv2d(4, 4, 3, groups=0), ValueError, "groups must be a positive"),
+        (lambda: nn.Conv2d(4, 4, 3, padding="full"), ValueError, "invalid padding string 'full'"),
+        (lambda: nn.Conv2d(4, 4, 3, 2, padding="same"), ValueError, "'same' is not supported for strided"),
+        (lambda: nn.Conv2d(4, 4, 3, padding_mode="mirror"), ValueError, "padding_mode must be one of"),
+        (lambda: nn.Conv2d(4.0, 4, 3), TypeError, "in_channels must be an integer"),
+        (lambda: nn.ConvTranspose2d(4, 4, 3, padding_mode="reflect"), ValueError, "only padding_mode='zeros'"),
+        (lambda: nn.ConvTranspose2d(4, 4, 3, padding="same"), TypeError, "padding must be an integer or 2 integers"),
+    ):
+        with pytest.raises(error, match=pattern):
+            mistake()
+
+
+def test_transposed_convolution_to_a_size():
+    down, up = nn.Conv2d(1, 1, 3, stride=3), nn.ConvTranspose2d(1, 1, 3, stride=3)
+    for size in ((9, 10), (11, 11)):
+        small = down(tg.ones(2, 1, *size))
+        assert tuple(up(small, output_size=size).shape[2:]) == size
+        assert tuple(up(small, output_size=(2, 1, *size)).shape[2:]) == size
+    with pytest.raises(ValueError, match="valid sizes range from 9 to 11"):
+        up(small, output_size=(12, 11))
+    with pytest.raises(ValueError, match="must have 2 or 4 elements"):
+        up(small, output_size=(11,))
+
+
+def test_batch_norm_keeps_statistics():
+    x = tg.tensor([[1.0], [3.0]])
+    layer = nn.BatchNorm1d(1, momentum=0.5)
+    np.testing.assert_allclose(layer(x).detach().numpy(), [[-1], [1]], rtol=1e-5)
+    assert (layer.running_mean.item(), layer.running_var.item(), layer.num_batches_tracked.item()) == (1.0, 1.5, 1)
+    assert layer.eval()(x).detach().numpy()[0, 0] == 0
+    assert layer.num_batches_tracked.item() == 1
+    average = nn.BatchNorm1d(1, momentum=None)
+    for shift in (0.0, 1.0, 5.0):
+        average(x + shift)
+    assert average.running_mean.item() == pytest.approx(4.0)
+    assert average.running_var.item() == pytest.approx(2.0)
+    average.reset_running_stats()
+    assert (average.running_mean.item(), average.running_var.item(), average.num_batches_tracked.item()) == (0, 1, 0)
+    bare = nn.BatchNorm1d(1, affine=False, track_running_stats=False)
+    assert not bare.state_dict()
+    np.testing.assert_allclose(bare.eval()(x).numpy(), [[-1], [1]], rtol=1e-5)
+    with pytest.raises(ValueError, match="expected 4D input \\(got 2D input\\)"):
+        nn.BatchNorm2d(1)(x)
+
+
+def test_batch_norm_needs_both_running_statistics():
+    layer = nn.BatchNorm1d(2)
+    layer.running_mean = None
+    with pytest.raises(ValueError, match="running_mean and running_var must both be None or neither"):
+        layer(tg.ones(4, 2))
+
+
+def test_instance_norm_checks_channels():
+    with pytest.raises(ValueError, match="to match num_features"):
+        nn.InstanceNorm1d(3, affine=True)(tg.ones(2, 4, 5))
+    with pytest.warns(UserWarning, match="num_features is not used"):
+        nn.InstanceNorm1d(3)(tg.randn(2, 4, 5))
+
+
+def test_pooling_and_its_inverse():
+    x = tg.arange(16.0).reshape(1, 1, 4, 4)
+    y, at = nn.MaxPool2d(2, return_indices=True)(x)
+    assert y.flatten().tolist() == [5, 7, 13, 15]
+    assert nn.MaxUnpool2d(2)(y, at).sum().item() == 40
+    tg.manual_seed(0)
+    assert nn.FractionalMaxPool2d(2, output_ratio=0.6)(tg.randn(1, 1, 10, 10)).shape == (1, 1, 6, 6)
+    for mistake in ({}, {"output_size": 2, "output_ratio": 0.5}):
+        with pytest.raises(ValueError, match="exactly one of output_size and output_ratio"):
+            nn.FractionalMaxPool2d(2, **mistake)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        nn.FractionalMaxPool2d(2, output_ratio=(0.5, 1.5))
+
+
+def test_random_slopes():
+    tg.manual_seed(0)
+    layer = nn.RReLU(0.1, 0.3)
+    slopes = -layer(-tg.ones(1000)).numpy()
+    assert slopes.min() >= 0.1
+    assert slopes.max() < 0.3
+    assert slopes.std() == pytest.approx(0.2 / math.sqrt(12), rel=0.1)
+    assert layer.eval()(-tg.ones(1)).item() == pytest.approx(-0.2)
+
+
+def test_arguments_that_make_no_sense():
+    for mistake, error, pattern in (
+        (lambda: nn.Hardtanh(1.0, -1.0), ValueError, "max_val must be above min_val"),
+        (lambda: nn.Softmax2d()(tg.ones(2, 2)), ValueError, "expected input to be 3D or 4D"),
+        (lambda: nn.GroupNorm(3, 4), ValueError, "divisible by num_groups"),
+        (lambda: nn.Unflatten(1, 3), TypeError, "must be a tuple of ints"),
+        (lambda: nn.Unflatten(1, ("a", 2)), TypeError, "type str at pos 0"),
+        (lambda: nn.Bilinear(0, 1, 1), ValueError, "in1_features must be > 0"),
+        (lambda: nn.MultiMarginLoss(p=3), ValueError, "only p == 1 and p == 2"),
+        (lambda: nn.TripletMarginLoss(0.0), ValueError, "greater than 0"),
+        (lambda: nn.TripletMarginWithDistanceLoss(margin=-1.0), ValueError, "greater than 0"),
+        (lambda: nn.AdaptiveLogSoftmaxWithLoss(4, 10, []), ValueError, "length larger than 0"),
+        (lambda: nn.AdaptiveLogSoftmaxWithLoss(4, 10, [5, 3]), ValueError, "unique, positive integers"),
+    ):
+        with pytest.raises(error, match=pattern):
+            mistake()
+    with pytest.warns(FutureWarning, match="min_value and max_value are deprecated"):
+        assert nn.Hardtanh(min_value=-3.0).min_val == -3
+
+
 # ------------------------------------------------------------------------------------------------------------- losses
+
+
+def test_adaptive_softmax():
+    tg.manual_seed(0)
+    layer = nn.AdaptiveLogSoftmaxWithLoss(6, 9, [2, 5], div_value=2.0)
+    x, target = tg.randn(5, 6), tg.tensor([0, 8, 3, 1, 5])
+    logs = layer.log_prob(x)
+    np.testing.assert_allclose(logs.exp().sum(1).detach().numpy(), np.ones(5), rtol=1e-5)
+    output, loss = layer(x, target)
+    np.testing.assert_allclose(output.detach().numpy(), logs.detach().numpy()[np.arange(5), target.numpy()], rtol=1e-5)
+    assert loss.item() == pytest.approx(-output.detach().numpy().mean(), rel=1e-6)
+    assert layer.predict(x).tolist() == logs.argmax(1).tolist()
+    with pytest.raises(RuntimeError, match=r"target values should be in \[0, 8\], but they are in \[0, 9\]"):
+        layer(x, tg.tensor([0, 9, 3, 1, 5]))
+    with pytest.raises(RuntimeError, match="same size in the batch dimension"):
+        layer(x, target[:3])
+
+
+def test_reductions_are_checked_when_a_loss_is_made():
+    with pytest.raises(ValueError, match="MSELoss: reduction must be 'mean', 'sum' or 'none', got 'batchmean'"):
+        nn.MSELoss(reduction="batchmean")
+    x, y = tg.tensor([[0.5], [0.25]]).log(), tg.tensor([[1.0], [1.0]])
+    assert nn.KLDivLoss(reduction="batchmean")(x, y).item() == pytest.approx(1.5 * np.log(2))
+
+
+def test_old_keywords_of_losses():
+    with pytest.warns(UserWarning, match="MSELoss: size_average and reduce are deprecated, use reduction='sum'"):
+        assert nn.MSELoss(size_average=False).reduction == "sum"
+    with pytest.raises(TypeError, match=r"make the loss first, then call it: MSELoss\(\)\(input, target\)"):
+        nn.MSELoss(tg.ones(2), tg.ones(2))
+
+
 
 
 def test_cross_entropy():
@@ -139,64 +318,11 @@ def test_mse():
         nn.MSELoss(reduction="maximum")(x, y)
 
 
-# ---------------------------------------------------------------------------------------------------- starting values
-
-
-@pytest.mark.parametrize(
-    ("fill", "std"),
-    [
-        (lambda t: nn.init.uniform_(t, -1, 3), 4 / math.sqrt(12)),
-        (lambda t: nn.init.normal_(t, 1.0, 2.0), 2.0),
-        (nn.init.kaiming_uniform_, math.sqrt(2 / 300)),
-        (lambda t: nn.init.kaiming_normal_(t, mode="fan_out", nonlinearity="relu"), math.sqrt(2 / 200)),
-        (nn.init.xavier_uniform_, math.sqrt(2 / 500)),
-        (lambda t: nn.init.xavier_normal_(t, gain=nn.init.calculate_gain("tanh")), 5 / 3 * math.sqrt(2 / 500)),
-    ],
-)
-def test_spread(fill, std):
-    tg.manual_seed(1)
-    t = tg.empty(200, 300, requires_grad=True)
-    assert fill(t) is t  # in place on a leaf that requires grad
-    assert t.is_leaf
-    assert t.requires_grad
-    assert float(t.detach().numpy().std()) == pytest.approx(std, rel=0.02)
-
-
-def test_constants_and_generator():
-    assert nn.init.constant_(tg.empty(2), 3).tolist() == [3, 3]
-    assert nn.init.zeros_(tg.empty(2)).tolist() == [0, 0]
-    assert nn.init.ones_(tg.empty(2)).tolist() == [1, 1]
-    draw = [
-        nn.init.kaiming_uniform_(tg.empty(3, 3), generator=tg.Generator().manual_seed(7)).tolist() for _ in range(2)
-    ]
-    assert draw[0] == draw[1]
-
-
-def test_convolution_fans():
-    t = tg.empty(64, 16, 5, 5)  # fan in 16 * 25
-    nn.init.kaiming_normal_(t, nonlinearity="linear")
-    assert float(t.numpy().std()) == pytest.approx(1 / 20, rel=0.03)
-
-
-def test_gains_and_errors():
-    assert nn.init.calculate_gain("linear") == 1
-    assert nn.init.calculate_gain("relu") == pytest.approx(math.sqrt(2))
-    assert nn.init.calculate_gain("leaky_relu", 0.2) == pytest.approx(math.sqrt(2 / 1.04))
-    with pytest.raises(ValueError, match="nonlinearity"):
-        nn.init.calculate_gain("cube")
-    with pytest.raises(ValueError, match="at least 2 dimensions"):
-        nn.init.xavier_uniform_(tg.empty(3))
-    with pytest.raises(ValueError, match="Mode"):
-        nn.init.kaiming_uniform_(tg.empty(3, 3), mode="fan")
-
-
 # ----------------------------------------------------------------------------------------------------- beside PyTorch
 
 
 @pytest.mark.compare
-def test_network_gives_torch_values():
-    torch = pytest.importorskip("torch")
-
+def test_network_gives_torch_values(torch):
     def build(lib, double):
         return lib.Sequential(
             lib.Embedding(7, 4, padding_idx=2, dtype=double),
@@ -221,13 +347,3 @@ def test_network_gives_torch_values():
     assert a.item() == pytest.approx(b.item(), rel=1e-12)
     for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
-
-
-@pytest.mark.compare
-def test_gains_like_torch():
-    torch = pytest.importorskip("torch")
-    for name in ("linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"):
-        assert nn.init.calculate_gain(name) == torch.nn.init.calculate_gain(name)
-    for shape in ((4, 6), (3, 5, 2), (2, 3, 4, 5)):
-        fans = torch.nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
-        assert nn.init._fans(tg.empty(shape)) == fans

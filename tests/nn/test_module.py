@@ -1,32 +1,15 @@
-"""Module, Parameter and the containers."""
+"""Module and Parameter: registration, going through parts, conversion."""
 
 from __future__ import annotations
 
 import copy
 
-import numpy as np
 import pytest
+from small_net import Net, snapshot
 
 import tapegrad as tg
 from tapegrad import nn
-
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Linear(3, 4)
-        self.second = nn.Linear(4, 2, bias=False)
-        self.register_buffer("scale", tg.ones(2))
-        self.register_buffer("scratch", tg.zeros(2), persistent=False)
-        self.note = "plain"
-
-    def forward(self, x):
-        return self.second(self.first(x).relu()) * self.scale
-
-
-def snapshot(module: nn.Module) -> dict[str, bytes]:
-    return {name: value.detach().numpy().tobytes() for name, value in module.state_dict().items()}
-
+from tapegrad.nn import functional as F
 
 # ---------------------------------------------------------------------------------------------------------- parameter
 
@@ -103,10 +86,62 @@ def test_names_in_order():
     assert net.get_submodule("first") is net.first
     assert net.get_submodule("") is net
     assert net.get_parameter("first.bias") is net.first.bias
-    with pytest.raises(AttributeError, match="no module 'third'"):
+    assert net.get_buffer("scale") is net.scale
+    with pytest.raises(AttributeError, match="Net has no attribute `third`"):
         net.get_submodule("third")
-    with pytest.raises(AttributeError, match=r"no parameter 'second\.bias'"):
-        net.get_parameter("second.bias")
+    with pytest.raises(AttributeError, match="`weight` is not an nn.Module"):
+        net.get_submodule("first.weight")
+    with pytest.raises(AttributeError, match="Linear has no attribute `scale`"):
+        net.get_parameter("second.scale")
+    with pytest.raises(AttributeError, match="`scale` is not an nn.Parameter"):
+        net.get_parameter("scale")
+    with pytest.raises(AttributeError, match="`weight` is not a buffer"):
+        net.get_buffer("first.weight")
+
+
+def test_set_submodule():
+    net = Net()
+    net.set_submodule("first", nn.Sequential(nn.ReLU()))
+    net.set_submodule("first.0", nn.Tanh(), strict=True)
+    net.set_submodule("third", nn.ReLU())
+    assert [type(m).__name__ for m in net.modules()] == ["Net", "Sequential", "Tanh", "Linear", "ReLU"]
+    with pytest.raises(AttributeError, match="no attribute `fourth`"):
+        net.set_submodule("fourth", nn.ReLU(), strict=True)
+    with pytest.raises(AttributeError, match="`weight` is not an nn.Module"):
+        net.set_submodule("second.weight", nn.ReLU())
+    with pytest.raises(ValueError, match="without a target name"):
+        net.set_submodule("", nn.ReLU())
+    with pytest.raises(ValueError, match="not an nn.Module"):
+        net.set_submodule("third", 3)
+
+
+def test_buffers_by_assignment():
+    net = nn.Module()
+    net.a = nn.Buffer(tg.ones(2))
+    net.b = nn.Buffer(tg.ones(2), persistent=False)
+    net.c = tg.ones(2)  # a plain attribute
+    assert [n for n, _ in net.named_buffers()] == ["a", "b"]
+    assert list(net.state_dict()) == ["a"]
+    net.a = nn.Parameter(tg.ones(1))
+    assert [n for n, _ in net.named_parameters()] == ["a"]
+    with pytest.raises(TypeError, match="Buffer expects a Tensor, got list"):
+        nn.Buffer([1.0])
+
+
+def test_arguments_of_module():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'size'"):
+        nn.Sigmoid(size=3)
+    with pytest.raises(TypeError, match="1 positional"):
+        nn.Tanh(3)
+
+    class Base:
+        def __init__(self, size):
+            self.size = size
+
+    class Both(nn.Module, Base):
+        call_super_init = True
+
+    assert Both(size=3).size == 3
 
 
 def test_shared_parts_come_once():
@@ -143,7 +178,7 @@ def test_assignment_replaces():
 
 def test_bad_registrations():
     net = Net()
-    with pytest.raises(TypeError, match="Parameter or None required"):
+    with pytest.raises(TypeError, match="Parameter or None required.*becomes one by Parameter"):
         net.first.weight = tg.ones(4, 3)
     with pytest.raises(TypeError, match="Module or None required"):
         net.first = 3
@@ -157,91 +192,65 @@ def test_bad_registrations():
         net.add_module("", None)
     with pytest.raises(TypeError, match="should be a string"):
         net.add_module(1, None)
-    with pytest.raises(AttributeError, match="'Net' object has no attribute 'missing'"):
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'missing'") as caught:
         net.missing  # noqa: B018
+    assert (caught.value.name, caught.value.obj) == ("missing", net)  # what Python makes "Did you mean" of
 
     class Early(nn.Module):
         def __init__(self) -> None:
             self.layer = nn.Linear(1, 1)
 
-    with pytest.raises(AttributeError, match=r"before Module\.__init__"):
+    with pytest.raises(AttributeError, match=r"cannot assign module before Module\.__init__.*super\(\)"):
         Early()
 
 
-# --------------------------------------------------------------------------------------------------------- state dict
+def test_a_wrapper_may_look_into_its_part():
+    class Wrapper(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+            self.scale = nn.Parameter(tg.ones(1))
+
+        def __getattr__(self, name):
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                return getattr(self.inner, name)
+
+    wrapper = Wrapper(nn.Linear(2, 3))
+    assert wrapper.out_features == 3
+    assert list(wrapper.state_dict()) == ["scale", "inner.weight", "inner.bias"]
 
 
-def test_state_dict_round_trip():
-    net, other = Net(), Net()
-    pointers = [p.data_ptr() for p in other.parameters()]
-    keys = other.load_state_dict(net.state_dict())
-    assert keys == ([], [])
-    assert snapshot(net) == snapshot(other)
-    assert [p.data_ptr() for p in other.parameters()] == pointers
-    assert not any(v.requires_grad for v in net.state_dict().values())
-    assert net.state_dict(keep_vars=True)["first.weight"] is net.first.weight
+@pytest.mark.parametrize(
+    ("part", "hint"),
+    [
+        (nn.ReLU, r"give an instance, ReLU\(...\), not the class"),
+        (F.relu, "relu is a function: use the module that calls it"),
+        ([nn.ReLU()], r"one by one, Sequential\(\*modules\)"),
+    ],
+)
+def test_what_is_no_module_gets_a_hint(part, hint):
+    with pytest.raises(TypeError, match=hint):
+        nn.Sequential(part)
 
 
-def test_checkpoint_round_trip(tmp_path):
-    net, other = Net(), Net()
-    tg.save(net.state_dict(), tmp_path / "net.safetensors")
-    other.load_state_dict(tg.load(tmp_path / "net.safetensors"))
-    assert snapshot(net) == snapshot(other)
+@pytest.mark.parametrize("use", [lambda m: m(tg.ones(1)), lambda m: list(m.parameters()), repr, lambda m: m.eval(), lambda m: m.state_dict()])
+def test_a_module_without_super_init_says_so(use):
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            self.size = 3
+
+    with pytest.raises(AttributeError, match=r"'Late' object has no attribute .*super\(\)\.__init__\(\)"):
+        use(Late())
 
 
-def test_load_reports_everything_and_changes_nothing():
-    net = Net()
-    before, versions = snapshot(net), [p._version for p in net.parameters()]
-    state = {name: value + 1 for name, value in net.state_dict().items()}
-    del state["first.bias"]
-    state["first.weight"] = tg.ones(5, 5)
-    state["second.weight"] = [1.0]
-    state["scale"] = tg.ones(2, dtype=tg.complex64)
-    state["extra"] = tg.ones(1)
-    with pytest.raises(RuntimeError) as caught:
-        net.load_state_dict(state)
-    text = str(caught.value)
-    for part in (
-        "loading state_dict for Net",
-        "missing key(s): 'first.bias'",
-        "unexpected key(s): 'extra'",
-        "size mismatch for 'first.weight': (5, 5) in the state dict, (4, 3) in the module",
-        "'second.weight': expected a Tensor, got list",
-        "dtype mismatch for 'scale'",
-    ):
-        assert part in text
-    assert snapshot(net) == before
-    assert [p._version for p in net.parameters()] == versions
+def test_subclasses_may_mend_copies():
+    class Newer(nn.Linear):
+        def __setstate__(self, state):
+            super().__setstate__({"added": 1, **state})
 
-
-def test_load_checks_that_it_can_write():
-    net = Net()
-    locked = np.zeros(2, np.float32)
-    locked.flags.writeable = False
-    net.scale = tg.from_numpy(locked)
-    before = snapshot(net)
-    with pytest.raises(RuntimeError, match=r"'scale'.*read-only"):
-        net.load_state_dict({name: tg.ones_like(value) for name, value in net.state_dict().items()})
-    assert snapshot(net) == before
-
-
-def test_load_not_strict():
-    net = Net()
-    keys = net.load_state_dict({"scale": tg.zeros(2), "extra": tg.ones(1)}, strict=False)
-    assert keys.missing_keys == ["first.weight", "first.bias", "second.weight"]
-    assert keys.unexpected_keys == ["extra"]
-    assert net.scale.tolist() == [0, 0]
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        net.load_state_dict({"scale": tg.zeros(3)}, strict=False)
-    with pytest.raises(TypeError, match="dict-like"):
-        net.load_state_dict([1])
-
-
-def test_load_converts_precision():
-    net = nn.Linear(2, 2)
-    net.load_state_dict({"weight": tg.ones(2, 2, dtype=tg.float64), "bias": tg.ones(2, dtype=tg.int64)})
-    assert net.weight.dtype is tg.float32
-    assert net.bias.tolist() == [1, 1]
+    assert copy.deepcopy(Newer(2, 2)).added == 1
 
 
 # ----------------------------------------------------------------------------------------------- modes and conversion
@@ -279,10 +288,39 @@ def test_conversion_keeps_identity():
     assert net.to(tg.ones(1, dtype=tg.float64)).first.weight.dtype is tg.float64
     assert net.to("cpu", tg.float32).first.weight.dtype is tg.float32
     assert net.float().cpu().first.weight.dtype is tg.float32
-    with pytest.raises(TypeError, match="floating-point or complex"):
+    with pytest.raises(TypeError, match="floating point or complex"):
         net.to(tg.int64)
     with pytest.raises(RuntimeError, match="no CUDA"):
         net.cuda()
+
+
+def test_more_conversions():
+    net = Net()
+    net.register_buffer("count", tg.tensor([1, 2]))
+    assert net.bfloat16().first.weight.dtype is tg.bfloat16
+    assert net.half().scale.dtype is tg.float16
+    assert net.type(tg.float64).count.dtype is tg.float64
+    with pytest.raises(RuntimeError, match="requires grad"):
+        net.type(tg.int64)
+    weight = net.first.weight
+    before = weight.data_ptr()
+    assert net.to_empty(device="cpu") is net
+    assert net.first.weight is weight
+    assert weight.data_ptr() != before
+    assert weight.requires_grad
+    assert net.scale.dtype is tg.float64
+
+
+def test_conversion_reaches_overrides():
+    class Twice(nn.Linear):
+        def _apply(self, fn, recurse=True):
+            self.extra = fn(self.extra)
+            return super()._apply(fn, recurse)
+
+    layer = Twice(1, 1)
+    layer.extra = tg.ones(1)
+    nn.Sequential(layer).double()
+    assert layer.extra.dtype is tg.float64
 
 
 def test_zero_grad():
@@ -305,119 +343,11 @@ def test_zero_grad_of_a_recorded_gradient():
     assert net.weight.grad.tolist() == [[0, 0]]
 
 
-# -------------------------------------------------------------------------------------------------------------- hooks
-
-
-def test_hooks_run_in_order_and_replace():
-    layer = nn.Identity()
-    calls: list[str] = []
-    x = tg.tensor([1.0])
-
-    def before(module, args):
-        calls.append("before")
-        return args[0] + 1
-
-    def earlier(module, args):
-        calls.append("earlier")
-
-    def after(module, args, output):
-        calls.append("after")
-        assert args[0].tolist() == [2]
-        return output * 10
-
-    handles = [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
-    handles.append(layer.register_forward_pre_hook(earlier, prepend=True))
-    assert layer(x).tolist() == [20]
-    assert calls == ["earlier", "before", "after"]
-    for handle in handles:
-        handle.remove()
-    assert layer(x) is x
-
-
-def test_hooks_with_keywords():
-    class Scale(nn.Module):
-        def forward(self, x, by=1):
-            return x * by
-
-    layer = Scale()
-    seen = []
-    handle = layer.register_forward_pre_hook(lambda m, args, kwargs: (args, {"by": kwargs["by"] + 1}), with_kwargs=True)
-    with handle, layer.register_forward_hook(lambda m, args, kwargs, out: seen.append(kwargs), with_kwargs=True):
-        assert layer(tg.tensor(2.0), by=2).item() == 6
-    assert seen == [{"by": 3}]
-    layer.register_forward_pre_hook(lambda m, args, kwargs: 1, with_kwargs=True)
-    with pytest.raises(RuntimeError, match=r"tuple \(args, kwargs\)"):
-        layer(tg.tensor(2.0))
-
-
-def test_forward_is_required():
-    with pytest.raises(NotImplementedError, match="forward"):
-        nn.Module()(1)
-
-
-# --------------------------------------------------------------------------------------------------------- containers
-
-
-def test_sequential():
-    a, b, c = nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)
-    net = nn.Sequential(a, b, c)
-    assert net(tg.ones(4, 2)).shape == (4, 1)
-    assert len(net) == 3
-    assert net[0] is a
-    assert net[-1] is c
-    assert list(net[1:]) == [b, c]
-    assert list(net[1:].state_dict()) == ["2.weight", "2.bias"]  # slices keep names
-    net[1] = nn.Tanh()
-    del net[0]
-    assert list(net.state_dict()) == ["1.weight", "1.bias"]
-    net.append(b).insert(0, a)
-    assert [type(m).__name__ for m in net] == ["Linear", "Tanh", "Linear", "ReLU"]
-    with pytest.raises(IndexError, match="out of range"):
-        net[4]
-    with pytest.raises(TypeError, match="Module or None"):
-        nn.Sequential(3)
-    named = nn.Sequential({"in": a, "out": c})
-    assert list(named.state_dict()) == ["in.weight", "in.bias", "out.weight", "out.bias"]
-    assert named[1] is c
-    named[1] = b
-    assert named.out is b
-
-
-def test_module_list():
-    layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
-    layers.extend([nn.ReLU()])
-    assert len(layers) == 4
-    assert isinstance(layers[1:], nn.ModuleList)
-    assert [n for n, _ in layers.named_children()] == ["0", "1", "2", "3"]
-    del layers[:2]
-    assert [n for n, _ in layers.named_children()] == ["0", "1"]
-    with pytest.raises(NotImplementedError):
-        layers(1)
-
-
-def test_module_dict():
-    table = nn.ModuleDict({"a": nn.ReLU(), "b": nn.Linear(1, 1)})
-    assert list(table) == ["a", "b"] == list(table.keys())
-    assert "a" in table
-    assert list(table.state_dict()) == ["b.weight", "b.bias"]
-    popped = table.pop("a")
-    assert isinstance(popped, nn.ReLU)
-    table["c"] = popped
-    assert [type(m).__name__ for m in table.values()] == ["Linear", "ReLU"]
-    assert [n for n, _ in table.items()] == ["b", "c"]
-    del table["c"]
-    assert len(table) == 1
-    table.clear()
-    assert len(table) == 0
-
-
 # ----------------------------------------------------------------------------------------------------- beside PyTorch
 
 
 @pytest.mark.compare
-def test_repr_and_names_like_torch():
-    torch = pytest.importorskip("torch")
-
+def test_repr_and_names_like_torch(torch):
     def build(lib):
         return lib.Sequential(
             lib.Linear(3, 4),

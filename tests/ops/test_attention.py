@@ -80,7 +80,7 @@ def test_sixteen_bits_are_rounded_once(dtype: Any) -> None:
 
 def test_mixed_dtypes_are_refused() -> None:
     q, k, v = inputs((3, 4), (5, 4), (5, 2))
-    with pytest.raises(RuntimeError, match="expected one floating-point dtype"):
+    with pytest.raises(RuntimeError, match="expected equal dtypes"):
         attend(q.detach().to(tg.float32), k, v)
     with pytest.raises(RuntimeError, match="attn_mask needs dtype bool or the query's"):
         attend(q, k, v, tg.ones(3, 5, dtype=tg.int64))

@@ -76,3 +76,12 @@ def test_everything_dropped() -> None:
     y = F.alpha_dropout(x, 1.0, training=True)
     assert y.tolist() == [[0.0] * 3] * 2
     assert F.alpha_dropout(x, 0.5) is x
+
+
+@pytest.mark.parametrize(("drop", "shape"), [("dropout2d", (2, 3)), ("dropout2d", (2, 3, 2, 2, 2)), ("dropout3d", (2, 3, 4))])
+def test_features_of_other_shapes_are_taken_as_channels_with_a_warning(drop: str, shape: tuple[int, ...]) -> None:
+    with pytest.warns(UserWarning, match=rf"{drop}: an input of {len(shape)} dimensions, .* is taken as \(n, c, \.\.\.\)"):
+        y = getattr(F, drop)(tg.ones(shape), 0.5)
+    of_channel = y.numpy().reshape(*shape[:2], -1)
+    assert y.shape == shape
+    assert (of_channel == of_channel[..., :1]).all()

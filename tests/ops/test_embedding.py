@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -71,11 +70,7 @@ def test_bags_of_all_sizes(offsets: list[int], last: bool, mode: str, padding: i
 
 @pytest.mark.compare
 @pytest.mark.parametrize("options", [{"mode": "sum"}, {"mode": "mean"}, {"mode": "max"}, {"mode": "mean", "max_norm": 1.0}])
-def test_bags_as_pytorch(options: dict[str, Any]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
-
+def test_bags_as_pytorch(options: dict[str, Any], torch: Any) -> None:
     index, offsets, table = np.array([4, 2, 0, 2, 2, 1]), np.array([0, 2, 2, 5]), RNG.normal(size=(5, 3))
     mine, theirs = tg.tensor(table, requires_grad=True), torch.tensor(table, requires_grad=True)
     a = F.embedding_bag(tg.tensor(index), mine, tg.tensor(offsets), padding_idx=1, **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -193,10 +192,7 @@ def test_nonzero_of_a_number_and_bounds_of_take_along_dim() -> None:
 
 
 @pytest.mark.compare
-def test_random_scatters_equal_pytorch() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
+def test_random_scatters_equal_pytorch(torch: Any) -> None:
     rng = np.random.default_rng(3)
     for how in ("sum", "mean", "prod", "amax", "amin"):
         for include in (True, False) if how not in ("amax", "amin") else (True,):  # PyTorch lets what it excluded share the gradient of ties

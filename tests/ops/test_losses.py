@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -105,11 +104,7 @@ def test_impossible_labels_leave_no_nan() -> None:
 @pytest.mark.compare
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 @pytest.mark.parametrize("flat", [False, True])
-def test_ctc_behind_log_softmax_as_pytorch(reduction: str, flat: bool) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
-
+def test_ctc_behind_log_softmax_as_pytorch(reduction: str, flat: bool, torch: Any) -> None:
     logits = RNG.normal(size=(30, 4, 6))
     targets = RNG.integers(1, 6, (4, 9))
     inputs, counts = np.array([30, 22, 17, 1]), np.array([9, 5, 0, 1])

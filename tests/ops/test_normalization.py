@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -67,6 +66,13 @@ def test_running_statistics_move_in_place(shape: tuple[int, ...]) -> None:
     assert (mean.tolist(), var.tolist()) == before
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (2, 3, 0)])
+def test_an_empty_batch_leaves_running_statistics(shape: tuple[int, ...]) -> None:
+    mean, var = tg.zeros(3), tg.ones(3)
+    assert F.batch_norm(tg.ones(shape), mean, var, training=True).shape == shape
+    assert (mean.tolist(), var.tolist()) == ([0.0] * 3, [1.0] * 3)
+
+
 def test_running_statistics_of_instance_norm() -> None:
     x = RNG.normal(2.0, 3.0, (4, 3, 5))
     mean, var = tg.zeros(3, dtype=tg.float64), tg.ones(3, dtype=tg.float64)
@@ -76,11 +82,7 @@ def test_running_statistics_of_instance_norm() -> None:
 
 
 @pytest.mark.compare
-def test_running_statistics_are_pytorchs() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
-
+def test_running_statistics_are_pytorchs(torch: Any) -> None:
     x = RNG.normal(2.0, 3.0, (4, 3, 5)).astype(np.float32)
     for name in ("batch_norm", "instance_norm"):
         options = {"training": True} if name == "batch_norm" else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -63,16 +62,6 @@ def test_einsum_equals_numpy(equation: str, shapes: list[tuple[int, ...]]) -> No
 @pytest.mark.parametrize(("equation", "shapes"), EQUATIONS, ids=IDS)
 def test_einsum_gradients(equation: str, shapes: list[tuple[int, ...]]) -> None:
     check_grads(lambda *x: tg.einsum(equation, *x), tuple(wrap(a).requires_grad_() for a in operands(shapes)), order=2)
-
-
-@pytest.fixture(scope="module")
-def torch() -> Any:
-    """Used once before a test starts, since what it imports then changes the filters of warnings."""
-    with warnings.catch_warnings():
-        torch = pytest.importorskip("torch")
-        x = torch.ones(1, 1, requires_grad=True)
-        torch.autograd.grad([torch.einsum("ij,jk", x, x)], [x], [torch.ones(1, 1)])
-        return torch
 
 
 @pytest.mark.compare

@@ -74,7 +74,6 @@ COPIES: dict[str, Any] = {
     "cat": lambda t: tg.cat([t]),
     "stack": lambda t: tg.stack([t]),
     "block_diag": lambda t: tg.block_diag(t),
-    "cartesian_prod": lambda t: tg.cartesian_prod(t[0]),
     "index_select": lambda t: t.index_select(0, tg.tensor([0])),
     "take": lambda t: t.take(tg.tensor([0])),
     "masked_select": lambda t: t.masked_select(t > -1),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import autograd
+from tapegrad import autograd, plan
 
 D = tg.float64
 
@@ -557,3 +557,20 @@ def test_an_input_without_derivative_is_refused() -> None:
     x, w = leaf([[1.0, 2.0]]), leaf([1.0, 2.0])
     with pytest.raises(RuntimeError, match="cross_entropy: the derivative with respect to 'weight'"):
         tg.nn.functional.cross_entropy(x, tg.tensor([0]), weight=w)
+
+
+def test_gradients_of_many_parts_are_gathered_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each alone would be padded to the shape of the whole: quadratic work for a loop over a sequence."""
+    padded = []
+    original = plan.ON_ARRAYS.pad_zeros
+    monkeypatch.setattr(plan.ON_ARRAYS, "pad_zeros", lambda *args, **params: padded.append(1) or original(*args, **params))
+    x = tg.randn(6, 4, dtype=tg.float64, requires_grad=True)
+    parts = x.narrow(0, 0, 2), x.narrow(0, 1, 3), x.narrow(1, 2, 2), x.narrow(0, 5, 1)
+    sum(((i + 1) * part * part).sum() for i, part in enumerate(parts)).backward()
+    factor = np.zeros((6, 4))
+    factor[:2] += 1
+    factor[1:4] += 2
+    factor[:, 2:] += 3
+    factor[5:] += 4
+    np.testing.assert_allclose(x.grad.numpy(), 2 * factor * x.detach().numpy(), rtol=1e-14)
+    assert len(padded) == 1

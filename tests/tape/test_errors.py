@@ -143,16 +143,6 @@ def test_message(name: str) -> None:
     assert not re.search(r"array\(|<class|object at 0x|np\.", text)
 
 
-@pytest.fixture(scope="session")
-def torch() -> Any:
-    """PyTorch, imported before the guard against changed globals looks (it adds warning filters)."""
-    import sympy  # PyTorch imports it for some of its messages
-    import torch
-
-    assert sympy
-    return torch
-
-
 @pytest.mark.compare
 @pytest.mark.parametrize("name", [n for n, m in MISTAKES.items() if m.torchs is not None])
 def test_type_is_pytorchs(name: str, torch: Any) -> None:

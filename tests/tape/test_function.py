@@ -475,3 +475,13 @@ def test_operands_must_be_tensors() -> None:
     f = tg.elementwise("squared", lambda x: x * x)
     with pytest.raises(TypeError, match=r"squared\(\): argument '.*' must be a Tensor, not str"):
         f("text")
+
+
+def test_variable_is_a_leaf_on_the_tensors_memory():
+    x = tg.ones(2, requires_grad=True)
+    y = x * 2
+    v = tg.autograd.Variable(y, requires_grad=True)
+    assert v.is_leaf and v.requires_grad and v.data_ptr() == y.data_ptr() and type(v) is tg.Tensor
+    assert isinstance(y, tg.autograd.Variable) and not tg.autograd.Variable(y).requires_grad
+    with pytest.raises(TypeError, match="has to be a tensor, but got list"):
+        tg.autograd.Variable([1.0])

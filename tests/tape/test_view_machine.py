@@ -6,7 +6,6 @@ zeros and ones, writing replaces the whole root. What views and writes do there 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -296,16 +295,6 @@ class Machine(RuleBasedStateMachine):
 
 def test_views_and_writes_equal_their_replay() -> None:
     run_state_machine_as_test(Machine, settings=settings(stateful_step_count=24))
-
-
-@pytest.fixture(scope="module")
-def torch() -> Any:
-    with warnings.catch_warnings():
-        import torch
-
-        x = torch.ones(1, requires_grad=True)
-        torch.autograd.grad([x.sum()], [x], [torch.tensor(1.0)], allow_unused=True)
-    return torch
 
 
 @pytest.mark.compare

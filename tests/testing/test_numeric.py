@@ -454,8 +454,7 @@ def test_complex_gradients_follow_pytorch(name: str, method: Method) -> None:
 
 
 @pytest.mark.compare
-def test_complex_gradients_are_torchs() -> None:
-    torch = pytest.importorskip("torch")
+def test_complex_gradients_are_torchs(torch: Any) -> None:
     z, v = random(4) + 1j * random(4, seed=1), random(4, seed=2) + 1j * random(4, seed=3)
     leaf = torch.tensor(z, requires_grad=True)
     (torch.exp(leaf) * leaf.conj() * leaf.abs()).backward(torch.tensor(v))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 
 import numpy as np
 import pytest
@@ -64,6 +64,45 @@ def test_random_split_errors():
         random_split(squares(), [3, 3])
     with pytest.raises(ValueError, match="between 0 and 1"):
         random_split(squares(), [1.5, -0.5])
+    with pytest.warns(UserWarning, match="Length of split at index 1 is 0"):
+        random_split(squares(3), [0.8, 0.2])
+
+
+def test_concat_and_chain():
+    both = squares(3) + squares(4)
+    assert isinstance(both, data.ConcatDataset)
+    assert both.cumulative_sizes == [3, 7]
+    assert [both[i][0].item() for i in range(-7, 7)] == [0, 1, 2, 0, 1, 2, 3] * 2
+    assert [x.item() for x, _ in both] == [0, 1, 2, 0, 1, 2, 3]
+    with pytest.raises(IndexError, match="out of range for 7"):
+        both[7]
+    with pytest.raises(ValueError, match="at least one"):
+        data.ConcatDataset([])
+    with pytest.raises(ValueError, match="use ChainDataset"):
+        data.ConcatDataset([Stream()])
+    assert list(Stream() + Stream()) == [*range(7), *range(7)]
+    with pytest.raises(TypeError, match="use ConcatDataset"):
+        list(data.ChainDataset([squares()]))
+
+
+def test_stack():
+    pairs = data.StackDataset(squares(4), range(4))
+    assert (pairs[2][0][1].item(), pairs[2][1], len(pairs)) == (4, 2, 4)
+    named = data.StackDataset(a=Subset(range(9), [5, 3]), b="xy")
+    assert named[1] == {"a": 3, "b": "y"}
+    assert named.__getitems__([1, 0]) == [{"a": 3, "b": "y"}, {"a": 5, "b": "x"}]
+    with pytest.raises(ValueError, match=r"one length, got \[2, 3\]"):
+        data.StackDataset([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="positional"):
+        data.StackDataset([1], a=[1])
+
+
+def test_samples_of_a_batch_in_one_call():
+    class Batched(Slow):
+        def __getitems__(self, indices):
+            return [(i, -i) for i in indices]
+
+    assert [b[1].tolist() for b in DataLoader(Subset(Batched(), [4, 5, 6]), 2)] == [[-4, -5], [-6]]
 
 
 def test_what_subclasses_must_define():
@@ -91,19 +130,52 @@ def test_samplers():
     assert len(drawn) == 100
     assert set(drawn) <= set(source)
     assert list(data.RandomSampler([])) == []
-    with pytest.raises(ValueError, match="num_samples"):
-        data.RandomSampler(source, num_samples=0)
+    assert sorted(list(long)[:10]) == sorted(list(long)[10:20]) == list(source)
+    for bad in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match="num_samples should be a positive integer"):
+            data.RandomSampler(source, num_samples=bad)
+    with pytest.raises(TypeError, match="replacement should be a boolean"):
+        data.RandomSampler(source, 3)
+    assert sorted(data.SubsetRandomSampler([7, 3, 5])) == [3, 5, 7]
+
+
+def test_weighted_sampler():
+    weights = [0.0, 3.0, 1.0, 0.0]
+    sampler = data.WeightedRandomSampler(weights, 4000, generator=tg.Generator().manual_seed(1))
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler) == 4000
+    assert set(drawn) == {1, 2}
+    assert 2900 < drawn.count(1) < 3100
+    assert sorted(data.WeightedRandomSampler(weights, 2, replacement=False)) == [1, 2]
+    with pytest.raises(ValueError, match="1d sequence"):
+        data.WeightedRandomSampler([weights], 2)
+
+
+def test_the_order_is_drawn_when_the_iterator_is_made():
+    def order(between):
+        tg.manual_seed(3)
+        loader = iter(DataLoader(squares(), 4, sampler=data.RandomSampler(range(10), num_samples=25)))
+        seen = []
+        if between:
+            tg.rand(7)
+        for x, _ in loader:
+            seen += x.tolist()
+            if between:
+                tg.rand(2)
+        return seen
+
+    assert order(False) == order(True)
 
 
 def test_batch_sampler():
-    batches = data.BatchSampler(data.SequentialSampler(range(10)), 4)
+    batches = data.BatchSampler(data.SequentialSampler(range(10)), 4, False)
     assert list(batches) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert len(batches) == 3
     dropping = data.BatchSampler(range(10), 4, drop_last=True)
     assert len(list(dropping)) == len(dropping) == 2
     for bad in (0, -1, 2.5, True):
         with pytest.raises(ValueError, match="batch_size should be a positive integer"):
-            data.BatchSampler(range(10), bad)
+            data.BatchSampler(range(10), bad, False)
 
 
 # --------------------------------------------------------------------------------------------------------------- loader
@@ -158,6 +230,13 @@ def test_single_samples():
     assert isinstance(next(iter(arrays))["a"], tg.Tensor)
 
 
+def test_what_a_loader_is_made_from_stays():
+    loader = DataLoader(squares(4), 2)
+    with pytest.raises(ValueError, match="batch_size attribute should not be set after DataLoader is initialized"):
+        loader.batch_size = 4
+    loader.timeout = 1.0  # others may change
+
+
 def test_collate_fn():
     loader = DataLoader(squares(4), 2, collate_fn=lambda batch: len(batch))
     assert list(loader) == [2, 2]
@@ -174,7 +253,13 @@ def test_iterable_dataset():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_workers": 2}, "num_workers=2: this version loads data in the calling process only"),
+        ({"num_workers": -1}, "non-negative"),
+        ({"timeout": -1}, "timeout option should be non-negative"),
+        ({"prefetch_factor": 2}, "prefetch_factor option needs workers"),
+        ({"persistent_workers": True}, "persistent_workers option needs workers"),
+        ({"multiprocessing_context": "fork"}, "multiprocessing_context option needs workers"),
+        ({"num_workers": 1, "multiprocessing_context": "thread"}, "multiprocessing_context must be one of"),
+        ({"num_workers": 1, "prefetch_factor": 0}, "prefetch_factor option should be positive"),
         ({"sampler": [1], "shuffle": True}, "mutually exclusive with shuffle"),
         ({"batch_sampler": [[1]], "batch_size": 2}, "mutually exclusive with batch_size"),
         ({"batch_sampler": [[1]], "drop_last": True}, "mutually exclusive"),
@@ -216,11 +301,45 @@ def test_collate():
         default_collate([[1], [1, 2]])
     with pytest.raises(TypeError, match="found <class 'object'>"):
         default_collate([object()])
+    with pytest.raises(TypeError, match="found an array of <U1"):
+        default_collate([np.array("a")])
+    counts = default_collate([defaultdict(list, x=1), defaultdict(list, x=2)])
+    assert counts["x"].tolist() == [1, 2]
+    assert counts["other"] == []
 
 
 @pytest.mark.compare
-def test_collate_like_torch():
-    torch = pytest.importorskip("torch")
+@pytest.mark.parametrize("workers", [0, 1, 2])  # PyTorch warns of more than there are cores
+def test_batches_like_torch(workers, torch):
+    """Of the same data and options: the same values, types and lengths, batch by batch."""
+    rows = [{"x": np.arange(3) + i, "y": (i, 0.5 * i), "name": str(i)} for i in range(11)]
+    options = [{"batch_size": 4}, {"batch_size": 4, "drop_last": True}, {"batch_size": None}, {"sampler": [5, 1, 2], "batch_size": 2}]
+
+    def plain(value):
+        if isinstance(value, (tg.Tensor, torch.Tensor)):
+            return (str(value.dtype).rpartition(".")[2], value.tolist())
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        return [type(value), *map(plain, value)] if isinstance(value, (list, tuple)) else value
+
+    def all_of(library, **chosen):
+        kit = library.utils.data
+
+        class Counting(kit.IterableDataset):
+            def __iter__(self):
+                info = kit.get_worker_info()
+                return iter(range(10) if info is None else range(info.id, 10, info.num_workers))
+
+        dataset = Counting() if chosen.pop("counting", False) else kit.ConcatDataset([rows[:4], kit.Subset(rows, range(4, 11))])
+        loader = kit.DataLoader(dataset, num_workers=workers, **chosen)
+        return [plain(batch) for batch in loader]
+
+    for chosen in options + [{"counting": True, "batch_size": n} for n in (None, 2, 3)]:
+        assert all_of(tg, **chosen) == all_of(torch, **chosen)
+
+
+@pytest.mark.compare
+def test_collate_like_torch(torch):
     from torch.utils.data import default_collate as theirs
 
     batch = [{"a": np.arange(3), "b": (1, 2.5, True), "c": np.float32(4)} for _ in range(2)]
