@@ -184,6 +184,6 @@ F.cross_entropy(model(train[0]), train[1]).tape()
 # %% [markdown]
 # ## From here
 #
-# * `tapegrad demo` in a terminal trains two classifiers of handwritten digits.
+# * `tapegrad demo` in a terminal trains three classifiers of handwritten digits.
 # * `model.state_dict()` with `tg.save` and `tg.load` keeps what was learned, and loading never runs code.
 # * `tapegrad doctor` prints what a bug report needs.
