@@ -11,7 +11,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import __main__ as command, doctor
-from tapegrad.demo import models
+from tapegrad.demo import language, models
 
 SOURCE = str(Path(tg.__file__).parents[1])
 
@@ -42,6 +42,20 @@ def test_quick_demo(tmp_path):
         assert (tmp_path / "here" / name).read_bytes().startswith(b"\x89PNG")
     loaded = tg.load(tmp_path / "here" / "best.safetensors")
     assert loaded["model"] in {"logistic regression", "perceptron", "convolutional net"}
+
+
+def test_quick_language_model(tmp_path):
+    pytest.importorskip("rich")
+    done = run("demo", "--lm", "--quick", "--out", "here", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 steps; loss on text it has not read" in done.stdout
+    loaded = tg.load(tmp_path / "here" / "gpt.safetensors")
+    assert loaded["state"]["token.weight"].shape[0] == len(loaded["characters"])
+
+
+def test_the_language_models_text_has_no_rulers():
+    source = "class A:\n    # ------\n    def f(self):\n            return 1\n" + "x" * 100
+    assert language.plain(source) == "class A:\n\tdef f(self):\n\t\t\treturn 1"
 
 
 def test_objective_is_the_formula():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import sysconfig
 import time
@@ -65,6 +66,16 @@ class GPT(nn.Module):
 # ---------------------------------------------------------------------------------------------------------------- text
 
 
+def plain(source: str) -> str:
+    """The lines of a module that read as text: a tab for each level of indentation, no rulers, nothing very long."""
+    lines = []
+    for line in source.splitlines():
+        body = line.strip()
+        if len(line) <= 88 and not re.search(r"(\W)\1{3}", body):
+            lines.append("\t" * min((len(line) - len(line.lstrip())) // 4, 4) + body)
+    return "\n".join(lines)
+
+
 class Text:
     """The standard library's modules as one text, and each character as a number.
 
@@ -75,9 +86,9 @@ class Text:
 
     def __init__(self) -> None:
         library = Path(sysconfig.get_path("stdlib"))
-        source = "\n".join(path.read_text("utf8", errors="ignore") for path in sorted(library.glob("*.py")))
+        source = "\n".join(plain(path.read_text("utf8", errors="ignore")) for path in sorted(library.glob("*.py")))
         codes = np.frombuffer(source.encode("ascii", errors="ignore"), np.uint8)
-        codes = codes[(codes >= 32) & (codes < 127) | (codes == ord("\n"))]
+        codes = codes[(codes >= 32) & (codes < 127) | (codes == ord("\n")) | (codes == ord("\t"))]
         known, ids = np.unique(codes, return_inverse=True)
         self.characters = bytes(known.tolist()).decode()
         self.training, self.held_out = np.split(ids.astype(np.int64), [int(len(ids) * (1 - HELD_OUT))])
@@ -134,7 +145,7 @@ def train(model: GPT, text: Text, seconds: float, seed: int, steps: float = math
     return step
 
 
-def write(model: GPT, text: Text, start: str, length: int, temperature: float = 0.6) -> str:
+def write(model: GPT, text: Text, start: str, length: int, temperature: float = 0.7) -> str:
     """Have the model go on from ``start``, one drawn character after the other; also printed as it comes."""
     ids = text.encode(start)
     print(start, end="", flush=True)
@@ -142,7 +153,7 @@ def write(model: GPT, text: Text, start: str, length: int, temperature: float = 
         for _ in range(length):
             chances = F.softmax(model(ids[:, -CONTEXT:])[:, -1] / temperature, dim=-1)
             ids = tg.cat([ids, tg.multinomial(chances, 1)], dim=1)
-            print(text.characters[int(ids[0, -1])], end="", flush=True)
+            print(text.characters[int(ids[0, -1])].replace("\t", "    "), end="", flush=True)
     print()
     return "".join(text.characters[i] for i in ids[0].tolist())
 
