@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 __all__ = ["channels_last", "channels_last_3d", "contiguous_format", "memory_format", "preserve_format"]
 
 
 class memory_format:
     """An order of dimensions in memory; one of the four there are."""
 
-    __slots__ = ("name",)
+    __slots__ = ("channels_last", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, channels_last: int = 0) -> None:
         self.name = name
+        self.channels_last = channels_last  # of tensors of so many dimensions, if any
+
+    def describes(self, array: Any) -> bool:
+        """Whether the elements of an array lie in this order, without gaps."""
+        if self.channels_last:
+            return array.ndim == self.channels_last and bool(np.moveaxis(array, 1, -1).flags.c_contiguous)
+        return bool(array.flags.c_contiguous)
 
     def __repr__(self) -> str:
         return f"tapegrad.{self.name}"
@@ -22,5 +33,5 @@ class memory_format:
 
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
-channels_last = memory_format("channels_last")
-channels_last_3d = memory_format("channels_last_3d")
+channels_last = memory_format("channels_last", 4)
+channels_last_3d = memory_format("channels_last_3d", 5)

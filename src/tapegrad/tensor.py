@@ -13,7 +13,7 @@ import numpy as np
 
 from . import dtypes
 from .device import CPU, device
-from .memory_format import channels_last, channels_last_3d
+from .memory_format import contiguous_format
 from .modes import local, values_leave
 
 # One process-wide clock orders operations and writes, also when tensors cross threads.
@@ -205,10 +205,8 @@ class Tensor:
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether elements lie without gaps in row-major order, or in that of ``memory_format`` (channels last)."""
-        array = self._array
-        if memory_format in (channels_last, channels_last_3d):
-            return array.ndim == (4 if memory_format is channels_last else 5) and bool(np.moveaxis(array, 1, -1).flags.c_contiguous)
-        return bool(array.flags.c_contiguous)
+        order: Any = contiguous_format if memory_format is None else memory_format
+        return bool(order.describes(self._array))
 
     def data_ptr(self) -> int:
         """The address of the first element."""

@@ -11,7 +11,24 @@ from tapegrad.nn import functional as F
 PIXELS, CLASSES = 64, 10
 
 
-class LogisticRegression(nn.Module):
+class Classifier(nn.Module):
+    """A model of the demo: its name, the accuracy it must reach, and for how many epochs it is trained."""
+
+    title: ClassVar[str]
+    required: ClassVar[float]
+    epochs: ClassVar[int]
+
+    def objective(self, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+        """The softmax loss of labels y, shape (n,)."""
+        loss: tg.Tensor = F.cross_entropy(self(x), y)
+        return loss
+
+    def optimizer(self) -> optim.Optimizer:
+        """What trains it."""
+        raise NotImplementedError
+
+
+class LogisticRegression(Classifier):
     """One inner product and the softmax loss: the example of Caffe's tutorial."""
 
     title, required, epochs = "logistic regression", 0.95, 25
@@ -25,17 +42,12 @@ class LogisticRegression(nn.Module):
         logits: tg.Tensor = self.inner_product(x)
         return logits
 
-    def objective(self, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
-        """The softmax loss of labels y, shape (n,)."""
-        loss: tg.Tensor = F.cross_entropy(self(x), y)
-        return loss
-
     def optimizer(self) -> optim.Optimizer:
         """Gradient descent with momentum, as Caffe's solver."""
         return optim.SGD(self.parameters(), lr=0.5, momentum=0.9)
 
 
-class Perceptron(nn.Module):
+class Perceptron(Classifier):
     """One hidden layer, no bias, and L2 regularisation: J = L + lambda/2 (|W1|^2 + |W2|^2)."""
 
     title, required, epochs = "perceptron", 0.97, 50
@@ -66,7 +78,7 @@ class Perceptron(nn.Module):
         return optim.Adam(self.parameters(), lr=3e-3)
 
 
-class ConvolutionalNet(nn.Module):
+class ConvolutionalNet(Classifier):
     """Two convolutions of 3x3, each with batch normalisation, a rectifier and 2x2 max pooling; then dropout and one inner product."""
 
     title, required, epochs = "convolutional net", 0.985, 20
@@ -84,15 +96,9 @@ class ConvolutionalNet(nn.Module):
         logits: tg.Tensor = self.classifier(self.features(x.view(-1, 1, 8, 8)))
         return logits
 
-    def objective(self, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
-        """The softmax loss of labels y, shape (n,)."""
-        loss: tg.Tensor = F.cross_entropy(self(x), y)
-        return loss
-
     def optimizer(self) -> optim.Optimizer:
         """Adam with decoupled weight decay."""
         return optim.AdamW(self.parameters(), lr=5e-3)
 
 
-Model = LogisticRegression | Perceptron | ConvolutionalNet
-MODELS: tuple[type[Model], ...] = (LogisticRegression, Perceptron, ConvolutionalNet)
+MODELS: tuple[type[Classifier], ...] = (LogisticRegression, Perceptron, ConvolutionalNet)

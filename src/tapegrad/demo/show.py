@@ -10,7 +10,7 @@ import numpy as np
 import tapegrad as tg
 from tapegrad.nn import functional as F
 
-from .models import CLASSES, Model
+from .models import CLASSES, Classifier
 from .training import Part, Result
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def draw_losses(results: list[Result], path: Path) -> None:
 
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    for r, color in zip(results, ("tab:blue", "tab:orange", "tab:green"), strict=True):
+    for i, r in enumerate(results):
+        color = f"C{i}"  # the next of matplotlib's colours
         epochs = range(1, len(r.training_curve) + 1)
         axes.plot(epochs, r.training_curve, color=color, label=f"{r.model.title}, training objective")
         axes.plot(epochs, r.validation_curve, color=color, linestyle="--", label=f"{r.model.title}, validation loss")
@@ -97,7 +98,7 @@ def draw_losses(results: list[Result], path: Path) -> None:
     figure.savefig(path)
 
 
-def draw_predictions(model: Model, test: Part, path: Path) -> None:
+def draw_predictions(model: Classifier, test: Part, path: Path) -> None:
     """The test images that the model got wrong, then others, with what it takes them for and how sure it is."""
     from matplotlib.figure import Figure
 

@@ -15,7 +15,7 @@ from tapegrad.nn import functional as F
 from tapegrad.optim.lr_scheduler import LinearLR
 from tapegrad.utils.data import DataLoader, TensorDataset
 
-from .models import MODELS, PIXELS, Model
+from .models import MODELS, PIXELS, Classifier
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,7 +34,7 @@ class Part:
     x: tg.Tensor
     y: tg.Tensor
 
-    def evaluate(self, model: Model) -> tuple[float, float]:
+    def evaluate(self, model: Classifier) -> tuple[float, float]:
         """(cross entropy, accuracy); leaves the model in eval mode."""
         model.eval()
         with tg.no_grad():
@@ -64,7 +64,7 @@ def load_digits() -> tuple[Part, Part, Part]:
 class Result:
     """What came of training one model. The model is left at its best epoch."""
 
-    model: Model
+    model: Classifier
     seconds: float = 0.0
     best_epoch: int = 0
     best_loss: float = math.inf  # on the validation set
@@ -73,7 +73,7 @@ class Result:
     validation_curve: list[float] = field(default_factory=list)
 
 
-def fit(model: Model, epochs: int, train: Part, validation: Part, progress: Progress) -> Result:
+def fit(model: Classifier, epochs: int, train: Part, validation: Part, progress: Progress) -> Result:
     """Train a model, at a rate that falls to a twentieth; leave it with the weights that did best on the validation set."""
     result = Result(model)
     best = model.state_dict()

@@ -30,10 +30,10 @@ from .distributions import (
 from .elementwise import Operand, copy, run as elementwise
 from .embedding import bag_maxima, share_rows
 from .gamma import log_gamma as random_log_gamma, log_gamma_slope
-from .gemm import matmul as _gemm
 from .index import add_at, combine_at, count_at, gather, grid, last_written, nonzero, one_hot, pick, put, scatter_at, scatter_rows
 from .linalg import cholesky, solve_triangular
-from .narrow import in_float32, is_narrow, widen
+from .matmul import matmul
+from .narrow import in_float32
 from .norm import standardize, standardize_backward
 from .pool import fractional_max_pool, max_pool
 from .random import bits as random_bits, integers as random_integers, normal as random_normal, uniform as random_uniform
@@ -130,16 +130,6 @@ def place(x: Any, index: Any, size: tuple[int, ...]) -> Any:
     out = np.zeros(size, x.dtype)
     out[index] = x
     return out
-
-
-def matmul(a: Any, b: Any) -> Any:
-    """(..., m, k) @ (..., k, n), leading dimensions broadcast."""
-    if a.dtype == b.dtype and a.dtype in (np.float32, np.float64):
-        return _gemm(a, b)
-    if is_narrow(a.dtype):
-        return _gemm(widen(a), widen(b)).astype(a.dtype)
-    with np.errstate(all="ignore"):
-        return np.matmul(a, b)
 
 
 def linear(x: Any, weight: Any, bias: Any | None) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import gemm
+from .matmul import matmul
 from .narrow import in_float32
 
 _Array = np.ndarray[Any, Any]
@@ -28,7 +28,7 @@ def convolution(x: _Array, weight: _Array, bias: _Array | None, stride: _Sizes, 
     space = columns.shape[2 + len(kernel) :]
     depth = weight.shape[1] * math.prod(kernel)
     rows = weight.reshape(groups, out_channels // groups, depth)
-    out = _product(rows, columns.reshape(n, groups, depth, math.prod(space))).reshape(n, out_channels, *space)
+    out = matmul(rows, columns.reshape(n, groups, depth, math.prod(space))).reshape(n, out_channels, *space)
     if bias is not None:
         out += bias.reshape(-1, *(1,) * len(space))
     return out
@@ -43,7 +43,7 @@ def convolution_input(
     kernel, space = weight.shape[2:], g.shape[2:]
     depth = weight.shape[1] * math.prod(kernel)
     rows = weight.reshape(groups, out_channels // groups, depth).swapaxes(1, 2)
-    columns = _product(rows, g.reshape(n, groups, out_channels // groups, math.prod(space)))
+    columns = matmul(rows, g.reshape(n, groups, out_channels // groups, math.prod(space)))
     return _added(columns.reshape(n, groups * weight.shape[1], *kernel, *space), size, stride, padding, dilation)
 
 
@@ -58,7 +58,7 @@ def convolution_weight(
     depth = inside * math.prod(kernel)
     left = g.reshape(n, groups, out_channels // groups, count).transpose(1, 2, 0, 3).reshape(groups, out_channels // groups, n * count)
     right = columns.reshape(n, groups, depth, count).transpose(1, 0, 3, 2).reshape(groups, n * count, depth)
-    return _product(left, right).reshape(out_channels, inside, *kernel)
+    return matmul(left, right).reshape(out_channels, inside, *kernel)
 
 
 def im2col(x: _Array, kernel: _Sizes, stride: _Sizes, padding: _Pads, dilation: _Sizes) -> _Array:
@@ -86,13 +86,6 @@ def windows_along(size: _Sizes, kernel: _Sizes, stride: _Sizes, padding: _Pads, 
 
 def _padded(size: _Sizes, padding: _Pads) -> _Sizes:
     return tuple([n + p[0] + max(p[1], 0) for n, p in zip(size, padding, strict=True)])
-
-
-def _product(a: _Array, b: _Array) -> _Array:
-    if a.dtype == b.dtype and a.dtype in (np.float32, np.float64):
-        return gemm.matmul(a, b)
-    with np.errstate(all="ignore"):
-        return np.asarray(np.matmul(a, b))
 
 
 def _columns(x: _Array, kernel: _Sizes, stride: _Sizes, padding: _Pads, dilation: _Sizes) -> _Array:
