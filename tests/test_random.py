@@ -12,7 +12,7 @@ from scipy import stats
 
 import tapegrad as tg
 from tapegrad import dtypes
-from tapegrad.kernels.cpu import random as philox
+from tapegrad.kernels.cpu.random import philox
 
 
 def reference(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, ...]:
@@ -163,7 +163,7 @@ def test_rand_is_never_one(d: Any) -> None:
 def test_the_largest_uniform_word_is_below_the_upper_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     largest = lambda shape, d, seed, counter: (np.full(shape, 1 - 2.0**-24, d), counter)
     monkeypatch.setattr("tapegrad.kernels.cpu.random_uniform", largest)
-    monkeypatch.setattr("tapegrad.kernels.cpu.distributions.uniform", largest)
+    monkeypatch.setattr("tapegrad.kernels.cpu.random.distributions.uniform", largest)
     assert float(tg.rand(1)) < 1
     assert float(tg.zeros(1).uniform_(1, 2).max()) < 2
     assert float(tg.zeros(1).uniform_(-7, 0.3).max()) < np.float32(0.3)

@@ -33,7 +33,7 @@ def _lgamma(x: float) -> float:
 @functools.cache
 def _on_numpy() -> dict[str, Callable[..., Any]]:
     """The special functions of kernels, run by Python with NumPy's exp, log, ..., which give inf and NaN where Python's raise."""
-    special = importlib.import_module("tapegrad.kernels.cpu.special")  # here, since only tests come here
+    special = importlib.import_module("tapegrad.kernels.cpu.vmath.special")  # here, since only tests come here
     scope: dict[str, Any] = dict(vars(special))
     own = {n: f for n, f in vars(special).items() if inspect.isfunction(f) and f.__module__ == special.__name__}
     scope |= {name: FunctionType(f.__code__, scope, name) for name, f in own.items()}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tapegrad.kernels.cpu import runtime
-from tapegrad.kernels.cpu.reduce import (
+from tapegrad.kernels.cpu.reduction.reduce import (
     amax,
     amin,
     argmax,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tapegrad.kernels.cpu import runtime
-from tapegrad.kernels.cpu.softmax import (
+from tapegrad.kernels.cpu.nn.softmax import (
     cross_entropy,
     cross_entropy_backward,
     log_softmax,

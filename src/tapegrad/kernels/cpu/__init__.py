@@ -10,12 +10,29 @@ import numpy as np
 
 from ..body import Body
 from . import elementwise as _elementwise
-from .attention import masked_softmax as _masked_softmax, scores as _scores
 from .call import Fast, Launches, Steps, recording, replay_address
 from .complex_parts import as_pairs, from_pairs, imaginary_part, join_parts, real_part
-from .conv import col2im, convolution, convolution_input, convolution_weight, im2col
-from .ctc import ctc, ctc_backward, last_states, may_skip, with_blanks
-from .distributions import (
+from .elementwise import Operand, copy, run as elementwise
+from .index.index import add_at, combine_at, count_at, gather, grid, last_written, nonzero, one_hot, pick, put, scatter_at, scatter_rows
+from .index.shape import add_strided, add_windows, diagonal, expand, place_diagonal, roll, strided, tril, triu, windows
+from .index.sort import bincount, histc, isin, searchsorted, sort, unique, unique_consecutive
+from .linalg.matmul import matmul
+from .linalg.triangular import cholesky, solve_triangular
+from .narrow import in_float32
+from .nn.attention import masked_softmax as _masked_softmax, scores as _scores
+from .nn.ctc import ctc, ctc_backward, last_states, may_skip, with_blanks
+from .nn.embedding import bag_maxima, share_rows
+from .nn.norm import standardize, standardize_backward
+from .nn.softmax import (
+    cross_entropy as _cross_entropy,
+    cross_entropy_backward as _cross_entropy_backward,
+    cross_entropy_weights as _cross_entropy_weights,
+    log_softmax as _log_softmax,
+    log_softmax_backward as _log_softmax_backward,
+    softmax as _softmax,
+    softmax_backward as _softmax_backward,
+)
+from .random.distributions import (
     bernoulli as random_bernoulli,
     cauchy as random_cauchy,
     choices as random_choices,
@@ -27,32 +44,11 @@ from .distributions import (
     poisson as random_poisson,
     uniform_between as random_uniform_between,
 )
-from .elementwise import Operand, copy, run as elementwise
-from .embedding import bag_maxima, share_rows
-from .gamma import log_gamma as random_log_gamma, log_gamma_slope
-from .index import add_at, combine_at, count_at, gather, grid, last_written, nonzero, one_hot, pick, put, scatter_at, scatter_rows
-from .linalg import cholesky, solve_triangular
-from .matmul import matmul
-from .narrow import in_float32
-from .norm import standardize, standardize_backward
-from .pool import fractional_max_pool, max_pool
-from .random import bits as random_bits, integers as random_integers, normal as random_normal, uniform as random_uniform
-from .recurrence import linear_recurrence
-from .reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
-from .resample import pad_constant, resample
-from .runtime import address as runtime_address, get_num_threads, set_num_threads
-from .shape import add_strided, add_windows, diagonal, expand, place_diagonal, roll, strided, tril, triu, windows
-from .softmax import (
-    cross_entropy as _cross_entropy,
-    cross_entropy_backward as _cross_entropy_backward,
-    cross_entropy_weights as _cross_entropy_weights,
-    log_softmax as _log_softmax,
-    log_softmax_backward as _log_softmax_backward,
-    softmax as _softmax,
-    softmax_backward as _softmax_backward,
-)
-from .sort import bincount, histc, isin, searchsorted, sort, unique, unique_consecutive
-from .statistics import (
+from .random.gamma import log_gamma as random_log_gamma, log_gamma_slope
+from .random.philox import bits as random_bits, integers as random_integers, normal as random_normal, uniform as random_uniform
+from .reduction.recurrence import linear_recurrence
+from .reduction.reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
+from .reduction.statistics import (
     all_nonzero,
     any_nonzero,
     count_nonzero,
@@ -67,6 +63,10 @@ from .statistics import (
     shift,
     vector_norm,
 )
+from .runtime import address as runtime_address, get_num_threads, set_num_threads
+from .vision.conv import col2im, convolution, convolution_input, convolution_weight, im2col
+from .vision.pool import fractional_max_pool, max_pool
+from .vision.resample import pad_constant, resample
 
 empty = np.empty
 broadcast_to = np.broadcast_to

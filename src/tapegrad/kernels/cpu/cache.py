@@ -136,24 +136,28 @@ def _environment() -> bytes:
     return hashlib.sha256(repr((llvm.get_host_cpu_name(), features, settings, versions)).encode()).digest()
 
 
-_IMPORTED = re.compile(r"^\s*from \.(\w*) import (\([^)]*\)|[^\n]+)", re.MULTILINE)
+_IMPORTED = re.compile(r"^\s*from (\.+)([\w.]*) import (\([^)]*\)|[^\n]+)", re.MULTILINE)
 
 
 @functools.cache
 def _source(module: str) -> bytes:
-    """The source that kernels built in a module are made from: its own and that of the modules beside it that it imports."""
+    """The source that kernels built in a module are made from: its own and that of the kernel modules that it imports."""
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return b""
-    folder, found, waiting = Path(file).parent, {}, [Path(file)]
+    found, waiting = {}, [Path(file)]
     while waiting:
         path = waiting.pop()
         if path in found:
             continue
         found[path] = path.read_bytes()
-        for inside, names in _IMPORTED.findall(found[path].decode()):
-            parts = [inside] if inside else re.findall(r"\w+", names)
-            waiting += [folder / f"{part}.py" for part in parts if (folder / f"{part}.py").exists()]
+        for dots, inside, names in _IMPORTED.findall(found[path].decode()):
+            if len(dots) > 2:
+                continue  # not a kernel's: what lies above is no code that is compiled
+            place = path.parents[len(dots) - 1].joinpath(*inside.split("."))
+            candidates = [place.with_suffix(".py")] if inside else []
+            candidates += [place / f"{name}.py" for name in re.findall(r"\w+", names)]
+            waiting += [candidate for candidate in candidates if candidate.exists()]
     digest = hashlib.sha256()
     for path in sorted(found):
         digest.update(path.name.encode() + found[path])

@@ -114,7 +114,8 @@ def kernel(
     source = kernel_source(body, in_dtypes, out_dtypes, compute, pattern, flat)
 
     def build() -> Any:
-        from . import abi, vmath
+        from . import abi
+        from .vmath import functions as vmath
 
         scope: dict[str, Any] = vmath.functions("float32" if compute in ("float16", "bfloat16") else compute)
         scope |= {f"P_{name}": pointer for name, pointer in abi.POINTERS.items()}

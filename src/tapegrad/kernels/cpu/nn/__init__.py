@@ -1,0 +1,1 @@
+"""Softmax, normalisation, attention, embedding and losses."""

@@ -1,0 +1,131 @@
+"""Functions along one axis of an array: extrema with their indices, running sums. ``reduce.py`` re-exports them.
+
+Arrays of any strides in (copied unless C-contiguous), C-contiguous arrays out, the same bits for any number of threads.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from .. import cache, runtime as rt
+from ..call import launcher
+from .layout import TILE_BYTES, Array, along, compute_dtype, contiguous, reduced_shape
+
+_GRAIN, _GRAIN_SUM = 131072, 16384  # elements below which one thread is faster
+_FIND_UNITS, _FIND_SHARE = 64, 32768  # chunks at most, and their elements at least, where lanes are few
+
+
+@functools.cache
+def _kernel(name: str, *args: str) -> int:
+    def build() -> Any:
+        from . import scan_kernels as reduce_scan
+
+        return getattr(reduce_scan, name)(*args)
+
+    return cache.native(f"reduce_scan:{name}:{args}", build)
+
+
+@functools.lru_cache(maxsize=4096)
+def _find_plan(
+    op: str, shape: tuple[int, ...], axis: int, dtype: str
+) -> tuple[int, int, int, tuple[int, ...], int, int]:
+    """(kernel, units, grain, sizes for the kernel, chunks of a lane, kernel that joins these)."""
+    outer, n, inner = along(shape, axis)
+    tile = TILE_BYTES // np.dtype(dtype).itemsize
+    units, size = outer * -(-inner // tile), outer * n * inner
+    chunks = max(1, min(_FIND_UNITS // units, size // (units * _FIND_SHARE), n // 2))
+    share = -(-n // chunks)
+    chunks = -(-n // share)
+    units *= chunks
+    kernel = _kernel("find" if inner == 1 else "find_columns", op, dtype)
+    sizes = (n, chunks, share) if inner == 1 else (n, inner, chunks, share)
+    return kernel, units, max(1, _GRAIN * units // size), sizes, chunks, _kernel("join", op, dtype) if chunks > 1 else 0
+
+
+def _find(op: str, x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
+    """Extremum and first index along an axis."""
+    shape = reduced_shape(x.shape, (axis,), keepdims)
+    given, x = x.dtype, contiguous(x)
+    if given.kind not in "fiu" or (given.itemsize == 2 and given.kind == "f"):
+        x = x.view(np.uint8) if given.kind == "b" else x.astype(np.float32)
+    values, indices = np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    if values.size:
+        launch = launcher()
+        kernel, units, grain, sizes, chunks, join = _find_plan(op, x.shape, axis, x.dtype.name)
+        if units > grain:
+            rt.start_threads()
+        if join:
+            parts = np.empty(chunks * values.size, x.dtype), np.empty(chunks * values.size, np.int64)
+            launch(kernel, units, grain, x, *parts, *sizes)
+            inner = sizes[1] if len(sizes) == 4 else 1
+            launch(join, values.size, values.size, *parts, values, indices, chunks, inner)
+        else:
+            launch(kernel, units, grain, x, values, indices, *sizes)
+    if x.dtype is not given:
+        values = values.view(given) if given.kind == "b" else values.astype(given, copy=False)
+    return values, indices
+
+
+def max_with_index(x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
+    """The maximum along an axis (not empty) and the int64 index where it is first; a NaN counts as the maximum."""
+    return _find("max", x, axis, keepdims)
+
+
+def min_with_index(x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
+    """The minimum along an axis (not empty) and the int64 index where it is first; a NaN counts as the minimum."""
+    return _find("min", x, axis, keepdims)
+
+
+def _find_index(op: str, x: Array, axis: int | None, keepdims: bool) -> Array:
+    if axis is not None and x.ndim:
+        return _find(op, x, axis, keepdims)[1]
+    index = _find(op, contiguous(x).reshape(-1), 0, False)[1]
+    return index.reshape((1,) * x.ndim) if keepdims else index
+
+
+def argmax(x: Array, axis: int | None, keepdims: bool) -> Array:
+    """The first index (int64) of the maximum along an axis, or in C order without one; a NaN counts as the maximum."""
+    return _find_index("max", x, axis, keepdims)
+
+
+def argmin(x: Array, axis: int | None, keepdims: bool) -> Array:
+    """The first index (int64) of the minimum along an axis, or in C order without one; a NaN counts as the minimum."""
+    return _find_index("min", x, axis, keepdims)
+
+
+# -------------------------------------------------------------------------------------------------------- running sums
+
+
+@functools.lru_cache(maxsize=4096)
+def _sum_plan(
+    shape: tuple[int, ...], axis: int, given: np.dtype[Any], dtype: np.dtype[Any]
+) -> tuple[int, int, int, int, int]:
+    """(kernel, units, grain, n, inner)."""
+    outer, n, inner = along(shape, axis)
+    source, result = given.name, dtype.name
+    if dtype.kind == "c":
+        inner, source, result = 2 * inner, f"float{4 * given.itemsize}", f"float{4 * dtype.itemsize}"
+    compute = "float64" if dtype.kind in "fc" or result == "bfloat16" else compute_dtype(dtype).name
+    units = outer * -(-inner // (TILE_BYTES // np.dtype(compute).itemsize))
+    grain = max(1, _GRAIN_SUM * units // (outer * n * inner))
+    return _kernel("running_sum", source, compute, result), units, grain, n, inner
+
+
+def cumsum(x: Array, axis: int, dtype: np.dtype[Any], reverse: bool = False) -> Array:
+    """Sums of the elements up to each one along an axis, or from each one on when ``reverse``; of dtype ``dtype``.
+
+    A lane is added up in order, float32 and shorter floats in float64.
+    """
+    if dtype.kind == "c" and x.dtype.kind != "c":
+        x = x.astype(dtype)
+    x = contiguous(x)
+    out = np.empty(x.shape, dtype)
+    if x.size:
+        kernel, units, grain, n, inner = _sum_plan(x.shape, axis, x.dtype, dtype)
+        if units > grain:
+            rt.start_threads()
+        launcher()(kernel, units, grain, x, out, n, inner, int(reverse))
+    return out

@@ -1,0 +1,1 @@
+"""Scalar functions that kernels call: one implementation of each."""
