@@ -1,4 +1,4 @@
-"""Run benchmark families and print their table."""
+"""Time families of operations beside PyTorch, and JAX where it is installed and natural; print a table of all cases."""
 
 from __future__ import annotations
 
@@ -6,17 +6,31 @@ import argparse
 import importlib
 from pathlib import Path
 
-from .harness import Result, table, write_json
+from .harness import Result
+from .report import Goal, plot, summaries, summary_table, table, write_json
 
-FAMILIES = ("small_ops", "training_step", "startup", "memory")
+FAMILIES = {
+    "elementwise": Goal(2.5, 1.0),
+    "reductions": Goal(1.5, 1.0),
+    "matmul": Goal(1.8, 1.1),
+    "conv_pool": Goal(1.1, 0.9),
+    "layers": Goal(1.5, 1.0),
+    "optimizers": Goal(1.2, 0.9),
+    "small_ops": Goal(1.5, 1.1),
+    "training_steps": Goal(1.5, 1.1),
+    "startup": None,
+    "memory": None,
+}
+PICTURE = Path(__file__).parent.parent / "docs" / "benchmarks.png"
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("families", nargs="*", metavar="family", help=f"any of {', '.join(FAMILIES)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="few repeats: does it run and do the values agree")
-    parser.add_argument("--json", type=Path, help="also write the results here")
+    parser.add_argument("--quick", action="store_true", help="few cases and repeats: does it run and do the values agree")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
+    parser.add_argument("--plot", type=Path, metavar="PATH", nargs="?", const=PICTURE, help="also draw a chart (default: docs/benchmarks.png)")
     args = parser.parse_args()
     unknown = set(args.families) - set(FAMILIES)
     if unknown:
@@ -24,9 +38,12 @@ def main() -> None:
     results: list[Result] = []
     for family in args.families or FAMILIES:
         results += importlib.import_module(f"benchmarks.{family}").run(args.quick)
-    print(table(results))
+    lines = summaries(results, {family: goal for family, goal in FAMILIES.items() if goal})
+    print(table(results), summary_table(lines), sep="\n\n")
     if args.json:
-        write_json(args.json, results)
+        write_json(args.json, results, lines)
+    if args.plot:
+        plot(args.plot, results, lines)
 
 
 if __name__ == "__main__":

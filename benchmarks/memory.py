@@ -1,11 +1,12 @@
-"""Memory with the garbage collector off: a forward-only loop, 2,000 training steps, and a graph of a million operations."""
+"""Memory: the peak of training steps; and, with the garbage collector off, what loops and a graph of a million operations leave."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from .harness import Result
+from .harness import THREADS, Result
+from .models import STEPS
 
 _HEAD = """
 import gc; gc.disable()
@@ -37,6 +38,20 @@ def loop(n):
 loop(500)
 before = megabytes(); loop({n}); print(megabytes() - before)
 """
+_PEAK = """
+import importlib, sys
+m = importlib.import_module("{library}")
+m.set_num_threads({threads})
+from benchmarks.models import training_step
+def kilobytes(field):
+    with open("/proc/self/status") as f:
+        return int(next(line.split()[1] for line in f if line.startswith(field)))
+m.ones(1000, requires_grad=True).exp().sum().backward()  # what the library sets up but once
+before = kilobytes("VmRSS")
+step = training_step(m, {title!r})
+for _ in range(10): step()
+print((kilobytes("VmHWM") - before) / 1e3)
+"""
 _LONG = _HEAD + """
 import time
 x = tg.ones(4, requires_grad=True)
@@ -55,14 +70,32 @@ print(time.perf_counter() - start)
 """
 
 
+def _printed(code: str) -> float:
+    return float(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
 def _run(code: str, n: int) -> float:
-    return float(subprocess.run([sys.executable, "-c", code.format(n=n)], stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return _printed(code.format(n=n))
+
+
+def _peaks(quick: bool) -> list[Result]:
+    """How far ten steps raise the resident memory above that of the imported library: parameters, optimizer state, tape, kernels."""
+    results = []
+    for title in list(STEPS)[: 1 if quick else None]:
+        medians = {}
+        for library in ("tapegrad", "torch"):
+            code = _PEAK.format(library=library, threads=THREADS, title=title)
+            _printed(code)  # compiles kernels, which takes memory of its own
+            medians[library] = _printed(code)
+        results.append(Result("memory", f"peak of {title}", "MB", medians, ">= 1"))
+    return results
 
 
 def run(quick: bool) -> list[Result]:
-    """Growth in megabytes, and seconds for the long graph; each in a process of its own."""
+    """Peaks and growth in megabytes, and seconds for the long graph; each in a process of its own."""
     n = 10 if quick else 1
     return [
+        *_peaks(quick),
         Result("memory", f"forward only, grad mode on, {200_000 // n} ops: growth", "MB", {"tapegrad": _run(_FORWARD_ONLY, 40_000 // n)}, "bounded"),
         Result("memory", f"{2000 // n} training steps: growth", "MB", {"tapegrad": _run(_TRAINING, 2000 // n)}, "< 1 MB"),
         Result("memory", f"{1_000_000 // n} ops forward, backward, release; recursion limit 100", "s", {"tapegrad": _run(_LONG, 1_000_000 // n)}),

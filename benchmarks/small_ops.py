@@ -1,4 +1,4 @@
-"""What an operation costs beside its arithmetic: chains on small tensors."""
+"""What an operation costs beside its arithmetic: chains on few elements."""
 
 from __future__ import annotations
 
@@ -7,38 +7,43 @@ from typing import Any
 
 import numpy as np
 
-from .harness import Result, interleaved, libraries
+from .harness import Case, Result, both, measure
 
-_PAIRS = 50
+_LENGTH = 20
 
 
-def _chain(m: Any, size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    rng = np.random.default_rng(0)
-    a, b, g = (m.tensor(rng.random((size, size), dtype=np.float32)) for _ in range(3))
-    a.requires_grad_()
-    b.requires_grad_()
+def _chain(link: Callable[..., Any]) -> Callable[..., Any]:
+    def function(m: Any, x: Any, *others: Any) -> Any:
+        y = x
+        for _ in range(_LENGTH):
+            y = link(m, y, *others)
+        return y
 
-    def forward() -> Any:
-        x = a
-        for _ in range(_PAIRS):
-            x = x * b + a
-        return x
+    return function
 
-    def both() -> Any:
-        a.grad = b.grad = None
-        forward().backward(g)
-        return a.grad
 
-    return forward, both
+_CHAINS: dict[str, tuple[int, Callable[..., Any]]] = {
+    "y * a + b": (3, lambda m, y, a, b: y * a + b),
+    "y * 0.9 + 0.1": (1, lambda m, y: y * 0.9 + 0.1),
+    "sigmoid(tanh(y))": (1, lambda m, y: m.sigmoid(m.tanh(y))),
+    "(y - y.mean()) * a": (2, lambda m, y, a: (y - y.mean()) * a),
+    "y.view(-1, 1).squeeze(1)": (1, lambda m, y: y.view(-1, 1).squeeze(1)),
+    "relu(y).sum() + y": (1, lambda m, y: m.relu(y).sum() + y),
+}
+
+
+def _cases(quick: bool) -> list[Case]:
+    cases = []
+    for n in (10,) if quick else (1, 10, 100, 1000):
+        for name, (count, link) in _CHAINS.items():
+
+            def inputs(rng: np.random.Generator, n: int = n, count: int = count) -> list[np.ndarray[Any, Any]]:
+                return [rng.uniform(0.2, 0.9, n).astype(np.float32) for _ in range(count)]
+
+            cases += both(f"{_LENGTH} times {name}, n = {n}", _chain(link), inputs, tolerance=1e-3)
+    return cases
 
 
 def run(quick: bool) -> list[Result]:
-    """Time per operation of a chain of mul and add on 32x32 float32, recorded for backward."""
-    chains = {name: _chain(m, 32) for name, m in libraries().items()}
-    values = {name: both().numpy() for name, (_, both) in chains.items()}
-    np.testing.assert_allclose(values["tapegrad"], values["torch"], rtol=1e-4)
-    results = []
-    for i, (case, goal) in enumerate([("forward", "<= 0.75"), ("forward + backward", "<= 0.70")]):
-        medians, spread = interleaved({name: fs[i] for name, fs in chains.items()}, quick=quick, per=2 * _PAIRS)
-        results.append(Result("small ops", f"32x32 mul/add chain, {case}", "us/op", medians, goal, spread=spread))
-    return results
+    """float32; forward without recording, and forward with backward."""
+    return measure("small_ops", _cases(quick), quick)

@@ -1,0 +1,133 @@
+"""Results as text, as JSON and as a chart."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .harness import THREADS, Result
+
+_LIBRARIES = ("tapegrad", "torch", "jax")
+
+
+class Goal(NamedTuple):
+    """What a family should reach, as PyTorch's time / ours."""
+
+    mean: float
+    least: float
+
+
+class Summary(NamedTuple):
+    """A family's cases in a line: their geometric mean and the slowest of them, as PyTorch's time / ours."""
+
+    family: str
+    cases: int
+    mean: float
+    least: float
+    slowest: str
+    below: int  # cases below the goal for each
+    goal: Goal | None
+
+
+def summaries(results: Sequence[Result], goals: dict[str, Goal]) -> list[Summary]:
+    """One line for each family that has a peer."""
+    out = []
+    for family in dict.fromkeys(r.family for r in results):
+        compared = [r for r in results if r.family == family and r.ratio is not None]
+        if not compared:
+            continue
+        ratios = [r.ratio for r in compared if r.ratio is not None]
+        slowest = min(compared, key=lambda r: r.ratio or 0.0)
+        goal = goals.get(family)
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        below = sum(ratio < goal.least for ratio in ratios) if goal else 0
+        out.append(Summary(family, len(ratios), mean, min(ratios), slowest.case, below, goal))
+    return out
+
+
+def table(results: Sequence[Result]) -> str:
+    """Every case, a line each."""
+    head = ["family", "case", *_LIBRARIES, "torch / ours", "goal", ""]
+    rows = [head]
+    for r in results:
+        cells = [f"{r.medians[n]:.4g} {r.unit}" if n in r.medians else "" for n in _LIBRARIES]
+        rows.append([r.family, r.case, *cells, "" if r.ratio is None else f"{r.ratio:.2f}", r.goal, r.note])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def summary_table(lines: Sequence[Summary]) -> str:
+    """The families, in Markdown."""
+    out = ["| family | cases | geometric mean | goal | slowest case | | goal | cases below |", "|---|---|---|---|---|---|---|---|"]
+    for s in lines:
+        mean, least = (f"{s.goal.mean}", f"{s.goal.least}") if s.goal else ("", "")
+        out.append(f"| {s.family} | {s.cases} | {s.mean:.2f} | {mean} | {s.slowest} | {s.least:.2f} | {least} | {s.below if s.goal else ''} |")
+    return "\n".join(out)
+
+
+def machine() -> dict[str, Any]:
+    """What the results were measured on."""
+    import llvmlite.binding as llvm
+    import numba
+    import numpy
+
+    versions = {"python": platform.python_version(), "numpy": numpy.__version__, "numba": numba.__version__}
+    versions |= {name: sys.modules[name].__version__ for name in ("torch", "jax") if name in sys.modules}
+    features = llvm.get_host_cpu_features()
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": llvm.get_host_cpu_name(),
+        "model": _model(),
+        "vectors": [name for name in ("avx2", "avx512f", "amx-tile", "neon", "sve") if features.get(name)],
+        "cores": os.cpu_count(),
+        "threads": THREADS,
+        "system": platform.system(),
+        "versions": versions,
+    }
+
+
+def _model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def write_json(path: Path, results: Sequence[Result], lines: Sequence[Summary]) -> None:
+    """Write the machine's description, the families and all results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    families = [s._asdict() | {"goal": s.goal and s.goal._asdict()} for s in lines]
+    path.write_text(json.dumps({"machine": machine(), "families": families, "results": [asdict(r) for r in results]}, indent=1) + "\n")
+
+
+def plot(path: Path, results: Sequence[Result], lines: Sequence[Summary]) -> None:
+    """A bar for each family's geometric mean, a dot for each case, on a logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = list(reversed(lines))
+    figure, axes = pyplot.subplots(figsize=(8, 0.6 * len(lines) + 1.4), layout="constrained")
+    axes.barh([s.family for s in lines], [s.mean for s in lines], color="#8fb4d9", height=0.6, label="geometric mean")
+    for y, s in enumerate(lines):
+        ratios = [r.ratio for r in results if r.family == s.family and r.ratio is not None]
+        axes.plot(ratios, [y] * len(ratios), "|", color="#1f3a57", markersize=9, alpha=0.6, label="a case" if y == 0 else None)
+        axes.annotate(f"{s.mean:.2f}", (s.mean, y), xytext=(4, 9), textcoords="offset points", fontsize=8)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.set_xlabel(f"PyTorch's time / tapegrad's ({THREADS} threads; right of 1: tapegrad is faster)")
+    axes.legend(loc="lower right", fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
