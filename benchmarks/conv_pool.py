@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .harness import Case, Result, both, measure
+from .peak import add_shares_of_peak
 
 # name: input, weight, options
 _CONVOLUTIONS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
@@ -63,5 +64,5 @@ def _cases(quick: bool) -> list[Case]:
 
 
 def run(quick: bool) -> list[Result]:
-    """float32; gradients of input, weight and bias."""
-    return measure("conv_pool", _cases(quick), quick)
+    """float32; gradients of input, weight and bias. Rates count what the sums of the definition take."""
+    return add_shares_of_peak(measure("conv_pool", _cases(quick), quick))

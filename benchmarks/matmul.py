@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .harness import Case, Result, measure, of_function
-from .peak import fma_peak
+from .peak import add_shares_of_peak
 
 
 def _case(name: str, a: tuple[int, ...], b: tuple[int, ...], dtype: str, function: Callable[..., Any], *, backward: bool = False) -> Case:
@@ -47,9 +47,4 @@ def _cases(quick: bool) -> list[Case]:
 
 def run(quick: bool) -> list[Result]:
     """Beside the ratio, the rate, and its share of the FMA peak that this machine shows in the same run."""
-    results = measure("matmul", _cases(quick), quick)
-    peaks = {dtype: fma_peak(dtype) for dtype in ("float32", "float64")}
-    for r in results:
-        if r.note:
-            r.note += f", {float(r.note.split()[0]) / peaks[r.case.split(',')[0].split()[-1]]:.0%} of peak"
-    return results
+    return add_shares_of_peak(measure("matmul", _cases(quick), quick))

@@ -12,7 +12,7 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .harness import THREADS
+from .harness import THREADS, Result
 
 _SUMS = 24  # independent sums: more than an FMA's latency needs, fewer than there are registers
 _STEPS = 2_000_000
@@ -74,3 +74,11 @@ def fma_peak(dtype: str) -> float:
         all_threads(_STEPS, x, out)
         taken.append(time.perf_counter() - start)
     return 2 * _SUMS * lanes * _STEPS * THREADS / min(taken) / 1e9
+
+
+def add_shares_of_peak(results: list[Result]) -> list[Result]:
+    """The same results, with the share of the peak beside every rate."""
+    for r in results:
+        if r.note.endswith("GF/s"):
+            r.note += f", {float(r.note.split()[0]) / fma_peak('float64' if 'float64' in r.case else 'float32'):.0%} of peak"
+    return results
