@@ -6,7 +6,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from .harness import Result
+from .harness import Result, settings
 from .report import Goal, plot, summaries, summary_table, table, write_json
 
 FAMILIES = {
@@ -29,12 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("families", nargs="*", metavar="family", help=f"any of {', '.join(FAMILIES)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="few cases and repeats: does it run and do the values agree")
+    parser.add_argument("--no-jax", action="store_true", help="leave JAX out, though it is installed")
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
     parser.add_argument("--plot", type=Path, metavar="PATH", nargs="?", const=PICTURE, help="also draw a chart (default: docs/benchmarks.png)")
     args = parser.parse_args()
     unknown = set(args.families) - set(FAMILIES)
     if unknown:
         parser.error(f"unknown family {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
+    settings["jax"] = not args.no_jax
     results: list[Result] = []
     for family in args.families or FAMILIES:
         results += importlib.import_module(f"benchmarks.{family}").run(args.quick)

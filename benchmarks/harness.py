@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+_REST = 0.02  # seconds; threads of OpenMP spin up to about 16 ms
 THREADS = int(os.environ.setdefault("NUMBA_NUM_THREADS", "2"))
 
 Run = Callable[[], Any]
@@ -80,9 +81,12 @@ def libraries() -> dict[str, Any]:
     return {"tapegrad": tapegrad, "torch": torch}
 
 
+settings = {"jax": True}
+
+
 def has_jax() -> bool:
-    """Whether JAX is installed, to be measured too."""
-    return importlib.util.find_spec("jax") is not None
+    """Whether JAX is installed and wanted."""
+    return settings["jax"] and importlib.util.find_spec("jax") is not None
 
 
 def of_function(
@@ -155,11 +159,11 @@ def measure(family: str, cases: Iterable[Case], quick: bool) -> list[Result]:
         runs = case.runs()
         _agree(case, {name: run() for name, run in runs.items()})
         medians, spread = interleaved(runs, quick=quick)
-        settings = {n: t for n, t in medians.items() if n.startswith("torch")}
-        medians["torch"] = min(settings.values())
+        rivals = {n: t for n, t in medians.items() if n.startswith("torch")}
+        medians["torch"] = min(rivals.values())
         note = ""
-        if len(settings) > 1:
-            note = min(settings, key=settings.__getitem__)
+        if len(rivals) > 1:
+            note = min(rivals, key=rivals.__getitem__)
         elif case.flops:
             note = f"{case.flops / medians['tapegrad'] / 1e3:.0f} GF/s"
         results.append(Result(family, case.name, "us", medians, spread=spread, note=note))
@@ -186,9 +190,10 @@ def _arrays(value: Any) -> list[np.ndarray[Any, Any]]:
 def interleaved(runs: dict[str, Run], *, quick: bool, per: int = 1, seconds: float = 0.02) -> tuple[dict[str, float], dict[str, float]]:
     """Median and interquartile range in microseconds per ``per``-th of a run, the libraries taking turns.
 
-    A turn lasts ``seconds``, or one run where that is longer.
+    A turn lasts ``seconds``, or one run where that is longer. Before it the machine rests, since threads of the library before go on
+    waiting in a loop for a while.
     """
-    repeats = 3 if quick else 21
+    repeats = 3 if quick else 11
     counts = {}
     for name, run in runs.items():
         run()
@@ -202,6 +207,8 @@ def interleaved(runs: dict[str, Run], *, quick: bool, per: int = 1, seconds: flo
     try:
         for _ in range(repeats):
             for name, run in runs.items():
+                time.sleep(_REST)
+                run()
                 start = time.perf_counter()
                 for _ in range(counts[name]):
                     run()

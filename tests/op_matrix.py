@@ -23,6 +23,12 @@ Array = NDArray[Any]
 
 # Ops without samples of their own, each with the reason.
 NO_SAMPLES = {
+    "attention_backward": "takes what attention keeps; gradients and second order of attention run it",
+    "standardize_backward": "takes what standardize keeps; gradients and second order of standardize run it",
+    **{
+        f"{mode}_layer_backward": "takes what the layer keeps; gradients and second order of the layer run it"
+        for mode in ("rnn_tanh", "rnn_relu", "gru", "lstm")
+    },
     "underivable": "a copy whose derivative is refused; tests/ops/test_index_writes.py has it",
     "cholesky": "takes positive definite matrices, and its gradient is symmetric; runs in the composite cholesky",
     "copy_slices": "takes a view object, made by the in-place machinery; runs in the composites add_ to a view and setitem",
@@ -31,6 +37,7 @@ NO_SAMPLES = {
 # Inputs that hold real numbers but get no gradient.
 NO_GRADIENT = {
     ("cross_entropy", "weight"): "as in PyTorch, class weights are constants",
+    ("reduced_cross_entropy", "weight"): "as in PyTorch, class weights are constants",
     ("cross_entropy_backward", "lse"): "is a function of input, and the gradient for input includes it",
     ("cross_entropy_backward", "weight"): "as in PyTorch, class weights are constants",
 }

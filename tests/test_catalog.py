@@ -16,8 +16,8 @@ CREATE = """arange as_tensor asarray empty empty_like eye from_numpy full full_l
 tril_indices triu_indices zeros zeros_like"""
 ASK = """are_deterministic_algorithms_enabled broadcast_shapes can_cast get_autocast_dtype get_default_device get_default_dtype
 get_float32_matmul_precision get_num_threads get_rng_state initial_seed is_autocast_enabled is_complex
-is_floating_point is_grad_enabled is_inference_mode_enabled is_nonzero is_tensor numel promote_types promotion_table result_type"""
-SET = """manual_seed seed set_default_device set_default_dtype set_float32_matmul_precision set_num_threads set_printoptions set_rng_state
+is_floating_point is_grad_enabled is_inference_mode_enabled is_nonzero is_tensor memory_stats numel promote_types promotion_table result_type"""
+SET = """empty_cache manual_seed seed set_cache_limit set_default_device set_default_dtype set_float32_matmul_precision set_num_threads set_printoptions set_rng_state
 use_deterministic_algorithms"""
 OTHER = "compile detach elementwise load max_pool1d_with_indices resolve_conj resolve_neg save"
 NO_OPERATIONS = set(f"{CREATE} {ASK} {SET} {OTHER}".split())

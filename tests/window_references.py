@@ -227,6 +227,14 @@ def fractional_max_pool_nd(
     return found if return_indices else found[0]
 
 
+def max_pool_backward(g: Any, places: Any, size: Any, dims: int) -> Any:
+    out = np.zeros(size, g.dtype)
+    planes = out.reshape(-1, math.prod(size[len(size) - dims :]))
+    for plane, values, at in zip(planes, g.reshape(len(planes), -1), places.reshape(len(planes), -1), strict=True):
+        np.add.at(plane, at, values)
+    return out
+
+
 def max_pool_of_maps(x: Any, maps: Any) -> Any:
     """The operation max_pool, whose windows are given by the names and numbers of its parameters."""
     windows = []

@@ -82,7 +82,10 @@ from .io import (
     save as save,
 )
 from .kernels.cpu import (
+    empty_cache as empty_cache,
     get_num_threads as get_num_threads,
+    memory_stats as memory_stats,
+    set_cache_limit as set_cache_limit,
     set_num_threads as set_num_threads,
 )
 from .lazy import imported_on_use as _imported_on_use

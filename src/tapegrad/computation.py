@@ -18,7 +18,7 @@ from .expr import Expr
 from .kernels.cpu import Body, Fast, recording
 
 NUMBERS = (bool, int, float, complex)
-_GRAIN = 32768
+_EXACT = 2**53  # integers up to this are passed to kernels as float64
 _MAX_PLANS = 4096
 
 
@@ -70,7 +70,7 @@ class Computation:
         self._promoting = [i for i, n in enumerate(inputs) if n not in booleans]
         self._bodies: dict[bool, Body] = {}
         self._plans: dict[Any, _Resolved] = {}
-        self.fast = Fast(len(inputs), len(outputs[0]), _GRAIN)
+        self.fast = Fast(len(inputs), len(outputs[0]))
 
     def body(self, complex_valued: bool) -> Body:
         """The kernel body for real or complex numbers.
@@ -88,25 +88,30 @@ class Computation:
 
     def __call__(self, *operands: Any) -> Any:
         """The result, an array or a tuple of them, for arrays and numbers of any layout."""
-        result = None if recording() else self.fast.call(*operands)
-        return self.general(operands) if result is None else result
+        if not recording():
+            result = self.fast.call(*operands)
+            if result is None:
+                result = self.fast.wide(*operands)
+            if result is not None:
+                return result
+        return self.general(operands)
 
     @functools.cached_property
     def fast_into(self) -> Fast:
         """The fast path that writes into a given array."""
-        return Fast(len(self.inputs), 1, _GRAIN, given=True)
+        return Fast(len(self.inputs), 1, given=True)
 
     def general(self, operands: Sequence[Any], out: Any = None, learn: bool = True) -> Any:
         """As calling, without the fast path; with ``out``, into that array (single outputs only)."""
         resolved = self.resolve(operands)
         learn = learn and resolved.lasting and not (self.checks_integers and resolved.promoted.category == 1)
         ready = [number(x, resolved.promoted) if x.__class__ in NUMBERS else x for x in operands]
-        B = backend(next(x for x in ready if x.__class__ is not float))
-        outputs = tuple([B.empty(resolved.shape, d) for d in resolved.outputs]) if out is None else (out,)
+        B = backend(next(x for x in ready if x.__class__ not in NUMBERS))
+        outputs = _new_outputs(B, resolved, ready) if out is None else (out,)
         B.elementwise(resolved.body, ready, outputs, resolved.promoted.numpy)
         if learn and out is None:
             B.learn(self.fast, resolved.body, ready, outputs, resolved.promoted.numpy)
-        elif learn and out.dtype == resolved.outputs[0] and out.flags.c_contiguous:
+        elif learn and out.dtype == resolved.outputs[0]:
             B.learn(self.fast_into, resolved.body, ready, outputs, resolved.promoted.numpy)
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -133,9 +138,10 @@ class Computation:
             for x in (operands[i] for i in self._promoting)
         ]
         promoted = dtypes.result_type(*parts) if parts else dtypes.bool_
-        lasting = self.dtype != "float" or promoted.category >= 2
-        if not lasting:
+        if self.dtype == "float" and promoted.category < 2:
             promoted = default
+        # that of no operand: it follows from the default dtype
+        lasting = promoted.category == max((x.dtype.category for x in parts if isinstance(x, _Operand)), default=promoted.category)
         if promoted.category == 0 and self._subtracts():
             raise RuntimeError(f"{self.name}: subtraction and negation are not defined for bool tensors; use ~ to invert and != to compare")
         body = self.body(promoted.category == 3)
@@ -147,8 +153,19 @@ class Computation:
         return any(e.op in ("sub", "neg") for e in _nodes(self._outputs[0]))
 
 
+def _new_outputs(B: Any, resolved: _Resolved, operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Empty arrays: column-major where all operands are that and of one shape (as the fast paths do), else row-major."""
+    shape = resolved.shape
+    arrays = [x for x in operands if x.__class__ not in NUMBERS]
+    if all(x.flags.fnc and x.shape == shape for x in arrays):
+        return tuple([B.empty(shape[::-1], d).T for d in resolved.outputs])
+    return tuple([B.empty(shape, d) for d in resolved.outputs])
+
+
 def number(value: Any, promoted: dtypes.dtype) -> Any:
-    """A Python number as the kernel takes it: a float in floating-point computations, else a 0-d array."""
+    """A Python number as the kernel takes it: a float or a small int, else a 0-d array."""
+    if value.__class__ is float or (value.__class__ is int and -_EXACT <= value <= _EXACT):
+        return value
     if promoted.category == 2 and not isinstance(value, complex):
         return float(value)
     with np.errstate(all="ignore"):

@@ -164,6 +164,11 @@ def of_array(array: Any) -> dtype:
     return FROM_NUMPY[array.dtype]
 
 
+def surely_fits(value: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether a number needs no further look to be stored as this dtype: a Python number of moderate size, and float32 or float64."""
+    return (value.__class__ is float or value.__class__ is int) and dtype.kind == "f" and dtype.itemsize > 2 and -1e38 < value < 1e38
+
+
 def of_scalar(value: bool | int | float | complex) -> dtype:
     """The dtype a Python number has on its own: bool, int64, the default float or the default complex."""
     return of_type(next((kind for kind in _BY_PYTHON if isinstance(value, kind)), type(value)))

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from . import inplace, registry
+from . import inplace
 from .graph import Call, Edge
 from .modes import local, no_grad
+from .observing import annotate, tell
+from .opcall import differentiable
 from .tensor import Tensor, init, tick, wrap
 
 
@@ -184,7 +186,7 @@ class Function:
         if recording and any(isinstance(o, Tensor) for o in outputs):
             cls._record(ctx, edges, values, outputs)
         if local.flags > 1:
-            registry.tell(cls, tuple(a for a in args if isinstance(a, Tensor)), {}, outputs)
+            tell(cls, tuple(a for a in args if isinstance(a, Tensor)), {}, outputs)
         return outputs if many else outputs[0]
 
     @classmethod
@@ -218,7 +220,7 @@ class Function:
         entry.saved, entry.cells = tuple(saved), tuple(cells)
         constant = {id(t) for t in ctx._constant}
         for i, output in enumerate(outputs):
-            if not isinstance(output, Tensor) or not registry.differentiable(output._array):
+            if not isinstance(output, Tensor) or not differentiable(output._array):
                 continue
             edge: Any = None if id(output) in constant or id(values[i]) in constant else plan.edge(entry, i)
             if any(output is t for t in ctx._dirty):
@@ -227,7 +229,7 @@ class Function:
                 output._entry = edge
         ctx._to_save = ctx._constant = ctx._dirty = ()
         if local.flags > 1:
-            registry.annotate(entry)
+            annotate(entry)
 
 
 def _separate(values: tuple[Any, ...], args: tuple[Any, ...], ctx: FunctionCtx, recording: bool) -> tuple[Any, ...]:

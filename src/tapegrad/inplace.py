@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes, registry
+from . import dtypes
 from .device import backend
 from .graph import Entry
 from .modes import local
+from .observing import tell
+from .opcall import differentiable, record
 from .plan import ON_ARRAYS
 from .public import named
-from .registry import Op, Steps, View, differentiable
-from .scalarcall import as_float, operands_of, record_elementwise
+from .registry import Op, register
+from .scalarcall import operands_of, record_elementwise
 from .scalarops import ElementwiseOp
 from .tensor import TENSOR_TYPES, Tensor, no_tensor, wrap
+from .views import Steps, View
 
 
 def check_writable(target: Tensor, name: str) -> None:
@@ -106,12 +109,40 @@ def elementwise_(op: ElementwiseOp, target: Tensor, *others: Any) -> Tensor:
     return target
 
 
+def untaped_memory(target: Any, *sources: Any) -> Any:
+    """The array of a tensor whose writing the tape need not see: nothing listens, and no gradient flows into it or from the sources.
+
+    None where that is not so, where the memory is not in row-major order, or read-only.
+    """
+    flags, kind = local.flags, target.__class__
+    if flags > 1 or kind not in TENSOR_TYPES:
+        return None
+    if not flags:
+        base = target._base
+        if target._entry is not None or (base is not None and base.root._entry is not None):
+            return None
+        for x in sources:
+            kind = x.__class__
+            if kind in TENSOR_TYPES and x._entry is not None:
+                return None
+    memory = target._array
+    return memory if memory.flags.carray else None
+
+
+def plain_array(memory: Any, source: Any) -> Any:
+    """The array of a tensor that has the memory's dtype; None for anything else."""
+    kind = source.__class__
+    if kind not in TENSOR_TYPES:
+        return None
+    array = source._array
+    return array if array.dtype is memory.dtype else None
+
+
 def _write_quickly(op: ElementwiseOp, target: Any, others: tuple[Any, ...]) -> bool:
     """Do it by the fast path, when nothing is recorded and the operands are simple: what optimizers do most of the time."""
-    kind = target.__class__
-    if local.flags != 1 or kind not in TENSOR_TYPES:
+    memory = untaped_memory(target, *others)
+    if memory is None:
         return False
-    memory = target._array
     arrays = [memory]
     for x in others:
         kind = x.__class__
@@ -121,12 +152,11 @@ def _write_quickly(op: ElementwiseOp, target: Any, others: tuple[Any, ...]) -> b
                 return False
             arrays.append(array)
         elif kind is float or kind is int:
-            arrays.append(as_float(x))
+            arrays.append(x)
         else:
             return False
-    if not memory.flags.writeable:
-        return False
-    if op.computation.fast_into.call(*arrays, memory) is None:
+    into = op.computation.fast_into
+    if into.call(*arrays, memory) is None and into.wide(*arrays, memory) is None:
         return False
     target._storage.wrote(f"{op.name}_")
     return True
@@ -144,7 +174,7 @@ def write(op: Op, target: Tensor, others: Sequence[Tensor | None], params: dict[
     inputs = (target, *others)
     arrays = [None if x is None else x._array for x in inputs]
     recording = local.flags & 1 == 0 and differentiable(memory) and any(x is not None and x._entry is not None for x in inputs)
-    if recording and op.plan.saves(tuple(x is not None and x._entry is not None for x in inputs)):
+    if recording and op.plans[tuple([x is not None and x._entry is not None for x in inputs])].saved:
         arrays = [a.copy() if a is not None and np.may_share_memory(a, memory) else a for a in arrays]
     result = op.forward(backend(memory), *arrays, **params)
     _check_result(target, name, result.shape, target.dtype if cast else dtypes.FROM_NUMPY[result.dtype])
@@ -170,12 +200,12 @@ def _finish(op: Op, name: str, target: Tensor, inputs: Sequence[Any], arrays: li
                 entry.more().fix = tuple([None if e is None else (e.shape, e.dtype) for e in entry.edges])
         else:
             edges = tuple([None if t is None else t._entry for t in inputs])
-            if op.inputs[0] not in op.plan.targets:  # overwritten whole: an edge would only keep the past alive
+            if op.inputs[0] not in op.targets:  # overwritten whole: an edge would only keep the past alive
                 edges = (None, *edges[1:])
-            registry.record(op.plan, (stand_in, *inputs[1:]), params, arrays, shown, target._array, edges)
+            record(op, (stand_in, *inputs[1:]), params, arrays, shown, target._array, edges)
         rebase(target, shown._entry)
     if local.flags > 1:
-        registry.tell(op, tuple(inputs), {**params, "in_place": True}, (target,))
+        tell(op, tuple(inputs), {**params, "in_place": True}, (target,))
 
 
 def rebase(target: Tensor, entry: Entry | None) -> None:
@@ -187,15 +217,26 @@ def rebase(target: Tensor, entry: Entry | None) -> None:
     else:
         root = base.root
         if not base.tracked:  # made inside no_grad() of a root that was a constant
-            base = target._base = View(root, base.steps, True)
+            base = target._base = View(root, base.above, base.op, base.params, True)
         value = wrap(target._array, entry)
         shown = wrap(root._array, None, root._storage)
         edges = (root._entry, entry)
-        registry.record(COPY_SLICES.plan, (root, value), {"view": base.steps}, [root._array, target._array], shown, root._array, edges)
+        record(COPY_SLICES, (root, value), {"view": base.steps}, [root._array, target._array], shown, root._array, edges)
         _point(root, shown._entry)
     for view in root._storage.views():
         if view._base is not None and view._base.tracked and view._base.root is root:
-            _point(view, view._base.entry())
+            _point(view, _entry_of(view._base))
+
+
+def _entry_of(view: View) -> Any:
+    """The entry of the tensor with this view, made anew for the root's present one; listeners are not told."""
+    root = view.root
+    array, edge = root._array, root._entry
+    for op, params in view.steps if edge is not None else ():
+        result = op.on_arrays(array, **params)
+        edge = record(op, (wrap(array, edge, root._storage),), params, (array,), wrap(result), result, (edge,))
+        array = result
+    return edge
 
 
 def _point(tensor: Tensor, entry: Any) -> None:
@@ -246,7 +287,7 @@ def _overwritten(array: Any, view: Steps, value: Any) -> Any:
     return array
 
 
-COPY_SLICES = registry.register(
+COPY_SLICES = register(
     Op("copy_slices", ("root", "value"), _copy_slices, {("root", "value"): _copy_slices_backward}, method=False)
 )
 

@@ -1,4 +1,4 @@
-"""Memory formats, as ``torch.memory_format``: accepted wherever PyTorch takes one, and without effect, since results are row-major."""
+"""Memory formats, as ``torch.memory_format``: accepted wherever PyTorch takes one, and without effect on the order of a result."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Tracer(Protocol):
     def check(self, tensor: Any, function: Callable[[Any], None]) -> None:
         """Every run must call ``function`` with the array of ``tensor``, which raises when its values can't be used."""
 
-    def counted(self, state: dict[str, Any], name: str, formula: Callable[[float], tuple[float, ...]]) -> tuple[Any, ...]:
+    def counted(self, states: list[dict[str, Any]], name: str, formula: Callable[[float], tuple[float, ...]]) -> tuple[Any, ...]:
         """See :func:`counted`."""
 
     def refuse(self, what: str) -> NoReturn:
@@ -45,34 +45,30 @@ class Tracer(Protocol):
 
 
 class _Modes(threading.local):
-    flags = 0
-    grad = True
-    inference = False
-    anomaly = False
-    tracing = False
-    tracer: Tracer | None = None
-    listeners: tuple[Listener, ...] = ()
-    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
-    autocast = False  # whether functions choose the dtype they compute in; see casting.py
-    autocast_dtype: Any = None  # the lower one; None is bfloat16
-    autocast_casts: dict[int, tuple[Any, int, Any]] | None = None  # of parameters, kept until the outermost region ends
+    def __init__(self) -> None:  # in every thread
+        self.flags = 0
+        self.grad = True
+        self.inference = False
+        self.anomaly = False
+        self.tracing = False
+        self.tracer: Tracer | None = None
+        self.listeners: tuple[Listener, ...] = ()
+        self.saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
+        self.autocast = False  # whether functions choose the dtype they compute in; see casting.py
+        self.autocast_dtype: Any = None  # the lower one; None is bfloat16
+        self.autocast_casts: dict[int, tuple[Any, int, Any]] | None = None  # of parameters, kept until the outermost region ends
 
     def refresh(self) -> None:
-        busy = bool(self.listeners or self.saved_hooks or self.anomaly)
-        self.flags = (0 if self.grad else 1) + (2 if busy else 0)
+        self.flags = (0 if self.grad else 1) + (2 if self.listeners or self.saved_hooks or self.anomaly else 0)
 
 
 local = _Modes()
 _OF_COMPUTING = ("autocast", "autocast_dtype")  # decide on values; the others on who records, listens and keeps
-_NAMES = (
-    *("flags", "grad", "inference", "anomaly", "tracing", "tracer", "listeners", "saved_hooks"),
-    *(*_OF_COMPUTING, "autocast_casts"),
-)
 
 
 def snapshot() -> dict[str, Any]:
     """This thread's modes; ``local.__dict__.update(...)`` puts them back, in one call that no signal can split."""
-    return {name: getattr(local, name) for name in _NAMES}
+    return local.__dict__.copy()
 
 
 def values_leave(what: str) -> None:
@@ -88,14 +84,15 @@ def check_values(tensor: Any, function: Callable[[Any], None]) -> None:
         local.tracer.check(tensor, function)
 
 
-def counted(state: dict[str, Any], name: str, formula: Callable[[float], tuple[float, ...]]) -> tuple[Any, ...]:
-    """Advance the counter ``state[name]``, a 0-d tensor, and return ``formula(count)``.
+def counted(states: list[dict[str, Any]], name: str, formula: Callable[[float], tuple[float, ...]]) -> tuple[Any, ...]:
+    """Advance the counters ``state[name]``, 0-d tensors that agree, and return ``formula(count)``.
 
     Under a trace the numbers are 0-d tensors, which every replay from Python advances and fills anew.
     """
     if local.tracer is not None:
-        return local.tracer.counted(state, name, formula)
-    return formula(advance(state[name]))
+        return local.tracer.counted(states, name, formula)
+    reached = [advance(state[name]) for state in states]
+    return formula(reached[0])
 
 
 def advance(counter: Any) -> float:
@@ -126,13 +123,15 @@ class Mode:
         raise NotImplementedError
 
     def __enter__(self) -> Any:
-        settings = self._settings()
-        self._before.append({name: getattr(local, name) for name in settings})
-        _set(settings)
+        settings, modes = self._settings(), local.__dict__
+        self._before.append({name: modes[name] for name in settings})
+        modes.update(settings)
+        local.refresh()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _set(self._before.pop())
+        local.__dict__.update(self._before.pop())
+        local.refresh()
 
     def __call__(self, function: F) -> F:
         import inspect

@@ -8,13 +8,15 @@ holds every op by name: on arrays in a plain backward pass, on tensors under ``c
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
+from .generated import written_when_called
 from .graph import Edge
-from .tensor import Tensor, wrap
+from .tensor import wrap
 
 ON_ARRAYS = SimpleNamespace()
 ON_TENSORS = SimpleNamespace()
@@ -31,80 +33,92 @@ class Formula:
         self.names = tuple(inspect.signature(function).parameters)[1:]
 
 
-class Plan:
-    """How the engine differentiates an op: what is saved, and gradients of arrays or of tensors from it."""
-
-    __slots__ = ("_saves", "formulas", "index", "metadata", "name", "op", "outputs", "part", "targets")
+class Plans(dict[tuple[bool, ...], "Plan"]):
+    """The plans of an op, by which inputs need a gradient; each is made when it is asked for."""
 
     def __init__(self, op: Any) -> None:
+        super().__init__()
+        self._op = op
+
+    @functools.cached_property
+    def formulas(self) -> list[Formula]:
+        """The op's VJP formulas."""
+        return [Formula(t if isinstance(t, tuple) else (t,), f) for t, f in self._op.vjp.items()]
+
+    def __missing__(self, needs: tuple[bool, ...]) -> Plan:
+        plan = self[needs] = Plan(self._op, needs, self.formulas)
+        return plan
+
+
+class Plan:
+    """How the engine differentiates an op with respect to some of its inputs.
+
+    Attributes:
+        needs: which inputs need a gradient.
+        saved: the names of the values to save.
+        outputs: the names among them that mean one of several outputs, and which one.
+        index: the inputs' places by name.
+        backward: ``backward(entry, g)`` returns gradients, as arrays, of the inputs that need one (None for the others).
+        backward_tensors: the same on tensors, recorded on the tape.
+    """
+
+    __slots__ = ("_formulas", "backward", "backward_tensors", "index", "name", "needs", "op", "outputs", "part", "saved")
+
+    def __init__(self, op: Any, needs: tuple[bool, ...], formulas: list[Formula]) -> None:
         self.op = op
         self.name = op.name
         self.part = op.part
+        self.needs = needs
         self.index = {name: i for i, name in enumerate(op.inputs)}
-        self.formulas = [Formula(t if isinstance(t, tuple) else (t,), f) for t, f in op.vjp.items()]
-        self._saves: dict[tuple[bool, ...], tuple[str, ...]] = {}
-        self.targets = {t for formula in self.formulas for t in formula.targets}
-        asked = {n for formula in self.formulas for n in formula.names}
+        self._formulas = [f for f in formulas if any(needs[self.index[t]] for t in f.targets)]
+        asked = dict.fromkeys(name for formula in self._formulas for name in formula.names)
         self.outputs = {n: int(n[3:]) for n in asked if n[:3] == "out" and n[3:].isdecimal()}
-        self.metadata = [(f"{x}_{kind}", i) for x, i in self.index.items() for kind in ("shape", "dtype") if f"{x}_{kind}" in asked]
-        for formula in self.formulas:
-            unknown = set(formula.targets) - set(op.inputs)
-            if unknown:
-                raise ValueError(f"{op.name}: VJP for {sorted(unknown)}, which are not among the inputs {op.inputs}")
+        self.saved = tuple([n for n in asked if n in self.index or n == "out" or n in self.outputs or n in op.residuals])
+        self.backward = written_when_called(f"backward of {op.name}", lambda scope: self._write(scope, tensors=False))
+        self.backward_tensors = written_when_called(f"backward of {op.name} on tensors", lambda scope: self._write(scope, tensors=True))
 
-    def saves(self, needs: tuple[bool, ...]) -> tuple[str, ...]:
-        """The names of the values to save when these inputs need a gradient."""
-        found = self._saves.get(needs)
-        if found is None:
-            names: list[str] = []
-            for formula in self.formulas:
-                if any(needs[self.index[t]] for t in formula.targets):
-                    names += [n for n in formula.names if self._saved(n) and n not in names]
-            found = self._saves[needs] = tuple(names)
-        return found
+    def _write(self, scope: dict[str, Any], tensors: bool) -> str:
+        """The source of a backward function: every formula that is needed, and a check of what it returns."""
+        scope |= {"K": ON_TENSORS if tensors else ON_ARRAYS, "saved_tensors": self.saved_tensors, "mistaken": self._mistaken}
+        out = ["def call(entry, g):", "    edges = entry.edges", "    params = entry.params"]
+        values = "".join(f"v{i}, " for i in range(len(self.saved)))
+        if values:
+            out += [f"    {values}= {'saved_tensors(entry)' if tensors else 'entry.saved'}"]
+        for k, formula in enumerate(self._formulas):
+            scope[f"formula{k}"] = formula.function
+            targets = [self.index[t] for t in formula.targets]
+            results = [f"r{i}" if self.needs[i] else "_" for i in targets]
+            arguments = ", ".join(["K", *map(self._argument, formula.names)])
+            out += [f"    {', '.join(results)} = formula{k}({arguments})"]
+            for i in targets:
+                if self.needs[i]:
+                    made = f"r{i}._array" if tensors else f"r{i}"
+                    wrong = f"{made}.shape != edges[{i}].shape or ({made}.dtype is not edges[{i}].dtype and {made}.dtype != edges[{i}].dtype)"
+                    out += [f"    if r{i} is not None and ({wrong}): mistaken({i}, edges[{i}], {made})"]
+        return "\n".join([*out, f"    return ({''.join(f'r{i}, ' if need else 'None, ' for i, need in enumerate(self.needs))})"]) + "\n"
 
-    def _saved(self, name: str) -> bool:
-        return name in self.index or name == "out" or name in self.outputs or name in self.op.residuals
+    def _argument(self, name: str) -> str:
+        """Where the written function finds what a formula asks for."""
+        if name == "g":
+            return name
+        if name == "needs":
+            return repr(self.needs)
+        if name in self.saved:
+            return f"v{self.saved.index(name)}"
+        if name[0] == "g" and name[1:].isdecimal():
+            return f"g[{name[1:]}]"
+        owner, _, kind = name.rpartition("_")
+        return f"edges[{self.index[owner]}].{kind}" if kind in ("shape", "dtype") and owner in self.index else f"params[{name!r}]"
 
-    def backward(self, entry: Any, g: Any) -> list[Any]:
-        """Gradients, as arrays, of the inputs that need one (None for the others)."""
-        return self._run(ON_ARRAYS, entry, g, entry.saved)
-
-    def backward_tensors(self, entry: Any, g: Any) -> list[Any]:
-        """The same on tensors, recorded on the tape."""
-        return self._run(ON_TENSORS, entry, g, self.saved_tensors(entry))
-
-    def _run(self, K: Any, entry: Any, g: Any, saved: Sequence[Any]) -> list[Any]:
-        needs = tuple([e is not None for e in entry.edges])
-        values = {"g": g, "needs": needs, **entry.params, **dict(zip(self.saves(needs), saved, strict=True))}
-        for name, i in self.metadata:
-            if entry.edges[i] is not None:
-                values[name] = getattr(entry.edges[i], name.rpartition("_")[2])
-        if entry.outputs:
-            values |= {f"g{i}": one for i, one in enumerate(g)}
-        grads: list[Any] = [None] * len(needs)
-        for formula in self.formulas:
-            if any(needs[self.index[t]] for t in formula.targets):
-                result = formula.function(K, *[values[n] for n in formula.names])
-                for target, grad in zip(formula.targets, result if len(formula.targets) > 1 else (result,), strict=True):
-                    i = self.index[target]
-                    if needs[i] and grad is not None:
-                        self._check(entry.edges[i], grad, target)
-                        grads[i] = grad
-        return grads
-
-    def _check(self, edge: Any, grad: Any, target: str) -> None:
-        array = grad._array if isinstance(grad, Tensor) else grad
-        if array.shape != edge.shape or array.dtype != edge.dtype:
-            raise RuntimeError(
-                f"{self.name}: the gradient for {target!r} has shape {tuple(array.shape)} and dtype {array.dtype}, its input has shape "
-                f"{tuple(edge.shape)} and dtype {edge.dtype}; this is a mistake in the operation's VJP"
-            )
+    def _mistaken(self, i: int, edge: Edge, array: Any) -> NoReturn:
+        raise RuntimeError(
+            f"{self.name}: the gradient for {self.op.inputs[i]!r} has shape {tuple(array.shape)} and dtype {array.dtype}, its input has shape "
+            f"{tuple(edge.shape)} and dtype {edge.dtype}; this is a mistake in the operation's VJP"
+        )
 
     def saved_tensors(self, entry: Any) -> list[Any]:
         """The saved values as tensors that are connected to the graph where the originals were."""
-        needs = tuple([e is not None for e in entry.edges])
-        return rebuild(self.saves(needs), self.index, entry)
+        return rebuild(self.saved, self.index, entry)
 
 
 def rebuild(names: Sequence[str], index: dict[str, int], entry: Any) -> list[Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from . import registry
 from .graph import FREED, Leaf, Output, Packed
 from .modes import listening
+from .observing import source_line
 from .sweep import reachable
 from .tensor import Tensor
 
@@ -135,7 +135,7 @@ class _Recorder(Recording):
         name = getattr(op, "name", None) or op.__name__
         if params.get("in_place"):
             name += "_"
-        line = registry.source_line()
+        line = source_line()
         self._rows.append(Row(index, name, described, tuple(first._array.shape), first.dtype.name, saved, line))
         for output in outputs:
             self._made[id(output)] = index

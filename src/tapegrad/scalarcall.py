@@ -1,7 +1,8 @@
 """Running an elementwise op on tensors: a call specialised to its number of inputs, and the general path behind it.
 
-The specialised call takes contiguous tensors of one dtype straight to a native kernel (``kernels.cpu.call.Fast``) and writes the
-tape's entry; anything else goes to :func:`general_call`, which broadcasts, promotes and strides.
+The specialised call takes contiguous tensors of one shape straight to a native kernel (``kernels.cpu.fast.Fast``) and writes the
+tape's entry. Where they broadcast, or have other layouts, another native function may know the kernel; anything else, as the first
+call with operands of a kind, goes to :func:`general_call`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy as np
 from .computation import NUMBERS
 from .graph import Entry
 from .modes import local
-from .registry import annotate, as_tensor_input, check_devices, differentiable, tell
+from .observing import annotate, tell
+from .opcall import differentiable
+from .registry import as_tensor_input, check_devices
 from .tensor import TENSOR_TYPES, Storage, Tensor, init, no_tensor, tick
 
 _MAX_WRITTEN_OUT = 4  # inputs: the sets of them that may need a gradient double with each
@@ -60,11 +63,20 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
     for i, (x, name) in enumerate(zip(names, op.inputs, strict=True)):
         out += [f"    c = {x}.__class__", "    if c in TENSOR_TYPES:", f"        a{i} = {x}._array; e{i} = {x}._entry; s{i} = {x}._storage"]
         if n > 1 and name not in op.booleans:
-            out += ["    elif c is float or c is int:", f"        a{i} = {x} if c is float else as_float({x}); e{i} = s{i} = None"]
+            out += ["    elif c is float or c is int:", f"        a{i} = {x}; e{i} = s{i} = None"]
         out += [f"    else: return {general}"]
     arrays = ", ".join(f"a{i}" for i in range(n))
-    out += [f"    r = fast({arrays})", f"    if r is None: return {general}"]
-    out += ["    o = new(Tensor); o._array = r; o._grad = None; o._storage = s = Storage(); o._base = None"]
+    out += [f"    r = fast({arrays})", "    if r is None:", f"        r = wide({arrays})", f"        if r is None: return {general}"]
+    tracked = [i for i, name in enumerate(op.inputs) if name in op.formulas]
+    make = "o = new(Tensor); o._array = r; o._grad = None; o._storage = s = Storage(); o._base = None"
+    differ = " or ".join(f"e{i} is not None and e{i}.dtype is not r.dtype" for i in tracked)
+    finished = f"return finish(op, ({', '.join(names)},), ({arrays},), r)"
+    if tracked and n > 1:  # shapes and dtypes may differ
+        out += [f"        if not flags and ({' or '.join(f'e{i} is not None' for i in tracked)}):"]
+        out += [f"            if {'True' if len(tracked) > _MAX_WRITTEN_OUT else differ}: {finished}"]
+        if len(tracked) <= _MAX_WRITTEN_OUT:
+            out += [f"            {line}" for line in (make, *_write_record(op, tracked, scope, broadcast=True), "return o")]
+    out += [f"    {make}"]
     scope |= {
         "local": local,
         "op": op,
@@ -76,32 +88,18 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
         "tick": tick,
         "Entry": Entry,
         "fast": op.computation.fast.call,
-        "as_float": as_float,
+        "wide": op.computation.fast.wide,
+        "finish": _finish,
         "record": record_elementwise,
     }
-    tracked = [i for i, name in enumerate(op.inputs) if name in op.formulas]
     if tracked:
         out += [f"    if flags or ({' and '.join(f'e{i} is None' for i in tracked)}):", "        o._entry = None; return o"]
-        if len(tracked) > _MAX_WRITTEN_OUT:
-            out += [f"    o._entry = None; record(op, ({', '.join(names)},), ({arrays},), o); return o"]
-            choices = []
-        else:
-            choices = [(False, True) if i in tracked else (False,) for i in range(n)]
-    if tracked and choices:
-        out += ["    e = o._entry = new(Entry); e.seq = tick(); e.shape = r.shape; e.dtype = r.dtype; e.extra = None"]
-        cases = sorted((needs for needs in itertools.product(*choices) if any(needs)), key=sum, reverse=True)
-        for k, needs in enumerate(cases):
-            plan = op.plans[needs]
-            scope[f"plan{k}"] = plan
-            test = " and ".join(f"e{i} is not None" for i in range(n) if needs[i])
-            head = "else:" if k == len(cases) - 1 and len(tracked) == 1 else f"{'if' if k == 0 else 'elif'} {test}:"
-            values = "".join("r, " if v == "out" else f"a{op.inputs.index(v)}, " for v in plan.saved)
-            cells = "".join("s, " if v == "out" else f"s{op.inputs.index(v)}, " for v in plan.saved)
-            edges = "".join(f"e{i}, " if needs[i] else "None, " for i in range(n))
-            out += [f"    {head} e.op = plan{k}; e.edges = ({edges}); e.saved = ({values}); e.cells = ({cells})"]
-        if len(tracked) == 1 and len(cases) == 1:
-            out[-1] = out[-1].replace("    else: ", "    ").replace(f"    if {test}: ", "    ")
-    elif not tracked:
+    if len(tracked) > _MAX_WRITTEN_OUT:
+        out += [f"    o._entry = None; record(op, ({', '.join(names)},), ({arrays},), o)"]
+    elif tracked:
+        out += [f"    if {differ}: {finished}"] if n > 1 else []
+        out += [f"    {line}" for line in _write_record(op, tracked, scope, broadcast=False)]
+    else:
         out += ["    o._entry = None"]
     out += ["    return o"]
     source = "\n".join(out) + "\n"
@@ -111,9 +109,24 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
     return scope.pop("call").__code__
 
 
-def as_float(value: float) -> Any:
-    """An integer operand for the fast path: exact as a float64, or an object that the fast path refuses."""
-    return float(value) if -(2**53) <= value <= 2**53 else value
+def _write_record(op: Any, tracked: Sequence[int], scope: dict[str, Any], broadcast: bool) -> list[str]:
+    """The lines that make the tape's entry: one case for each set of inputs that need a gradient."""
+    out = ["e = o._entry = new(Entry); e.seq = tick(); e.shape = shape = r.shape; e.dtype = r.dtype; e.extra = None"]
+    choices = [(False, True) if i in tracked else (False,) for i in range(len(op.inputs))]
+    cases = sorted((needs for needs in itertools.product(*choices) if any(needs)), key=sum, reverse=True)
+    for k, needs in enumerate(cases):
+        plan = scope[f"plan{k}"] = op.plans[needs]  # whose summing form is made when it is wanted
+        needed = [i for i in tracked if needs[i]]
+        chosen = f"plan{k}"
+        if broadcast:
+            chosen += f" if {' and '.join(f'e{i}.shape == shape' for i in needed)} else plan{k}.summing"
+        values = "".join("r, " if v == "out" else f"a{op.inputs.index(v)}, " for v in plan.saved)
+        cells = "".join("s, " if v == "out" else f"s{op.inputs.index(v)}, " for v in plan.saved)
+        edges = "".join(f"e{i}, " if needs[i] else "None, " for i in range(len(op.inputs)))
+        test = " and ".join(f"e{i} is not None" for i in needed)
+        head = "" if len(cases) == 1 else f"if {test}: " if k == 0 else f"elif {test}: "
+        out += [f"{head}e.op = {chosen}; e.edges = ({edges}); e.saved = ({values}); e.cells = ({cells})"]
+    return out
 
 
 def general_call(op: Any, operands: tuple[Any, ...]) -> Tensor:
@@ -122,12 +135,17 @@ def general_call(op: Any, operands: tuple[Any, ...]) -> Tensor:
         return op.of_complex(*operands)  # type: ignore[no-any-return]
     inputs = operands_of(op, operands)
     arrays = tuple(x._array if isinstance(x, Tensor) else x for x in inputs)
-    result = op.computation.general(arrays)
+    output = _finish(op, inputs, arrays, op.computation.general(arrays))
+    if local.flags > 1:
+        tell(op, inputs, {}, (output,))
+    return output
+
+
+def _finish(op: Any, inputs: tuple[Any, ...], arrays: tuple[Any, ...], result: Any) -> Tensor:
+    """The tensor of a result, and the tape's entry."""
     output = init(Tensor.__new__(Tensor), result)
     if local.flags & 1 == 0 and op.formulas:
         record_elementwise(op, inputs, arrays, output)
-    if local.flags > 1:
-        tell(op, inputs, {}, (output,))
     return output
 
 
@@ -155,30 +173,36 @@ def operands_of(op: Any, operands: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def record_elementwise(op: Any, inputs: Sequence[Any], arrays: Sequence[Any], output: Tensor) -> None:
-    """Record an elementwise op that ran on the general path."""
-    edges = [
-        x._entry if isinstance(x, Tensor) and name in op.formulas and differentiable(x._array) else None
-        for name, x in zip(op.inputs, inputs, strict=True)
-    ]
+    """Record an elementwise op on operands of any kind."""
+    edges = tuple(
+        [
+            x._entry if name in op.formulas and isinstance(x, Tensor) and x._entry is not None and differentiable(x._array) else None
+            for name, x in zip(op.inputs, inputs, strict=True)
+        ]
+    )
     result = output._array
-    if not any(e is not None for e in edges) or not differentiable(result):
+    if not any(edges) or not differentiable(result):
         return
-    plan = op.plans[tuple(e is not None for e in edges)]
+    plan = op.plans[tuple([e is not None for e in edges])]
+    shape, dtype = result.shape, result.dtype
     entry = Entry.__new__(Entry)
-    entry.seq = tick()
+    entry.seq, entry.edges, entry.shape, entry.dtype, entry.extra = tick(), edges, shape, dtype, None
+    values: list[Any] = []
+    cells: list[Storage | None] = []
+    for name in plan.saved:
+        if name == "out":
+            values.append(result)
+            cells.append(output._storage)
+        else:
+            i = op.inputs.index(name)
+            values.append(arrays[i])
+            cells.append(inputs[i]._storage if isinstance(inputs[i], Tensor) else None)
+    entry.saved, entry.cells = tuple(values), tuple(cells)
+    if any(e is not None and e.dtype != dtype for e in edges):
+        entry.more().fix = tuple([None if e is None else (e.shape, e.dtype) for e in edges])
+    elif any(e is not None and e.shape != shape for e in edges):
+        plan = plan.summing
     entry.op = plan
-    entry.edges = tuple(edges)
-    at = {name: i for i, name in enumerate(op.inputs)}
-    entry.saved = tuple(result if n == "out" else arrays[at[n]] for n in plan.saved)
-    entry.cells = tuple(
-        output._storage if n == "out" else x._storage if isinstance(x := inputs[at[n]], Tensor) else None for n in plan.saved
-    )
-    entry.shape, entry.dtype, entry.extra = result.shape, result.dtype, None
-    fix = tuple(
-        None if e is None or (e.shape == result.shape and e.dtype == result.dtype) else (e.shape, e.dtype) for e in edges
-    )
-    if any(fix):
-        entry.more().fix = fix
     if local.flags > 1:
         annotate(entry)
     output._entry = entry

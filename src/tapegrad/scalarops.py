@@ -15,8 +15,9 @@ from typing import Any
 
 from . import expr, registry
 from .computation import Computation, has_complex_form
+from .device import BACKENDS
 from .expr import Expr
-from .plan import rebuild
+from .plan import ON_TENSORS, rebuild
 from .primitives import E
 from .public import public
 from .registry import Op
@@ -213,7 +214,7 @@ def _forward(B: Any, *arrays: Any) -> Any:
 class ElementwisePlan:
     """The fused backward of an op for one set of inputs that need a gradient."""
 
-    __slots__ = ("_passes", "backward", "computation", "name", "needs", "op", "saved")
+    __slots__ = ("_passes", "_summing", "backward", "computation", "name", "needs", "op", "saved")
     part = False
 
     def __init__(self, op: ElementwiseOp, needs: tuple[bool, ...]) -> None:
@@ -231,25 +232,42 @@ class ElementwisePlan:
         if computed:
             outputs = ([op.formula(n, False) for n in computed], [op.formula(n, True) for n in computed])
             self.computation = Computation(f"backward of {op.name}", (op.cotangent, *self.saved), outputs, op.booleans, "promote")
-        self.backward = self._generate(len(computed))
+        self.backward = self.generate(summing=False)
+        self._summing: SummingPlan | None = None
 
-    def _generate(self, outputs: int) -> Callable[[Any, Any], Any]:
-        """``backward(entry, g)`` -> one gradient (array) per input, None for those not needed."""
+    @property
+    def summing(self) -> SummingPlan:
+        """The same for operands that were broadcast."""
+        if self._summing is None:
+            self._summing = SummingPlan(self)
+        return self._summing
+
+    def generate(self, summing: bool) -> Callable[[Any, Any], Any]:
+        """``backward(entry, g)`` -> one gradient (array) per input, None for those not needed; ``summing``, each of its input's shape."""
         values = [f"v{i}" for i in range(len(self.saved))]  # not the inputs' names, which could clash with those used here
         saved = "".join(f"{v}, " for v in values)
         names = ", ".join(("g", *values))
         out = ["def backward(entry, g):"]
         if saved:
             out += [f"    {saved}= entry.saved"]
+        outputs = self._passes.count(False)
         results = iter(["r"] if outputs == 1 else [f"r[{i}]" for i in range(outputs)])
         if outputs:
-            out += [f"    r = fast({names})", f"    if r is None: r = general(({names},))"]
+            out += [f"    r = fast({names})", "    if r is None:", f"        r = wide({names})", f"        if r is None: r = general(({names},))"]
         passes = iter(self._passes)
         grads = [("None" if not need else "g" if next(passes) else next(results)) for need in self.needs]
-        out += [f"    return ({', '.join(grads)},)"]
         scope: dict[str, Any] = {}
         if self.computation is not None:
-            scope = {"fast": self.computation.fast.call, "general": self.computation.general}
+            fast = self.computation.fast
+            scope = {"fast": fast.call, "wide": fast.wide, "general": self.computation.general}
+        if summing:
+            scope["BACKENDS"] = BACKENDS
+            out += ["    sum_to = BACKENDS[g.__class__].sum_to", "    edges = entry.edges"]
+            for i, need in enumerate(self.needs):
+                if need:
+                    out += [f"    d{i} = {grads[i]}; shape = edges[{i}].shape", f"    if d{i}.shape != shape: d{i} = sum_to(d{i}, shape)"]
+                    grads[i] = f"d{i}"
+        out += [f"    return ({', '.join(grads)},)"]
         exec(compile("\n".join(out), f"<tapegrad backward of {self.name}>", "exec"), scope)
         backward: Callable[[Any, Any], Any] = scope["backward"]
         return backward
@@ -274,6 +292,30 @@ class ElementwisePlan:
     def saved_tensors(self, entry: Any) -> list[Any]:
         """The saved values as tensors connected to the graph."""
         return rebuild(self.saved, {n: i for i, n in enumerate(self.op.inputs)}, entry)
+
+
+class SummingPlan:
+    """The backward of an op on operands of several shapes: each gradient is summed to the shape of its input."""
+
+    __slots__ = ("backward", "name", "op", "plan", "saved")
+    part = False
+
+    def __init__(self, plan: ElementwisePlan) -> None:
+        self.plan = plan
+        self.op, self.name, self.saved = plan.op, plan.name, plan.saved
+        self.backward = plan.generate(summing=True)
+
+    def backward_tensors(self, entry: Any, g: Tensor) -> list[Any]:
+        """The same on tensors, which the tape records."""
+        grads = self.plan.backward_tensors(entry, g)
+        return [
+            v if e is None or v._array.shape == e.shape else ON_TENSORS.sum_to_size(v, size=e.shape)
+            for v, e in zip(grads, entry.edges, strict=True)
+        ]
+
+    def saved_tensors(self, entry: Any) -> list[Any]:
+        """The saved values as tensors connected to the graph."""
+        return self.plan.saved_tensors(entry)
 
 
 def define(function: Callable[..., Any] | str, expression: Callable[..., Any] | None = None) -> Callable[..., Any]:

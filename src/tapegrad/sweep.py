@@ -12,14 +12,25 @@ import numpy as np
 
 from . import dtypes
 from .device import backend
-from .graph import FREED, Edge, Extra, Output, Packed
+from .graph import FREED, Edge, Extra, Leaf, Output, Packed
 from .modes import local, snapshot
+from .observing import checksum
 from .plan import ON_TENSORS
-from .registry import checksum
 from .tensor import Tensor, wrap
 
 _NOTHING = (None,)
 _BY_SEQ = operator.attrgetter("seq")
+
+
+def _quiet_numpy() -> tuple[contextvars.ContextVar[Any], Any]:
+    """The context variable that holds NumPy's error state, and its value that ignores all, since np.seterr takes 2 us."""
+    context = contextvars.copy_context()
+    before = dict(context)
+    context.run(np.seterr, all="ignore")
+    return next((variable, value) for variable, value in context.items() if before.get(variable) is not value)
+
+
+_NUMPY_ERRORS, _IGNORED = _quiet_numpy()
 # What getrefcount says of an array that only a dict holds: then nobody else can see it.
 _probe = {0: np.empty(1)}
 _ALONE = sys.getrefcount(_probe[0])
@@ -48,7 +59,7 @@ def sweep(roots: list[Tensor], seeds: list[Any], retain: bool, create_graph: boo
 
 
 def _run_sweep(roots: list[Tensor], seeds: list[Any], retain: bool, create_graph: bool, targets: list[Tensor] | None) -> Staged:
-    np.seterr(all="ignore")
+    _NUMPY_ERRORS.set(_IGNORED)
     return _Sweep(retain, create_graph or local.tracing).run(roots, seeds, targets)
 
 
@@ -70,21 +81,24 @@ class _Sweep:
             self.add(root._entry, seeds.pop())
         pending, found, on_tensors = self.pending, self.staged.found, self.on_tensors
         for edge in order:
-            if edge not in pending or (needed is not None and edge not in needed):
-                pending.pop(edge, None)
+            if edge not in pending:
+                continue
+            if needed is not None and edge not in needed:
+                del pending[edge]
                 continue
             if edge.extra is not None:
                 self.run_hooks(edge)
-            if edge.is_leaf:
-                if wanted is None or edge in wanted:
-                    found[edge] = pending.pop(edge)
-                continue
             g = pending.pop(edge)
+            kind = edge.__class__
+            if kind is Leaf:
+                if wanted is None or edge in wanted:
+                    found[edge] = g
+                continue
             if wanted is not None and edge in wanted:
                 found[edge] = g
             if needed is not None and not needed[edge]:
                 continue
-            if type(edge) is Output:
+            if kind is Output:
                 self.collect(edge, g)
                 continue
             saved = edge.saved
@@ -107,7 +121,7 @@ class _Sweep:
             if saved and not self.retain:
                 edge.saved = FREED
                 edge.cells = ()
-            for below, value in zip(edge.edges, grads, strict=True):
+            for below, value in zip(edge.edges, grads):  # noqa: B905  # strict would take time, and plans see to it
                 if below is None or value is None:
                     continue
                 if below in pending:
@@ -128,7 +142,7 @@ class _Sweep:
         elif sys.getrefcount(pending[edge]) == _ALONE and pending[edge].base is None and pending[edge].flags.writeable:
             backend(value).accumulate(pending[edge], value)
         else:
-            pending[edge] = backend(value).accumulate(pending[edge].copy(), value)
+            pending[edge] = backend(value).added(pending[edge], value)
 
     def added_to_part(self, edge: Any, g: Any) -> bool:
         """Add the gradient of a part of a tensor where the tensor's is gathered already; so many parts cost no more than the whole.
@@ -215,13 +229,10 @@ def reachable(roots: list[Any]) -> list[Any]:
     seen = set(roots)
     order = list(seen)
     for edge in order:  # grows as it is walked
-        if type(edge) is Output:
-            below: tuple[Any, ...] = (edge.entry,)
-        elif edge.is_leaf:
+        kind = edge.__class__
+        if kind is Leaf:
             continue
-        else:
-            below = edge.edges
-        for e in below:
+        for e in (edge.entry,) if kind is Output else edge.edges:
             if e is not None and e not in seen:
                 seen.add(e)
                 order.append(e)
@@ -242,7 +253,7 @@ def _leading_to(order: list[Any], wanted: set[Any]) -> dict[Any, bool]:
 
 def own(grads: dict[Any, Any], key: Any) -> Any:
     """A gradient array that aliases nothing: itself when nobody else can see it, else a copy."""
-    if sys.getrefcount(grads[key]) == _ALONE and grads[key].base is None and grads[key].flags.c_contiguous and grads[key].flags.writeable:
+    if sys.getrefcount(grads[key]) == _ALONE and grads[key].base is None and grads[key].flags.carray:
         return grads[key]
     return grads[key].copy(order="C")
 

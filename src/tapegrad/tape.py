@@ -169,8 +169,9 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argum
         given = [given] * len(roots) if given is None else [given]
     if len(given) != len(roots):
         raise RuntimeError(f"{name}: {len(roots)} tensors but {len(given)} gradients")
+    on_tensors = create_graph or local.tracing
     seeds: list[Any] = []
-    for i, (root, seed) in enumerate(zip(roots, given, strict=True)):
+    for i, root in enumerate(roots):
         if not isinstance(root, Tensor):
             raise TypeError(f"{name}: expected tensors, got {type(root).__name__}")
         if root._entry is None:
@@ -178,7 +179,7 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argum
                 f"{name}: tensor {i} (shape {tuple(root.shape)}) does not require grad and was made by no recorded operation; "
                 "call .requires_grad_() on the inputs you differentiate with respect to, and compute it outside no_grad()"
             )
-        array = root._array
+        array, seed = root._array, given[i]
         if seed is None:
             if array.size != 1:
                 raise RuntimeError(
@@ -189,29 +190,45 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argum
                 raise RuntimeError(
                     f"{name}: a gradient can be made up only for real tensors, this one has dtype {root.dtype}; pass {argument}="
                 )
-            seed = wrap(np.ones(array.shape, array.dtype))
-        elif not isinstance(seed, Tensor):
+            seeds.append(wrap(np.ones(array.shape, array.dtype)) if on_tensors else _one(array))
+            continue
+        if not isinstance(seed, Tensor):
             raise TypeError(f"{name}: gradient {i} must be a Tensor or None, got {type(seed).__name__}")
-        elif seed._array.shape != array.shape or seed.device != root.device:
+        if seed._array.shape != array.shape or seed.device != root.device:
             raise RuntimeError(
                 f"{name}: gradient {i} has shape {tuple(seed.shape)} on {seed.device}, its tensor has shape {tuple(root.shape)} on "
                 f"{root.device}"
             )
-        elif seed._array.dtype != array.dtype:
+        if seed._array.dtype != array.dtype:
             raise RuntimeError(f"{name}: gradient {i} has dtype {seed.dtype}, its tensor has dtype {root.dtype}; use .to()")
-        seeds.append(seed if create_graph or local.tracing else seed._array)
+        seeds.append(seed if on_tensors else seed._array)
     return seeds
+
+
+def _one(array: Any) -> Any:
+    """The gradient of a tensor with one element with respect to itself."""
+    seed = np.empty(array.shape, array.dtype)
+    seed[...] = 1
+    return seed
 
 
 def _commit(staged: Staged, create_graph: bool, targets: Sequence[Tensor]) -> None:
     """Write all gradients at once."""
-    leaves = [(edge, t) for edge in staged.found if edge.is_leaf and (t := edge.tensor()) is not None and t._entry is not None]
-    work: list[tuple[Tensor, Any, Any]] = [(t, staged.found, edge) for edge, t in leaves]
-    unique = {id(t): t for t in targets if not t.is_leaf and t._entry in staged.found and not t.retains_grad}
-    work += [(t, staged.found, t._entry) for t in unique.values()]
-    retained = dict(enumerate(g for _, g in staged.retained))
-    work += [(t, retained, i) for i, (t, _) in enumerate(staged.retained)]
-    staged.retained.clear()
+    found = staged.found
+    leaves: list[tuple[Any, Tensor]] = []
+    work: list[tuple[Tensor, Any, Any]] = []  # a tensor, and which gradient is its
+    for edge in found:
+        if edge.__class__ is Leaf and (leaf := edge.tensor()) is not None and leaf._entry is not None:
+            leaves.append((edge, leaf))
+            work.append((leaf, found, edge))
+    if targets:
+        unique = {id(t): t for t in targets if not t.is_leaf and t._entry in found and not t.retains_grad}
+        work += [(t, found, t._entry) for t in unique.values()]
+    if staged.retained:
+        retained = dict(enumerate(g for _, g in staged.retained))
+        work += [(t, retained, i) for i, (t, _) in enumerate(staged.retained)]
+        staged.retained.clear()
+    on_tensors = create_graph or local.tracing
     with _commit_lock:  # backward passes of several threads may end at the same leaf
         actions: list[tuple[Any, ...]] = []
         for tensor, grads, key in work:
@@ -226,17 +243,17 @@ def _commit(staged: Staged, create_graph: bool, targets: Sequence[Tensor]) -> No
             if local.tracing and not create_graph and old is not None:
                 with no_grad():
                     old.add_(grads[key])  # what the kernels of a replay do
-            elif create_graph or local.tracing:
+            elif on_tensors:
                 with enable_grad() if create_graph else no_grad():
                     new = ON_TENSORS.clone(grads[key]) if old is None else ON_TENSORS.add(old, grads[key])
                 actions.append((_SET_GRAD, tensor, new))
             elif old is None:
                 actions.append((_SET_GRAD, tensor, wrap(own(grads, key))))
             elif not old._array.flags.writeable:
-                actions.append((_SET_GRAD, tensor, wrap(backend(old._array).accumulate(old._array.copy(), grads[key]))))
+                actions.append((_SET_GRAD, tensor, wrap(backend(old._array).added(old._array, grads[key]))))
             else:
                 old._storage.wrote("backward")
-                total = backend(old._array).accumulate(old._array.copy(), grads[key])
+                total = backend(old._array).added(old._array, grads[key])
                 actions.append((backend(total).copy_into, total, old._array))
         # One C call without a bytecode of Python in between: a signal handler runs before it or after it.
         deque(itertools.starmap(operator.call, actions), maxlen=0)

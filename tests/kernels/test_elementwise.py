@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
+import math
 import sys
 from typing import Any
 
@@ -16,7 +17,8 @@ from hypothesis import given, strategies as st
 import tapegrad as tg
 from tapegrad.kernels import cpu
 from tapegrad.kernels.body import Body
-from tapegrad.kernels.cpu import call
+from tapegrad.kernels.cpu.arrange import FLAT, ROWS, TILES, arrange
+from tapegrad.kernels.cpu.fast import Fast
 from tapegrad.registry import REGISTRY
 from tapegrad.scalarops import ElementwiseOp
 
@@ -70,10 +72,13 @@ def test_layouts(data: st.DataObject) -> None:
 def test_merging_dimensions_changes_nothing(data: st.DataObject) -> None:
     shape = data.draw(shapes.filter(lambda s: 0 not in s))
     arrays = [data.draw(layouts(shape)) for _ in range(2)]
-    where = elementwise.layout(shape, [*arrays, 2.0])
-    assert int(np.prod(where.shape)) == int(np.prod(shape))
-    for a, strides in zip(arrays, where.strides, strict=False):
-        offsets = sorted(sum(i * s for i, s in zip(at, strides, strict=True)) for at in np.ndindex(*where.shape))
+    where = arrange([*arrays, 2.0], [np.empty(shape, F32)])
+    outer, rows, inner, *rest = where.slots or (0, 1, math.prod(shape), *[0] * 4, *[{"c": 1, "s": 0}[x] for x in where.letters])
+    sizes = (*rest[8 : 8 + outer], rows, inner)
+    assert math.prod(sizes) == math.prod(shape)
+    for k, a in enumerate(arrays):
+        strides = (*rest[8 + outer * (k + 1) : 8 + outer * (k + 2)], rest[k], rest[4 + k])
+        offsets = sorted(sum(i * s for i, s in zip(at, strides, strict=True)) for at in np.ndindex(*sizes))
         full = np.broadcast_to(a, shape)
         expected = sorted(sum(i * s // a.itemsize for i, s, n in zip(at, full.strides, shape, strict=True) if n > 1) for at in np.ndindex(*shape))
         assert offsets == expected
@@ -280,7 +285,7 @@ def test_every_path_gives_the_same_bits(name: str, d: Any) -> None:
 
 
 def test_general_and_fast_path_of_a_body() -> None:
-    fast = call.Fast(2, 2, 32768)
+    fast = Fast(2, 2)
     a, b = np.random.default_rng(0).standard_normal((2, 501)).astype(F32)
     outputs = (np.empty_like(a), np.empty_like(a))
     run(BOTH, (a, b), outputs, F32)
@@ -306,7 +311,8 @@ def test_zero_size_and_single_elements() -> None:
 
 
 def test_source_names_no_address_and_no_text_of_the_users() -> None:
-    source = elementwise.kernel_source(MIX, ("float32", "float64"), ("float32",), "float64", "cxc", False)
-    compile(source, "kernel", "exec")
-    assert "0x" not in source
-    assert source.startswith("# compute float64")
+    for kind, letters in ((FLAT, "csc"), (ROWS, "cxc"), (TILES, "ctc")):
+        source = elementwise.kernel_source(MIX, ("float32", "float64"), ("float32",), "float64", kind, letters)
+        compile(source, "kernel", "exec")
+        assert "0x" not in source
+        assert source.startswith("# compute float64")

@@ -14,6 +14,7 @@ from tapegrad.kernels.cpu.nn.softmax import (
     cross_entropy_backward,
     log_softmax,
     log_softmax_backward,
+    reduced_cross_entropy,
     softmax,
     softmax_backward,
 )
@@ -155,6 +156,25 @@ def test_softmax_of_a_scalar() -> None:
     x = np.array(3.0)
     assert softmax(x, 0) == 1 and log_softmax(x, 0) == 0
     assert softmax_backward(x, softmax(x, 0), 0) == 0 and log_softmax_backward(x, log_softmax(x, 0), 0) == 0
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("rows", [1, 37, 5000])
+def test_reduced_cross_entropy_is_that_of_the_rows(dtype: np.dtype[Any], rows: int) -> None:
+    x, target = rng.standard_normal((rows, 7)).astype(dtype), rng.integers(1, 7, rows)
+    target[rows // 2 :: 3] = 0  # ignored below
+    target[0] = 3
+    for weight in (None, rng.uniform(0.5, 1.5, 7).astype(dtype)):
+        losses, level = cross_entropy(x, target, weight, 0, 0.1)
+        counts = np.where(target == 0, 0.0, 1.0 if weight is None else weight[target].astype(np.float64))
+        for mean, divisor in ((True, counts.sum()), (False, 1.0)):
+            loss, kept, total = reduced_cross_entropy(x, target, weight, 0, 0.1, mean)
+            assert loss.shape == ()
+            assert loss.dtype == dtype
+            np.testing.assert_allclose(loss, losses.sum(dtype=np.float64) / divisor, rtol=8 * float(np.finfo(dtype).eps))
+            np.testing.assert_array_equal(kept, level)
+            if mean:
+                np.testing.assert_allclose(total, divisor, rtol=4 * float(np.finfo(dtype).eps))
 
 
 def test_empty_cross_entropy() -> None:

@@ -1,42 +1,100 @@
-"""Elementary functions of float32: 1e5 arguments spread over all bit patterns. ``python -m benchmarks.accuracy`` takes all 2^32."""
+"""Elementary functions: arguments spread over all bit patterns. ``python -m benchmarks.accuracy`` takes all 2^32 of float32."""
 
+import itertools
+import math
+
+import mpmath
 import numpy as np
 import pytest
 from scipy import special
 
 import tapegrad as tg
 
-REFERENCES = {"exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sigmoid": special.expit, "tanh": np.tanh}
+SHARED = {name: getattr(np, name) for name in "exp exp2 expm1 log log2 log10 log1p sinh cosh tanh sin cos tan".split()}
+SHARED |= {name: getattr(np, f"arc{name[1:]}") for name in "asin acos atan asinh acosh atanh".split()}
+SHARED["sigmoid"] = lambda x: 1 / (1 + np.exp(-x))
+SINGLE = SHARED | {"erf": special.erf, "erfc": special.erfc, "ndtr": special.ndtr}
+EDGES = [0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0, 0.5, -0.5, 2.0, 3.0, 1000.0, 2.0**-149, -(2.0**-149), 2.0**-1074]
+EDGES += [88.72283, 88.72284, -87.33655, -103.9, -104.1, 709.78, 709.79, -745.13, -745.14, 710.4758, 1e30, -1e30, 1e300]
 
 
-@pytest.mark.parametrize("name", REFERENCES)
-def test_within_two_units_in_the_last_place(name):
-    x = np.arange(0, 1 << 32, 40009, dtype=np.uint32).view(np.float32)
-    found = getattr(tg, name)(tg.from_numpy(x)).numpy()
+def function(name):
+    return getattr(tg, name, None) or getattr(tg.special, name)
+
+
+def compare(name, found, exact, bound):
+    """``exact`` is of a wider dtype."""
     with np.errstate(all="ignore"):
-        exact = REFERENCES[name](x.astype(np.float64))
-        expected = exact.astype(np.float32)
-        ulp = np.maximum(np.spacing(np.abs(expected)), 2.0**-149)
-        finite = np.isfinite(expected)
-        assert (np.abs(found - exact) <= 2.0 * ulp)[finite].all()
+        expected = exact.astype(found.dtype)
+    finite = np.isfinite(expected)
+    smallest = np.finfo(found.dtype).smallest_subnormal
+    ulp = np.maximum(np.spacing(np.abs(expected[finite])), smallest)
+    error = np.abs(found[finite] - exact[finite]) / ulp
+    assert (error <= bound).all(), f"{name}: {error.max()} ulp"
     np.testing.assert_array_equal(found[~finite], expected[~finite])
+    zero = expected == 0
+    np.testing.assert_array_equal(np.signbit(found[zero]), np.signbit(expected[zero]))
 
 
-EDGES = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 2.0**-149, -(2.0**-149), 88.72283, 88.72284, -87.33655, -103.9, -104.1], np.float32)
-
-
-@pytest.mark.parametrize("name", REFERENCES)
-def test_special_values(name):
-    found = getattr(tg, name)(tg.from_numpy(EDGES)).numpy()
+@pytest.mark.parametrize("name", SINGLE)
+def test_float32_within_two_units_in_the_last_place(name):
     with np.errstate(all="ignore"):
-        expected = REFERENCES[name](EDGES.astype(np.float64)).astype(np.float32)
-    np.testing.assert_allclose(found, expected, rtol=2.5e-7, atol=2.0**-148)
-    np.testing.assert_array_equal(np.signbit(found)[expected == 0], np.signbit(expected)[expected == 0])
+        x = np.concatenate([np.arange(0, 1 << 32, 40009, dtype=np.uint32).view(np.float32), np.linspace(-4, 4, 50_001, dtype=np.float32), np.array(EDGES, np.float32)])
+        exact = SINGLE[name](x.astype(np.float64))
+    compare(name, function(name)(tg.from_numpy(x)).numpy(), exact, 2.0)
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="no wider dtype to compare with")
+@pytest.mark.parametrize("name", ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sinh", "cosh", "tanh", "atanh", "sigmoid"])
+def test_float64_within_one_and_a_half_units_in_the_last_place(name):
+    bits = np.arange(0, 1 << 64, 184_467_440_737_111, dtype=np.uint64)
+    with np.errstate(all="ignore"):
+        x = np.concatenate([bits.view(np.float64), np.linspace(-4, 4, 50_001), np.linspace(-760, 760, 20_001), np.array(EDGES)])
+        exact = SHARED[name](x.astype(np.longdouble))
+    compare(name, function(name)(tg.from_numpy(x)).numpy(), exact, 1.5)
+
+
+HUGE = [2.0**100, 3.4e38, 1e22, -1.7e35, 16367173.0 * 2.0**72, 1e9, 123456.7]
+
+
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+def test_large_angles(name):
+    # the second last is the float32 that is nearest to a multiple of pi / 2
+    x = np.array([*HUGE, *np.random.default_rng(0).uniform(1e30, 3e38, 100)], np.float32)
+    with mpmath.workdps(80):
+        exact = np.array([float(getattr(mpmath, name)(mpmath.mpf(float(v)))) for v in x])
+    compare(name, function(name)(tg.from_numpy(x)).numpy(), exact, 2.0)
+
+
+SPECIAL_PAIRS = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, math.inf, -math.inf, math.nan, 1e-40, -1e-40, 3e38, 8388609.0, -8388607.0, 1e10]
+
+
+@pytest.mark.parametrize("name", ["pow", "atan2"])
+def test_two_operands_as_in_c(name):
+    rng = np.random.default_rng(0)
+    pairs = np.array(list(itertools.product(SPECIAL_PAIRS, SPECIAL_PAIRS)), np.float32)
+    spread = rng.integers(0, 1 << 32, (50_000, 2), dtype=np.uint32).view(np.float32)
+    usual = np.stack([np.exp(rng.uniform(-3, 3, 50_000)), rng.uniform(-25, 25, 50_000)], 1).astype(np.float32)
+    a, b = np.concatenate([pairs, spread, usual]).T
+    with np.errstate(all="ignore"):
+        exact = {"pow": np.power, "atan2": np.arctan2}[name](a.astype(np.float64), b.astype(np.float64))
+    compare(name, getattr(tg, name)(tg.from_numpy(a.copy()), tg.from_numpy(b.copy())).numpy(), exact, 2.0)
+
+
+def test_powers_that_float32_has_are_exact():
+    base, exponent = np.meshgrid(np.arange(-20, 21, dtype=np.float32), np.arange(0, 6, dtype=np.float32))
+    exact = base.astype(np.float64) ** exponent
+    found = tg.pow(tg.from_numpy(base), tg.from_numpy(exponent)).numpy()
+    held = exact.astype(np.float32) == exact
+    assert held.sum() > 200
+    np.testing.assert_array_equal(found[held], exact[held])
+    assert tg.log10(tg.tensor([10.0**k for k in range(11)])).tolist() == list(range(11))
+    assert tg.log2(tg.tensor([2.0**k for k in range(-149, 128)])).tolist() == list(range(-149, 128))
+
+
+@pytest.mark.parametrize("name", SINGLE)
 @pytest.mark.parametrize("size", [1, 7, 8, 33])
 def test_the_size_of_an_array_changes_no_bit(name, size):
     x = tg.linspace(0.01, 3, 64)
-    whole = getattr(tg, name)(x)
-    assert getattr(tg, name)(x[:size]).numpy().tobytes() == whole[:size].numpy().tobytes()
+    whole = function(name)(x)
+    assert function(name)(x[:size]).numpy().tobytes() == whole[:size].numpy().tobytes()

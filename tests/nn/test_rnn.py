@@ -238,3 +238,42 @@ OTHER_TYPE = ("not list", "float64 does not match", "got Tensor", "packed data")
 def test_mistakes_are_mistakes_in_torch(call: Any, error: type[Exception], message: str, torch: Any) -> None:
     with pytest.raises(Exception if any(part in message for part in OTHER_TYPE) else error):
         call(torch)
+
+
+@pytest.mark.parametrize("mode", ["RNN", "GRU", "LSTM"])
+def test_replayed_steps_give_the_bits_of_eager_ones(mode):
+    found = []
+    for compiled in (False, True):
+        tg.manual_seed(0)
+        net = getattr(nn, mode)(5, 7)
+        optimizer = tg.optim.AdamW(net.parameters(), lr=0.01)
+
+        def step(x, net=net, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = (net(x)[0] ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = tg.compile(step) if compiled else step
+        rng = np.random.default_rng(3)
+        losses = [run(tg.tensor(rng.standard_normal((6, 3, 5)).astype(np.float32))).item() for _ in range(5)]
+        found.append((losses, [p.detach().numpy().tobytes() for p in net.parameters()]))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("mode", ["GRU", "LSTM"])
+def test_threads_change_no_bit(mode):
+    before, found = tg.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            tg.set_num_threads(threads)
+            tg.manual_seed(0)
+            net = getattr(nn, mode)(9, 33, bidirectional=True)
+            x = tg.tensor(np.random.default_rng(1).standard_normal((5, 67, 9)).astype(np.float32), requires_grad=True)
+            out, _ = net(x)
+            (out * out).sum().backward()
+            found.append([t.detach().numpy().tobytes() for t in (out, x.grad, *[p.grad for p in net.parameters()])])
+    finally:
+        tg.set_num_threads(before)
+    assert found[0] == found[1]

@@ -31,6 +31,39 @@ def test_layer_norm_equals_the_composite_to_second_order() -> None:
         np.testing.assert_allclose(fused.detach().numpy(), plain.detach().numpy(), rtol=1e-10, atol=1e-11)
 
 
+_FORMS = {
+    "rms_norm": (lambda x, w, b: F.rms_norm(x, (2, 2), w, 0.01), lambda x, w, b: x / ((x * x).mean((2, 3), keepdim=True) + 0.01).sqrt() * w, (2, 2)),
+    "group_norm": (
+        lambda x, w, b: F.group_norm(x, 3, w, b, 0.01),
+        lambda x, w, b: composite(x, (2, 3), w.reshape(3, 1, 1), b.reshape(3, 1, 1), 0.01),
+        (3,),
+    ),
+    "batch_norm": (
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, True, eps=0.01),
+        lambda x, w, b: composite(x, (0, 2, 3), w.reshape(3, 1, 1), b.reshape(3, 1, 1), 0.01),
+        (3,),
+    ),
+    "batch_norm that keeps statistics": (
+        lambda x, w, b: F.batch_norm(x, tg.zeros(3, dtype=tg.float64), None, w, b, True, eps=0.01),
+        lambda x, w, b: composite(x, (0, 2, 3), w.reshape(3, 1, 1), b.reshape(3, 1, 1), 0.01),
+        (3,),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_the_fused_backward_is_differentiable_again(form: str) -> None:
+    fused, plain, size = _FORMS[form]
+    x, w, b = (tg.tensor(RNG.normal(size=s), requires_grad=True) for s in ((2, 3, 2, 2), size, size))
+    results = []
+    for function in (fused, plain):
+        first = tg.autograd.grad((function(x, w, b) ** 3).sum(), (x, w, b), create_graph=True, allow_unused=True)
+        second = tg.autograd.grad(sum((g * g * g).sum() for g in first if g is not None), (x, w))
+        results.append([*[g for g in first if g is not None], *second])
+    for a, c in zip(*results, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), c.detach().numpy(), rtol=1e-8, atol=1e-9 * float(c.abs().max()))
+
+
 def test_batch_norm_in_training_equals_the_composite() -> None:
     x = tg.tensor(RNG.normal(size=(6, 3, 2)), requires_grad=True)
     w, b = tg.tensor(RNG.normal(size=3), requires_grad=True), tg.tensor(RNG.normal(size=3), requires_grad=True)

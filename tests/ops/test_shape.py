@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.testing import check_grads
 
 D = tg.float64
 VIEWS: dict[str, Any] = {
@@ -191,3 +192,39 @@ def test_positional_and_keyword_forms() -> None:
     assert tg.meshgrid([tg.ones(2), tg.ones(3)], indexing="ij")[0].shape == (2, 3)
     assert tg.tensor([0, 2]).repeat_interleave().tolist() == [1, 1]
     assert tg.cat([tg.ones(2, dtype=tg.int64), tg.ones(1)]).dtype is tg.float32
+
+
+# ------------------------------------------------------------------------------------------------------------------ joining
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, -1])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_stack_has_gradients_of_any_order(count: int, dim: int) -> None:
+    rng = np.random.default_rng(0)
+    parts = [tg.tensor(rng.uniform(0.5, 1.5, (2, 3)), requires_grad=True) for _ in range(count)]
+    assert np.array_equal(tg.stack(parts, dim).detach().numpy(), np.stack([p.detach().numpy() for p in parts], dim))
+    check_grads(lambda *xs: tg.stack(xs, dim) ** 3, parts, order=2)
+
+
+def test_joining_takes_what_is_alike_and_what_is_not() -> None:
+    a, b = tg.ones(2, 3), tg.full((2, 3), 2.0, dtype=D)
+    assert tg.stack([a, b]).dtype is D and tg.cat((a, b)).dtype is D
+    assert tg.cat([a.t(), a.t()], 1).tolist() == [[1.0] * 4] * 3
+    assert tg.cat([tg.ones(0, 3), tg.ones(0, 3)]).shape == (0, 3)
+    assert tg.cat([tg.ones(2, 0), tg.ones(2, 0)], 1).shape == (2, 0)
+    assert tg.stack([tg.tensor(1), tg.tensor(2)]).tolist() == [1, 2]
+
+
+def test_sizes_that_fit_only_by_their_product_are_refused() -> None:
+    x = tg.ones(4, 5)
+    for wrong in [(-2, -10), (-1, -2, -10), (-2, 10), (-1, -1)]:
+        for reshape in (x.view, x.reshape):
+            with pytest.raises(RuntimeError, match="at most one size may be -1"):
+                reshape(*wrong)
+    for wrong in [(4.0, 5), (None, 20), ("a",)]:
+        with pytest.raises(TypeError):
+            x.reshape(*wrong)
+    assert x.view(-1, 10).shape == x.view((2, -1)).shape == x.view(size=(2, 10)).shape == (2, 10)
+    assert x.view(np.int64(4), tg.tensor(5)).shape == (4, 5)
+    with pytest.raises(RuntimeError, match="needs a copy"):
+        x.t().view(-1)

@@ -639,3 +639,88 @@ def test_random_programs_equal_pytorch(torch: Any, steps: list[Any]) -> None:
         _agree(got, exact)
         if expected is not None and theirs.notes == ours.notes:
             _agree(got, expected)
+
+
+# ------------------------------------------------------------------------------------------ writes that the tape need not see
+
+WRITES: dict[str, Callable[[tg.Tensor], Any]] = {
+    "zero_": lambda t: t.zero_(),
+    "fill_": lambda t: t.fill_(2.0),
+    "fill_ with an integer": lambda t: t.fill_(2),
+    "copy_": lambda t: t.copy_(tg.full((2, 2), 2.0, dtype=D)),
+    "a row": lambda t: t.__setitem__(0, 2.0),
+    "a row by a tensor": lambda t: t.__setitem__((0, ...), tg.full((2,), 2.0, dtype=D)),
+    "a column of itself": lambda t: t.__setitem__((slice(None), 0), t[:, 1]),
+    "add_": lambda t: t.add_(1.0),
+    "add_ of a multiple": lambda t: t.add_(tg.full((2, 2), 2.0, dtype=D), alpha=0.5),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_constant_that_was_saved_is_missed_when_it_is_written(write: Callable[[tg.Tensor], Any]) -> None:
+    x, y = leaf(X), tg.tensor(X, dtype=D)
+    z = x * y
+    write(y)
+    assert y._version == 1
+    with pytest.raises(RuntimeError, match="modified in place by (copy_|add_)"):
+        z.sum().backward()
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_leaf_is_not_written_while_recording(write: Callable[[tg.Tensor], Any]) -> None:
+    x = leaf(X)
+    with pytest.raises(RuntimeError, match="leaf tensor that requires grad"):
+        write(x)
+    with pytest.raises(RuntimeError, match="view of a leaf"):
+        write(x.view(2, 2))
+    assert x.tolist() == X
+    with tg.no_grad():
+        write(x)
+    assert x._version == 1
+
+
+def test_a_constant_view_of_what_the_tape_follows_by_now() -> None:
+    x, y = leaf(X), tg.ones(2, 2, dtype=D)
+    row = y[0]
+    y.mul_(x)
+    row.fill_(5.0)
+    (y * y).sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [[0.0, 0.0], [6.0, 8.0]]
+
+
+@pytest.mark.parametrize("value", [True, 1e39, -1e39, math.inf, math.nan, 2**70])
+def test_numbers_that_need_a_closer_look(value: Any) -> None:
+    x = tg.zeros(2, dtype=tg.float32)
+    if value is True or not math.isfinite(value):
+        assert np.array_equal(x.fill_(value).numpy(), np.full(2, value, np.float32), equal_nan=True)
+    elif abs(value) > 3e38:
+        with pytest.raises(RuntimeError, match="overflow"):
+            x.fill_(value)
+    else:
+        assert x.fill_(value).tolist() == [float(np.float32(value))] * 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_adding_a_multiple_in_one_pass_rounds_as_in_two(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((33, 33)).astype(dtype) for _ in range(2))
+    for other, value in [(tg.tensor(b), b), (tg.tensor(b).t(), b.T), (tg.tensor(b[0]), b[0])]:
+        assert np.array_equal(tg.tensor(a).add_(other, alpha=-0.01).numpy(), a + value * dtype(-0.01))
+        assert np.array_equal(tg.tensor(a).sub_(other, alpha=0.3).numpy(), a - value * dtype(0.3))
+    x = tg.tensor(a)
+    assert np.array_equal(x.add_(x, alpha=0.3).numpy(), a + a * dtype(0.3))
+    x = tg.tensor(a)
+    assert np.array_equal(x.add_(x.t(), alpha=0.3).numpy(), a + a.T * dtype(0.3))
+    assert x._version == 1
+
+
+def test_clamp_to_an_upper_bound_that_is_part_of_the_tensor() -> None:
+    """The lower bound is written first, the upper one is as it was before."""
+    x = tg.tensor([5.0, -3.0, 1.0])
+    assert x.clamp_(tg.tensor(0.0), x[1:2]).tolist() == [-3.0, -3.0, -3.0]
+    y = tg.tensor([1.0, -2.0], requires_grad=True)
+    z = y * 1
+    z.clamp_(tg.tensor([0.0, 0.0]), z[1])
+    z.sum().backward()
+    assert z.tolist() == [-2.0, -2.0]
+    assert y.grad.tolist() == [0.0, 2.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -243,3 +244,44 @@ def test_second_derivatives_through_writes_to_views() -> None:
     rows = [autograd.grad(g[i], x, retain_graph=True)[0].tolist() for i in range(2)]
     a, b = 0.5, 1.5
     np.testing.assert_allclose(rows, [[2 * b * b, 4 * a * b], [4 * a * b, 2 * a * a]], rtol=1e-14)
+
+
+# ------------------------------------------------------------------------------------------------- what memory knows of views
+
+
+def test_dead_views_are_forgotten_and_living_ones_are_not() -> None:
+    x = tg.ones(4, 3, dtype=D, requires_grad=True)
+    y = x * 1
+    kept = [y[i % 4] for i in range(40)]
+    for _ in range(2000):
+        y.view(-1)
+    refs = y._storage._views
+    assert refs is not None and len(refs) < 200
+    y.mul_(3)
+    sum(v.sum() for v in kept[:4]).backward()
+    assert x.grad is not None and x.grad.tolist() == [[3.0] * 3] * 4
+
+
+def test_views_made_by_several_threads_are_all_known() -> None:
+    y = tg.ones(4, 3, dtype=D)
+    made: list[list[tg.Tensor]] = [[] for _ in range(4)]
+
+    def work(mine: list[tg.Tensor]) -> None:
+        for i in range(500):
+            mine.append(y[i % 4])
+            y.t()
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {id(v) for v in y._storage.views()} >= {id(v) for mine in made for v in mine}
+    y.mul_(tg.full((), 2.0, dtype=D, requires_grad=True))
+    assert all(v.requires_grad for mine in made for v in mine)
+
+
+def test_a_view_without_elements_is_one() -> None:
+    x = tg.ones(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="view of a leaf"):
+        x[2:2].zero_()

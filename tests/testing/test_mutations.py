@@ -295,7 +295,7 @@ def test_reduction_over_batch_dimensions_forgotten(name: str, target: str, shape
 def test_reduction_over_broadcast_axes_forgotten_by_the_engine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     op = REGISTRY[name]
     check_grads(op, values((2, 3), (3,)))
-    monkeypatch.setattr(sweep._Sweep, "fit", lambda self, value, shape, dtype: value)
+    monkeypatch.setattr(scalarops.ElementwisePlan, "summing", property(lambda plan: plan))
     with pytest.raises(GradientError, match=r"has shape \(2, 3\)"):
         check_grads(op, values((2, 3), (3,)), order=1)
 

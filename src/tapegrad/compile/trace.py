@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from .. import registry
 from ..kernels.cpu import Launches
 from ..modes import advance, listening, local, tracing
+from ..observing import source_line
 from ..tensor import Tensor, wrap
 
 
@@ -33,25 +33,27 @@ class Event(NamedTuple):
 
 
 class Counter(NamedTuple):
-    """A counter (a 0-d tensor, ``state[name]``) that every run advances, and the 0-d arrays that ``formula(count)`` goes to."""
+    """Counters that agree (0-d tensors, ``state[name]``) and every run advances, and the 0-d arrays that ``formula(count)`` goes to."""
 
-    state: dict[str, Any]
+    states: list[dict[str, Any]]
     name: str
     formula: Callable[[float], tuple[float, ...]]
     arrays: tuple[Any, ...]
 
     @property
     def reached(self) -> float:
-        """How far it is."""
-        return float(self.state[self.name]._array)
+        """How far they are."""
+        return float(self.states[0][self.name]._array)
 
     def reset(self, count: float) -> None:
-        """Put it back to ``count``."""
-        self.state[self.name]._array[...] = count
+        """Put them back to ``count``."""
+        for state in self.states:
+            state[self.name]._array[...] = count
 
     def advance(self) -> None:
         """Count one, and fill in the numbers."""
-        for array, value in zip(self.arrays, self.formula(advance(self.state[self.name])), strict=True):
+        reached = [advance(state[self.name]) for state in self.states]
+        for array, value in zip(self.arrays, self.formula(reached[0]), strict=True):
             array[...] = value
 
 
@@ -134,10 +136,10 @@ class Trace:
         """A tracer's method: replays call ``function`` with the tensor's array; the caller did so already."""
         self.checks.append((tensor._array, function))
 
-    def counted(self, state: dict[str, Any], name: str, formula: Callable[[float], tuple[float, ...]]) -> tuple[Any, ...]:
+    def counted(self, states: list[dict[str, Any]], name: str, formula: Callable[[float], tuple[float, ...]]) -> tuple[Any, ...]:
         """A tracer's method: numbers that replays compute anew, as 0-d tensors, which kernels read as they read numbers."""
-        arrays = tuple(np.zeros(()) for _ in formula(float(state[name]._array) + 1))
-        counter = Counter(state, name, formula, arrays)
+        arrays = tuple(np.zeros(()) for _ in formula(float(states[0][name]._array) + 1))
+        counter = Counter(states, name, formula, arrays)
         counter.advance()
         self.counters.append(counter)
         return tuple(wrap(array) for array in arrays)
@@ -145,7 +147,7 @@ class Trace:
     def refuse(self, what: str) -> NoReturn:
         """A tracer's method: raise for a call that shows values to Python."""
         raise CompileError(
-            f"compile: {what} at {registry.source_line()} gives Python a tensor's value or draws from a generator, and a replay runs no "
+            f"compile: {what} at {source_line()} gives Python a tensor's value or draws from a generator, and a replay runs no "
             "Python; use tensor operations (tg.where instead of if), or do it outside the compiled function"
         )
 
@@ -159,7 +161,7 @@ class Trace:
 
     def operation(self, op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tuple[Any, ...]) -> None:
         """A listener's method: note one operation, and that kernels did all of its work."""
-        name, line = getattr(op, "name", str(op)), registry.source_line()
+        name, line = getattr(op, "name", str(op)), source_line()
         first = self.events[-1].last if self.events else 0
         rows = self.launches.rows[first:]
         if getattr(op, "random", False):
@@ -205,6 +207,7 @@ def _covers(slots: tuple[Any, ...], array: Any) -> bool:
 def difference(a: Trace, b: Trace) -> str | None:
     """Where two traces of the same function differ in more than addresses: the operation and source line, or None."""
     computed = {id(array) for trace in (a, b) for counter in trace.counters for array in counter.arrays} | a.results | b.results
+    computed |= {id(t._array) for trace in (a, b) for t in trace._arguments}
     for x, y in zip(a.events, b.events, strict=False):
         if x[:3] != y[:3] or x.last - x.first != y.last - y.first:
             return x.place()

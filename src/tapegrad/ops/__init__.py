@@ -67,6 +67,7 @@ from .nn import (
     multihead_attention as multihead_attention,
     normalization as normalization,
     one_hot as one_hot,
+    recurrent as recurrent,
     response_norm as response_norm,
     similarity as similarity,
     smooth_activation as smooth_activation,
@@ -88,6 +89,7 @@ from .reduction import (
     prod as prod,
     reduce as reduce,
     scan as scan,
+    slopes as slopes,
     vector_norm as vector_norm,
 )
 from .shape import (

@@ -67,6 +67,8 @@ def need_fit(name: str, values: Any, dtype: np.dtype[Any]) -> None:
 def need_floating(name: str, *, complex: bool = False, **tensors: Tensor) -> None:
     """Raise RuntimeError when a tensor is not of a floating-point dtype (or a complex one, where ``complex`` allows that)."""
     for argument, x in tensors.items():
+        if x._array.dtype.kind == "f":
+            continue
         if not (x.dtype.differentiable if complex else x.dtype.is_floating_point):
             kinds = "floating-point or complex" if complex else "floating-point"
             raise RuntimeError(f"{name}: {argument} must be {kinds}, got dtype {x.dtype}; convert it with .to(tapegrad.float32)")
@@ -81,6 +83,16 @@ def need_ndim(name: str, input: Tensor, least: int = 0, most: int | None = None)
 
 def need_same_dtype(name: str, **tensors: Tensor | None) -> None:
     """Raise RuntimeError when tensors (None counts for nothing) differ in dtype."""
+    first: Any = None
+    for x in tensors.values():  # the usual case at little cost
+        if x is not None:
+            dtype = x._array.dtype
+            if first is None:
+                first = dtype
+            elif dtype is not first:
+                break
+    else:
+        return
     given = {argument: x.dtype for argument, x in tensors.items() if x is not None}
     if len(set(given.values())) > 1:
         found = ", ".join(f"{argument} {dtype}" for argument, dtype in given.items())
@@ -99,7 +111,10 @@ def need_in_range(
     """Raise ``error`` when an integer tensor holds something outside [``lowest``, ``size``); replays look again."""
 
     def check(array: Any) -> None:
-        if array.size and (array.min() < lowest or array.max() >= size):
+        if lowest == 0 and array.dtype == np.int64:  # negative numbers are the largest of unsigned ones
+            if not array.size or np.maximum.reduce(array.view(np.uint64), None) < size:
+                return
+        if array.size and (np.minimum.reduce(array, None) < lowest or np.maximum.reduce(array, None) >= size):
             wrong = int(array.min() if array.min() < lowest else array.max())
             raise error(f"{name}: {what} {wrong} is out of range for {where}")
 

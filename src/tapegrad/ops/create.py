@@ -46,6 +46,8 @@ def checked_shape(shape: tuple[int, ...], itemsize: int, name: str) -> tuple[int
     Raises:
         RuntimeError: for a negative size, or more bytes than a machine can have.
     """
+    if 0 < math.prod(shape) * itemsize <= _MAX_BYTES and (not shape or min(shape) > 0):
+        return shape
     total = itemsize
     for n in shape:
         if n < 0:
@@ -236,6 +238,12 @@ def _resolve(dtype: Any) -> Any:
     return (dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype(dtype)).numpy
 
 
+def _full(shape: tuple[int, ...], value: Any, dtype: np.dtype[Any]) -> Any:
+    out = np.empty(shape, dtype)
+    out.fill(value)
+    return out
+
+
 def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """``zeros`` and ``zeros_like`` from a NumPy constructor."""
 
@@ -258,7 +266,7 @@ def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..
 
 
 zeros, zeros_like = _filled("zeros", np.zeros, "filled with 0")
-ones, ones_like = _filled("ones", np.ones, "filled with 1")
+ones, ones_like = _filled("ones", lambda shape, d: _full(shape, 1, d), "filled with 1")
 empty, empty_like = _filled("empty", np.empty, "with arbitrary contents")
 
 
@@ -270,7 +278,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     d = (dtypes.of_scalar(value) if dtype is None else dtypes.to_dtype(dtype)).numpy
     shape = checked_shape(checked_sizes((size,), "full"), d.itemsize, "full")
-    return _finish(np.full(shape, scalar("full", value, d), d), requires_grad)
+    return _finish(_full(shape, value if dtypes.surely_fits(value, d) else scalar("full", value, d), d), requires_grad)
 
 
 def full_like(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..primitives import E
 from ..tensor import Tensor
-from .optimizer import Optimizer
+from .elementwise import ElementwiseOptimizer
 from .options import check, check_at_least_zero, check_learning_rate
-from .step import average_square, count, decayed, move, slot
+from .step import averaged_square, decay, decay_scalar
 
 
-class Adadelta(Optimizer):
+class Adadelta(ElementwiseOptimizer):
     """Steps whose size follows from those before: sqrt(mean square step / mean square gradient) g (Zeiler, 2012).
 
     https://arxiv.org/abs/1212.5701
@@ -51,12 +52,16 @@ class Adadelta(Optimizer):
         modes = {"foreach": foreach, "capturable": capturable, "maximize": maximize, "differentiable": differentiable}
         super().__init__(params, {**options, **modes})
 
-    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        rho, eps = group["rho"], group["eps"]
-        count(state)
-        grad = decayed(grad, param, group["weight_decay"])
-        square, steps = slot(state, "square_avg", param), slot(state, "acc_delta", param)
-        average_square(square, grad, rho)
-        delta = (steps + eps).sqrt() / (square + eps).sqrt() * grad
-        average_square(steps, delta, rho)
-        move(param, delta, -group["lr"])
+    def remembers(self, group: dict[str, Any]) -> dict[str, Any]:
+        return {"square_avg": 0.0, "acc_delta": 0.0}
+
+    def scalars(self, group: dict[str, Any], step: float) -> dict[str, Any]:
+        rho = group["rho"]
+        return {"rate": -group["lr"], "kept": rho, "added": 1 - rho, "eps": group["eps"], **decay_scalar(group)}
+
+    def formula(self, param: Any, grad: Any, state: dict[str, Any], n: Any, group: dict[str, Any]) -> Any:
+        param, grad = decay(param, grad, n, group)
+        square = state["square_avg"] = averaged_square(state["square_avg"], grad, n.kept, n.added)
+        delta = E.sqrt(state["acc_delta"] + n.eps) / E.sqrt(square + n.eps) * grad
+        state["acc_delta"] = averaged_square(state["acc_delta"], delta, n.kept, n.added)
+        return param + n.rate * delta

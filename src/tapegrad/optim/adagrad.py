@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..ops.create import tensor
+from ..primitives import E
 from ..tensor import Tensor
-from .optimizer import Optimizer
+from .elementwise import ElementwiseOptimizer
 from .options import check_at_least_zero, check_fused, check_learning_rate
-from .step import count, counter_dtype, decayed, move_by_ratio, slot
+from .step import begin, decay, decay_scalar, slot
 
 
-class Adagrad(Optimizer):
+class Adagrad(ElementwiseOptimizer):
     """Steps divided by the root of the sum of all squared gradients (Duchi et al., 2011, https://jmlr.org/papers/v12/duchi11a.html).
 
     Args:
@@ -55,14 +55,17 @@ class Adagrad(Optimizer):
         for group in self.param_groups:
             for param in group["params"]:
                 state = self.state[param]
-                state["step"] = tensor(0.0, dtype=counter_dtype())
+                begin(state)
                 both = complex(initial_accumulator_value, initial_accumulator_value)  # the sums of real and imaginary parts
                 slot(state, "sum", param, both if param.is_complex() else initial_accumulator_value)
 
-    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        lr, lr_decay = group["lr"], group["lr_decay"]
-        (rate,) = count(state, lambda step: (-lr / (1 + (step - 1) * lr_decay),))
-        grad = decayed(grad, param, group["weight_decay"])
-        total = slot(state, "sum", param, group["initial_accumulator_value"])
-        total.addcmul_(grad, grad)
-        move_by_ratio(param, grad, total.sqrt() + group["eps"], rate)
+    def remembers(self, group: dict[str, Any]) -> dict[str, Any]:
+        return {"sum": group["initial_accumulator_value"]}
+
+    def scalars(self, group: dict[str, Any], step: float) -> dict[str, Any]:
+        return {"rate": -group["lr"] / (1 + (step - 1) * group["lr_decay"]), "eps": group["eps"], **decay_scalar(group)}
+
+    def formula(self, param: Any, grad: Any, state: dict[str, Any], n: Any, group: dict[str, Any]) -> Any:
+        param, grad = decay(param, grad, n, group)
+        total = state["sum"] = state["sum"] + grad * grad
+        return param + n.rate * (grad / (E.sqrt(total) + n.eps))

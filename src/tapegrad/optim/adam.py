@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..primitives import E
 from ..tensor import Tensor
-from .optimizer import Optimizer
+from .elementwise import ElementwiseOptimizer
 from .options import check_at_least_zero, check_betas, check_fused, check_learning_rate
-from .step import average, average_square, count, move_by_ratio, slot, with_weight_decay
+from .step import averaged, averaged_square, decay, decay_scalar
 
 
-class Adam(Optimizer):
+class Adam(ElementwiseOptimizer):
     """Steps scaled by running moments of the gradient (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980).
 
     Args:
@@ -56,19 +57,20 @@ class Adam(Optimizer):
         modes = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused}
         super().__init__(params, {**options, **modes, "decoupled_weight_decay": decoupled_weight_decay})
 
-    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        lr, (beta1, beta2), eps = group["lr"], group["betas"], group["eps"]
+    def remembers(self, group: dict[str, Any]) -> dict[str, Any]:
+        return dict.fromkeys(("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if group["amsgrad"] else 2], 0.0)
 
-        def formula(step: float) -> tuple[Any, ...]:
-            """The factor of mean / (root + eps), where both means are to be divided by 1 - beta^step, since they start at zero."""
-            scale = (1 - beta2**step) ** 0.5
-            return -lr / (1 - beta1**step) * scale, eps * scale
+    def scalars(self, group: dict[str, Any], step: float) -> dict[str, Any]:
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        # The factor of mean / (root + eps), where both means are to be divided by 1 - beta^step, since they start at zero.
+        scale = (1 - beta2**step) ** 0.5
+        rates = {"rate": -lr / (1 - beta1**step) * scale, "eps": group["eps"] * scale}
+        return {**rates, "kept1": beta1, "added1": 1 - beta1, "kept2": beta2, "added2": 1 - beta2, **decay_scalar(group)}
 
-        rate, eps_scaled = count(state, formula)
-        grad = with_weight_decay(param, grad, group)
-        mean, square = slot(state, "exp_avg", param), slot(state, "exp_avg_sq", param)
-        average(mean, grad, beta1)
-        average_square(square, grad, beta2)
+    def formula(self, param: Any, grad: Any, state: dict[str, Any], n: Any, group: dict[str, Any]) -> Any:
+        param, grad = decay(param, grad, n, group)
+        mean = state["exp_avg"] = averaged(state["exp_avg"], grad, n.kept1, n.added1)
+        square = state["exp_avg_sq"] = averaged_square(state["exp_avg_sq"], grad, n.kept2, n.added2)
         if group["amsgrad"]:
-            square = slot(state, "max_exp_avg_sq", param).maximum_(square)
-        move_by_ratio(param, mean, square.sqrt() + eps_scaled, rate)
+            square = state["max_exp_avg_sq"] = E.maximum(state["max_exp_avg_sq"], square)
+        return param + n.rate * (mean / (E.sqrt(square) + n.eps))

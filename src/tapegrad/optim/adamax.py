@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..primitives import E
 from ..tensor import Tensor
-from .optimizer import Optimizer
+from .elementwise import ElementwiseOptimizer
 from .options import check_at_least_zero, check_betas, check_learning_rate
-from .step import average, count, decayed, move_by_ratio, slot
+from .step import averaged, decay, decay_scalar
 
 
-class Adamax(Optimizer):
+class Adamax(ElementwiseOptimizer):
     """Adam with a decaying maximum of the gradient's size in place of its mean square (Kingma and Ba, 2015, section 7.1).
 
     https://arxiv.org/abs/1412.6980
@@ -51,11 +52,16 @@ class Adamax(Optimizer):
         modes = {"foreach": foreach, "maximize": maximize, "differentiable": differentiable, "capturable": capturable}
         super().__init__(params, {**options, **modes})
 
-    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        lr, (beta1, beta2) = group["lr"], group["betas"]
-        (rate,) = count(state, lambda step: (-lr / (1 - beta1**step),))
-        grad = decayed(grad, param, group["weight_decay"])
-        mean, largest = slot(state, "exp_avg", param), slot(state, "exp_inf", param)
-        average(mean, grad, beta1)
-        largest.mul_(beta2).maximum_(grad.abs() + group["eps"])
-        move_by_ratio(param, mean, largest, rate)
+    def remembers(self, group: dict[str, Any]) -> dict[str, Any]:
+        return {"exp_avg": 0.0, "exp_inf": 0.0}
+
+    def scalars(self, group: dict[str, Any], step: float) -> dict[str, Any]:
+        beta1, beta2 = group["betas"]
+        rate = -group["lr"] / (1 - beta1**step)
+        return {"rate": rate, "kept1": beta1, "added1": 1 - beta1, "kept2": beta2, "eps": group["eps"], **decay_scalar(group)}
+
+    def formula(self, param: Any, grad: Any, state: dict[str, Any], n: Any, group: dict[str, Any]) -> Any:
+        param, grad = decay(param, grad, n, group)
+        mean = state["exp_avg"] = averaged(state["exp_avg"], grad, n.kept1, n.added1)
+        largest = state["exp_inf"] = E.maximum(state["exp_inf"] * n.kept2, abs(grad) + n.eps)
+        return param + n.rate * (mean / largest)

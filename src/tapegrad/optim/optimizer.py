@@ -135,17 +135,19 @@ class Optimizer(Hooks):
         differentiable = bool(self.defaults.get("differentiable", False))
         with enable_grad() if differentiable else no_grad():
             for group in self.param_groups:
-                options = numbers_of(group, differentiable)
-                maximize = options.get("maximize")
-                for param in group["params"]:
-                    grad = param._grad if differentiable else param.grad  # reading it of a non-leaf warns
-                    if grad is not None:
-                        state = self.state[param]
-                        if differentiable:  # the last step's values are kept for backward
-                            state.update({name: value.clone() for name, value in state.items() if isinstance(value, Tensor)})
-                        update = self._update_parts if self.splits_complex and param.dtype.is_complex else self.update
-                        update(param, -grad if maximize else grad, state, options)
+                self._update_group(numbers_of(group, differentiable), differentiable)
         return loss
+
+    def _update_group(self, group: dict[str, Any], differentiable: bool) -> None:
+        maximize = group.get("maximize")
+        for param in group["params"]:
+            grad = param._grad if differentiable else param.grad  # reading it of a non-leaf warns
+            if grad is not None:
+                state = self.state[param]
+                if differentiable:  # the last step's values are kept for backward
+                    state.update({name: value.clone() for name, value in state.items() if isinstance(value, Tensor)})
+                update = self._update_parts if self.splits_complex and param.dtype.is_complex else self.update
+                update(param, -grad if maximize else grad, state, group)
 
     def _update_parts(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Update a complex parameter as twice as many real ones; what is remembered of it is complex, as it is."""

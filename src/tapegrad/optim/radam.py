@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..primitives import E
 from ..tensor import Tensor
-from .optimizer import Optimizer
+from .elementwise import ElementwiseOptimizer
 from .options import check_at_least_zero, check_betas, check_learning_rate
-from .step import average, average_square, count, move, move_by_ratio, slot, with_weight_decay
+from .step import averaged, averaged_square, decay, decay_scalar
 
 _LONG_ENOUGH = 5.0  # from this length of the average on, the variance of the adaptive rate is tractable
 
 
-class RAdam(Optimizer):
+class RAdam(ElementwiseOptimizer):
     """Adam that starts as momentum and turns adaptive when its averages are long enough (Liu et al., 2020).
 
     https://arxiv.org/abs/1908.03265
@@ -55,25 +56,24 @@ class RAdam(Optimizer):
         modes = {"foreach": foreach, "maximize": maximize, "capturable": capturable, "differentiable": differentiable}
         super().__init__(params, {**options, **modes, "decoupled_weight_decay": decoupled_weight_decay})
 
-    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        lr, (beta1, beta2) = group["lr"], group["betas"]
+    def remembers(self, group: dict[str, Any]) -> dict[str, Any]:
+        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+
+    def scalars(self, group: dict[str, Any], step: float) -> dict[str, Any]:
+        beta1, beta2 = group["betas"]
         longest = 2 / (1 - beta2) - 1
-
-        def formula(step: float) -> tuple[Any, ...]:
-            correction = 1 - beta2**step
-            length = longest - 2 * step * beta2**step / correction
-            rate = -lr / (1 - beta1**step)
-            if length <= _LONG_ENOUGH:
-                return False, rate
-            rectified = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-            return True, rate * (correction * rectified) ** 0.5
-
-        adaptive, rate = count(state, formula)
-        grad = with_weight_decay(param, grad, group)
-        mean, square = slot(state, "exp_avg", param), slot(state, "exp_avg_sq", param)
-        average(mean, grad, beta1)
-        average_square(square, grad, beta2)
+        correction = 1 - beta2**step
+        length = longest - 2 * step * beta2**step / correction
+        adaptive = length > _LONG_ENOUGH
+        rate = -group["lr"] / (1 - beta1**step)
         if adaptive:
-            move_by_ratio(param, mean, square.sqrt() + group["eps"], rate)
-        else:
-            move(param, mean, rate)
+            rectified = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+            rate = rate * (correction * rectified) ** 0.5
+        means = {"kept1": beta1, "added1": 1 - beta1, "kept2": beta2, "added2": 1 - beta2}
+        return {"rate": rate, "adaptive": float(adaptive), "eps": group["eps"], **means, **decay_scalar(group)}
+
+    def formula(self, param: Any, grad: Any, state: dict[str, Any], n: Any, group: dict[str, Any]) -> Any:
+        param, grad = decay(param, grad, n, group)
+        mean = state["exp_avg"] = averaged(state["exp_avg"], grad, n.kept1, n.added1)
+        square = state["exp_avg_sq"] = averaged_square(state["exp_avg_sq"], grad, n.kept2, n.added2)
+        return param + n.rate * E.where(n.adaptive > 0, mean / (E.sqrt(square) + n.eps), mean)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..primitives import E
 from ..tensor import Tensor
-from .optimizer import Optimizer
+from .elementwise import ElementwiseOptimizer
 from .options import check_at_least_zero, check_learning_rate
-from .step import average, average_square, count, decayed, move, move_by_ratio, slot
+from .step import averaged, averaged_square, decay, decay_scalar
 
 
-class RMSprop(Optimizer):
+class RMSprop(ElementwiseOptimizer):
     """Steps divided by the root of a running mean of squared gradients (Hinton, 2012, lecture 6).
 
     https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf; centered: Graves, 2013,
@@ -56,19 +57,22 @@ class RMSprop(Optimizer):
         modes = {"capturable": capturable, "foreach": foreach, "maximize": maximize, "differentiable": differentiable}
         super().__init__(params, {**options, **modes})
 
-    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        count(state)
-        grad = decayed(grad, param, group["weight_decay"])
-        spread = square = slot(state, "square_avg", param)
-        average_square(square, grad, group["alpha"])
+    def remembers(self, group: dict[str, Any]) -> dict[str, Any]:
+        optional = {"momentum_buffer": group["momentum"], "grad_avg": group["centered"]}
+        return dict.fromkeys(["square_avg", *(name for name, used in optional.items() if used)], 0.0)
+
+    def scalars(self, group: dict[str, Any], step: float) -> dict[str, Any]:
+        alpha = group["alpha"]
+        means = {"kept": alpha, "added": 1 - alpha, "eps": group["eps"]}
+        return {"rate": -group["lr"], "momentum": group["momentum"], **means, **decay_scalar(group)}
+
+    def formula(self, param: Any, grad: Any, state: dict[str, Any], n: Any, group: dict[str, Any]) -> Any:
+        param, grad = decay(param, grad, n, group)
+        spread = state["square_avg"] = averaged_square(state["square_avg"], grad, n.kept, n.added)
         if group["centered"]:
-            mean = slot(state, "grad_avg", param)
-            average(mean, grad, group["alpha"])
-            spread = square.addcmul(mean, mean, value=-1)
-        denominator = spread.sqrt() + group["eps"]
+            mean = state["grad_avg"] = averaged(state["grad_avg"], grad, n.kept, n.added)
+            spread = spread - mean * mean
+        direction = grad / (E.sqrt(spread) + n.eps)
         if group["momentum"]:
-            velocity = slot(state, "momentum_buffer", param)
-            velocity.mul_(group["momentum"]).addcdiv_(grad, denominator)
-            move(param, velocity, -group["lr"])
-        else:
-            move_by_ratio(param, grad, denominator, -group["lr"])
+            direction = state["momentum_buffer"] = state["momentum_buffer"] * n.momentum + direction
+        return param + n.rate * direction

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..ops.create import ones_like
-from ..ops.elementwise.basic import where
+from ..primitives import E
 from ..tensor import Tensor
-from .optimizer import Optimizer
+from .elementwise import ElementwiseOptimizer
 from .options import check, check_learning_rate
-from .step import count, slot
 
 
-class Rprop(Optimizer):
+class Rprop(ElementwiseOptimizer):
     """Steps that follow from the signs of the gradient alone, for whole batches (Riedmiller and Braun, 1993).
 
     https://doi.org/10.1109/ICNN.1993.298623. Each element has a step size, which grows while its gradient keeps its sign and
@@ -50,13 +48,16 @@ class Rprop(Optimizer):
         modes = {"capturable": capturable, "foreach": foreach, "maximize": maximize, "differentiable": differentiable}
         super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, **modes})
 
-    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        shrinking, growing = group["etas"]
-        count(state)
-        last, size = slot(state, "prev", param), slot(state, "step_size", param, group["lr"])
-        same = grad * last
-        factor = where(same > 0, growing, where(same < 0, shrinking, ones_like(same)))
-        size.mul_(factor).clamp_(*group["step_sizes"])
-        grad = where(same < 0, 0.0, grad)
-        param.addcmul_(grad.sign(), size, value=-1)
-        last.copy_(grad)
+    def remembers(self, group: dict[str, Any]) -> dict[str, Any]:
+        return {"prev": 0.0, "step_size": group["lr"]}
+
+    def scalars(self, group: dict[str, Any], step: float) -> dict[str, Any]:
+        (shrinking, growing), (smallest, largest) = group["etas"], group["step_sizes"]
+        return {"shrinking": shrinking, "growing": growing, "smallest": smallest, "largest": largest}
+
+    def formula(self, param: Any, grad: Any, state: dict[str, Any], n: Any, group: dict[str, Any]) -> Any:
+        same = grad * state["prev"]
+        size = E.where(same > 0, state["step_size"] * n.growing, E.where(same < 0, state["step_size"] * n.shrinking, state["step_size"]))
+        size = state["step_size"] = E.minimum(E.maximum(size, n.smallest), n.largest)
+        grad = state["prev"] = E.where(same < 0, 0.0, grad)
+        return param - E.sign(grad) * size

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..tensor import Tensor
-from .optimizer import Optimizer
+from .elementwise import ElementwiseOptimizer
 from .options import check, check_at_least_zero, check_fused, check_learning_rate
-from .step import decayed, move
+from .step import decay, decay_scalar
 
 
-class SGD(Optimizer):
+class SGD(ElementwiseOptimizer):
     """Gradient descent with momentum (Sutskever et al., 2013, https://proceedings.mlr.press/v28/sutskever13.html).
 
     v = momentum v + (1 - dampening) g, p = p - lr v.
@@ -32,6 +32,8 @@ class SGD(Optimizer):
         ValueError: for negative options, and nesterov without momentum or with dampening.
         RuntimeError: for ``fused`` with ``foreach`` or ``differentiable``.
     """
+
+    counts = False
 
     def __init__(
         self,
@@ -55,13 +57,17 @@ class SGD(Optimizer):
         modes = {"maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused}
         super().__init__(params, {**options, **modes})
 
-    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        grad = decayed(grad, param, group["weight_decay"])
+    def remembers(self, group: dict[str, Any]) -> dict[str, Any]:
+        return {"momentum_buffer": 0.0} if group["momentum"] else {}
+
+    def scalars(self, group: dict[str, Any], step: float) -> dict[str, Any]:
+        kept, added = (0.0, 1.0) if step == 1 else (group["momentum"], 1 - group["dampening"])
+        return {"rate": -group["lr"], "momentum": group["momentum"], "kept": kept, "added": added, **decay_scalar(group)}
+
+    def formula(self, param: Any, grad: Any, state: dict[str, Any], n: Any, group: dict[str, Any]) -> Any:
+        param, grad = decay(param, grad, n, group)
         if group["momentum"]:
-            velocity = state.get("momentum_buffer")
-            if velocity is None:
-                velocity = state["momentum_buffer"] = grad.detach().clone()
-            else:
-                velocity.mul_(group["momentum"]).add_(grad, alpha=1 - group["dampening"])
-            grad = grad.add(velocity, alpha=group["momentum"]) if group["nesterov"] else velocity
-        move(param, grad, -group["lr"])
+            taken = grad.detach() if isinstance(grad, Tensor) and n.kept == 0 else grad  # in the first step, as in PyTorch
+            velocity = state["momentum_buffer"] = n.kept * state["momentum_buffer"] + n.added * taken
+            grad = grad + n.momentum * velocity if group["nesterov"] else velocity
+        return param + n.rate * grad

@@ -11,6 +11,7 @@ from typing import Any
 from .. import dtypes
 from ..modes import counted
 from ..ops.create import full_like, tensor
+from ..primitives import E
 from ..tensor import Tensor
 
 
@@ -27,14 +28,19 @@ def counter_dtype() -> dtypes.dtype:
     return dtypes.float64 if dtypes.get_default_dtype() is dtypes.float64 else dtypes.float32
 
 
+def begin(state: dict[str, Any]) -> None:
+    """Make ``state["step"]``, a 0-d tensor, unless it is there."""
+    if "step" not in state:
+        state["step"] = tensor(0.0, dtype=counter_dtype())
+
+
 def count(state: dict[str, Any], formula: Callable[[float], tuple[Any, ...]] = lambda step: ()) -> tuple[Any, ...]:
     """Advance ``state["step"]``, a 0-d tensor, and return ``formula(step)``; steps are counted from 1.
 
     All numbers that depend on the step must come from ``formula``, which compiled replays call again.
     """
-    if "step" not in state:
-        state["step"] = tensor(0.0, dtype=counter_dtype())
-    return counted(state, "step", formula)
+    begin(state)
+    return counted([state], "step", formula)
 
 
 def decayed(grad: Tensor, param: Tensor, weight_decay: Any) -> Tensor:
@@ -85,6 +91,32 @@ def move_by_ratio(param: Tensor, numerator: Tensor, denominator: Tensor, rate: A
         param.addcdiv_(numerator * rate, denominator)
     else:
         param.addcdiv_(numerator, denominator, value=rate)
+
+
+# ------------------------------------------------------------------- in formulas: of scalar expressions, or of tensors
+
+
+def decay_scalar(group: dict[str, Any]) -> dict[str, Any]:
+    """The number that :func:`decay` takes."""
+    weight_decay = group["weight_decay"]
+    return {"decay": 1 - group["lr"] * weight_decay if group.get("decoupled_weight_decay") else weight_decay}
+
+
+def decay(param: Any, grad: Any, n: Any, group: dict[str, Any]) -> tuple[Any, Any]:
+    """Parameter and gradient after weight decay, which enters the gradient or, when it is decoupled, shrinks the parameter."""
+    if not _learned(group["weight_decay"]) and not group["weight_decay"]:
+        return param, grad
+    return (param * n.decay, grad) if group.get("decoupled_weight_decay") else (param, grad + n.decay * param)
+
+
+def averaged(mean: Any, value: Any, kept: Any, added: Any) -> Any:
+    """kept * mean + added * value: a running mean, moved from the nearer end, so that weights 0 and 1 give the ends."""
+    return E.where(added < 0.5, mean + added * (value - mean), value - (value - mean) * kept)
+
+
+def averaged_square(mean: Any, value: Any, kept: Any, added: Any) -> Any:
+    """kept * mean + added * value^2: a running mean of squares, moved."""
+    return mean * kept + added * (value * value)
 
 
 def _learned(value: Any) -> bool:

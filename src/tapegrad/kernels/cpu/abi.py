@@ -123,6 +123,27 @@ def store(typing_context: Any, address: Any, value: Any) -> Any:
     return types.void(I64, I64), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def get(typing_context: Any, words: Any, index: Any) -> Any:
+    """The 64-bit integer at an index of those at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.gep(builder.inttoptr(args[0], _WORD.as_pointer()), [args[1]]))
+
+    return I64(I64, I64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def put(typing_context: Any, words: Any, index: Any, value: Any) -> Any:
+    """Write the 64-bit integer at an index of those at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[2], builder.gep(builder.inttoptr(args[0], _WORD.as_pointer()), [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(I64, I64, I64), generate
+
+
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def stack_words(typing_context: Any, count: Any) -> Any:
     """The address of ``count`` (a literal) 64-bit words on the stack."""
@@ -156,6 +177,30 @@ def swap_if(typing_context: Any, address: Any, expected: Any, value: Any) -> Any
     return I64(I64, I64, I64), generate
 
 
+def use_widest_vectors(function: Any) -> None:
+    """Let LLVM use all of a vector register in a function (of llvmlite). It prefers half of one on Intel's CPUs with AVX-512."""
+    set.add(function.attributes, '"prefer-vector-width"="512"')  # llvmlite's own ``add`` knows no attributes with values
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def widest_vectors(typing_context: Any) -> Any:
+    """Called in a kernel: :func:`use_widest_vectors` there."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        use_widest_vectors(builder.function)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def repeated(builder: Any, scalar: Any, lanes: int) -> Any:
+    """A vector of so many lanes with the same LLVM value in each."""
+    index = ir.IntType(32)
+    undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
+    first = builder.insert_element(undefined, scalar, index(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, lanes), [0] * lanes))
+
+
 def _call_intrinsic(parameters: int, returns: bool) -> Any:
     """An intrinsic that calls a C function of 64-bit integers by address."""
 
@@ -173,6 +218,8 @@ def _call_intrinsic(parameters: int, returns: bool) -> Any:
 
 
 call0, call1, call2, call3, call4 = (_call_intrinsic(n, True) for n in range(5))
+call7 = _call_intrinsic(7, True)
+call6 = _call_intrinsic(6, True)
 call_void1 = _call_intrinsic(1, False)
 call_kernel = _call_intrinsic(3, False)
 call_parallel_for = _call_intrinsic(8, False)

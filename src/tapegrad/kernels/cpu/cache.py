@@ -81,6 +81,12 @@ def native(key: str, build: Callable[[], Any], *, fastmath: Iterable[str] = (), 
         return _addresses[name]
 
 
+def keep_until_exit(*objects: Any) -> None:
+    """Never free these, nor any code: NumPy arrays may outlive the interpreter's modules, and call code when they die."""
+    for kept in (_engines, *objects):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+
+
 def _compile(name: str, build: Callable[[], Any], flags: tuple[str, ...], signature: Any) -> int:
     _announce()
     from numba import cfunc

@@ -1,8 +1,6 @@
 """Python callables made of native code: what lies between an operation and its kernel.
 
-``Fast`` is an operation's fast path: it takes NumPy arrays that are contiguous, equally shaped and of one dtype (or Python
-floats), allocates the outputs, finds the kernel for that dtype and runs it; for anything else it returns None and the
-caller takes the general path. ``launch(kernel, n, grain, *slots)`` runs one kernel on given arrays and numbers. Both are
+``launch(kernel, n, grain, *slots)`` runs one kernel on given arrays and numbers, ``Steps`` a fixed sequence of launches. They are
 compiled from the Python functions below and called by the interpreter directly (METH_FASTCALL), 0.05 us a call.
 """
 
@@ -18,42 +16,14 @@ import numpy as np
 
 from . import cache, runtime as rt
 
-# Words of a fast path's control block; then come table rows (dtype, scalar mask, kernel, output dtypes...).
-_RUNTIME, _INPUTS, _OUTPUTS, _GRAIN, _ROWS, _GIVEN = range(6)
-_TABLE = 6
-_CAPACITY = 12
-_FAST_SLOTS = 16  # operands and outputs of a fast path; operations with more take the general path
 
-
-def _functions() -> dict[str, Callable[..., Any]]:
-    """The native functions, as Python source for Numba (imported only when they must be compiled)."""
+def runner() -> tuple[Any, Any]:
+    """For native code, ``(runtime, kernel, slots, n, grain)``: ``spread`` runs a kernel over [0, n), on several threads where that is
+    long; ``run`` also lets other Python threads run then."""
     from numba import njit
 
     from . import abi
-    from .abi import (
-        call0,
-        call1,
-        call3,
-        call4,
-        call_kernel,
-        call_parallel_for,
-        call_void1,
-        load,
-        load32,
-        stack_array,
-        stack_words,
-        store,
-    )
-
-    HEADER_TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = rt.TYPE, rt.DATA, rt.NDIM, rt.SHAPE, rt.DESCR, rt.FLAGS
-    FLOAT_VALUE, CONTIGUOUS = rt.FLOAT_VALUE, rt.C_CONTIGUOUS_AND_ALIGNED
-
-    def chunk(args, dims, steps, data):  # type: ignore[no-untyped-def]
-        """What a pool thread runs: some of the chunks of [0, n)."""
-        kernel, slots, n, step = load(data), load(data + 8), load(data + 16), load(data + 24)
-        first = load(args)
-        for c in range(first, first + load(dims)):
-            call_kernel(kernel, slots, c * step, min(n, (c + 1) * step))
+    from .abi import call0, call_kernel, call_parallel_for, call_void1, load, stack_words, store
 
     @njit(inline="always")  # type: ignore[untyped-decorator]
     def spread(runtime, kernel, slots, n, grain):  # type: ignore[no-untyped-def]
@@ -95,94 +65,36 @@ def _functions() -> dict[str, Callable[..., Any]]:
             spread(runtime, kernel, slots, n, grain)
             call_void1(load(runtime + 8 * rt.RESTORE_THREAD), state)
 
-    def fast(self, args, nargs):  # type: ignore[no-untyped-def]
-        control = load(self + DATA)
-        runtime = load(control)
-        inputs = load(control + 8 * _INPUTS)
-        outputs = load(control + 8 * _OUTPUTS)
-        given = load(control + 8 * _GIVEN)
-        nothing = load(runtime + 8 * rt.NONE)
-        ndarray = load(runtime + 8 * rt.NDARRAY)
-        fits = nargs == (inputs + outputs if given else inputs) and inputs + outputs <= _FAST_SLOTS
-        first, mask = 0, 0
-        slots = stack_words(_FAST_SLOTS)
-        if fits:
-            for i in range(nargs):
-                operand = args[i]
-                kind = load(operand + HEADER_TYPE)
-                if kind == ndarray:
-                    if (load32(operand + FLAGS) & CONTIGUOUS) != CONTIGUOUS:
-                        fits = False
-                    elif first == 0:
-                        first = operand
-                    elif load(operand + DESCR) != load(first + DESCR) or load32(operand + NDIM) != load32(first + NDIM):
-                        fits = False
-                    else:
-                        mine, others = load(operand + SHAPE), load(first + SHAPE)
-                        for d in range(load32(first + NDIM)):
-                            if load(mine + 8 * d) != load(others + 8 * d):
-                                fits = False
-                    store(slots + 8 * i, load(operand + DATA))
-                elif kind == load(runtime + 8 * rt.FLOAT) and i < inputs:
-                    mask |= 1 << i
-                    store(slots + 8 * i, operand + FLOAT_VALUE)
-                else:
-                    fits = False
-        row = 0
-        if fits and first != 0:
-            width = 8 * (3 + outputs)
-            candidate = control + 8 * _TABLE
-            for _ in range(load(control + 8 * _ROWS)):
-                if load(candidate) == load(first + DESCR) and load(candidate + 8) == mask:
-                    row = candidate
-                    break
-                candidate += width
-        ndim, shape, n = 0, 0, 1
-        if row != 0:
-            ndim, shape = load32(first + NDIM), load(first + SHAPE)
-            for d in range(ndim):
-                n *= load(shape + 8 * d)
-            if n > load(control + 8 * _GRAIN) and load(runtime + 8 * rt.PARALLEL_FOR) == 0:
-                if load(runtime + 8 * rt.THREADS) > 1:
-                    row = 0  # the general path starts the threads
-        if row == 0:
-            call_void1(load(runtime + 8 * rt.INCREF), nothing)
-            return nothing
-        result = nothing
-        if given:
-            result = args[inputs]
-            call_void1(load(runtime + 8 * rt.INCREF), result)
-        else:
-            if outputs > 1:
-                result = call1(load(runtime + 8 * rt.TUPLE_NEW), outputs)
-                if result == 0:
-                    return 0
-            for k in range(outputs):
-                dtype = load(row + 8 * (3 + k))
-                call_void1(load(runtime + 8 * rt.INCREF), dtype)
-                array = call4(load(runtime + 8 * rt.ARRAY_EMPTY), ndim, shape, dtype, 0)
-                if array == 0:
-                    return 0  # MemoryError is set; a partly filled tuple is one small object, freed with the traceback
-                store(slots + 8 * (inputs + k), load(array + DATA))
-                if outputs > 1:
-                    call3(load(runtime + 8 * rt.TUPLE_SET), result, k, array)
-                else:
-                    result = array
-        run(runtime, load(row + 16), slots, n, load(control + 8 * _GRAIN))
-        return result
+    return spread, run
+
+
+def _functions() -> dict[str, Callable[..., Any]]:
+    """The native functions, as Python source for Numba (imported only when they must be compiled)."""
+    from numba import njit
+
+    from .abi import call0, call1, call_kernel, call_void1, load, stack_array, store
+
+    def chunk(args, dims, steps, data):  # type: ignore[no-untyped-def]
+        """What a pool thread runs: some of the chunks of [0, n)."""
+        kernel, slots, n, step = load(data), load(data + 8), load(data + 16), load(data + 24)
+        first = load(args)
+        for c in range(first, first + load(dims)):
+            call_kernel(kernel, slots, c * step, min(n, (c + 1) * step))
+
+    spread, run = runner()
 
     def launch(self, args, nargs):  # type: ignore[no-untyped-def]
-        runtime = load(load(self + DATA))
+        runtime = load(load(self + rt.DATA))
         slots = stack_array(nargs - 3)
         as_int64 = load(runtime + 8 * rt.LONG_AS_INT64)
-        kernel, n, grain = call1(as_int64, args[0]), call1(as_int64, args[1]), call1(as_int64, args[2])
+        kernel, n, grain = call1(as_int64, load(args)), call1(as_int64, load(args + 8)), call1(as_int64, load(args + 16))
         for i in range(3, nargs):
-            operand = args[i]
-            kind = load(operand + HEADER_TYPE)
+            operand = load(args + 8 * i)
+            kind = load(operand + rt.TYPE)
             if kind == load(runtime + 8 * rt.NDARRAY):
-                store(slots + 8 * (i - 3), load(operand + DATA))
+                store(slots + 8 * (i - 3), load(operand + rt.DATA))
             elif kind == load(runtime + 8 * rt.FLOAT):
-                store(slots + 8 * (i - 3), load(operand + FLOAT_VALUE))
+                store(slots + 8 * (i - 3), load(operand + rt.FLOAT_VALUE))
             else:
                 store(slots + 8 * (i - 3), call1(as_int64, operand))
         if call0(load(runtime + 8 * rt.ERR_OCCURRED)) != 0:
@@ -202,7 +114,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
         run_steps(steps, count, runtime)
 
     def program(self, args, nargs):  # type: ignore[no-untyped-def]
-        control = load(self + DATA)
+        control = load(self + rt.DATA)
         runtime = load(control)
         state = call0(load(runtime + 8 * rt.SAVE_THREAD))
         run_steps(load(control + 8), load(control + 16), runtime)
@@ -211,7 +123,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
         call_void1(load(runtime + 8 * rt.INCREF), nothing)
         return nothing
 
-    return {"chunk": chunk, "fast": fast, "launch": launch, "replay": replay, "program": program}
+    return {"chunk": chunk, "launch": launch, "replay": replay, "program": program}
 
 
 def _words(count: int) -> Callable[[], Any]:
@@ -223,15 +135,16 @@ def _words(count: int) -> Callable[[], Any]:
     return signature
 
 
-def _fastcall_signature() -> Any:
+def fastcall_signature() -> Any:
+    """Of a builtin: self, the address of its arguments, and their number."""
     from numba import types
 
-    return types.int64(types.int64, types.CPointer(types.int64), types.int64)
+    return types.int64(types.int64, types.int64, types.int64)
 
 
 @functools.cache
 def _address(name: str) -> int:
-    signature = {"chunk": _words(4), "replay": _words(3)}.get(name, _fastcall_signature)
+    signature = {"chunk": _words(4), "replay": _words(3)}.get(name, fastcall_signature)
     return cache.native(f"call:{name}", lambda: _functions()[name], signature=signature)
 
 
@@ -253,14 +166,18 @@ _METH_FASTCALL = 0x80
 _definitions: dict[str, _MethodDef] = {}
 
 
-def _builtin(name: str, control: np.ndarray[Any, Any]) -> Callable[..., Any]:
-    """A Python builtin whose body is native code and whose ``self`` is the control block, which it keeps alive."""
+def builtin(name: str, address: int, control: np.ndarray[Any, Any]) -> Callable[..., Any]:
+    """A Python builtin whose body is native code (METH_FASTCALL) and whose ``self`` is the control block, which it keeps alive."""
     if name not in _definitions:
-        _definitions[name] = _MethodDef(name.encode(), _address(name), _METH_FASTCALL, None)
+        _definitions[name] = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     made: Callable[..., Any] = make(ctypes.addressof(_definitions[name]), control, None)
     return made
+
+
+def _builtin(name: str, control: np.ndarray[Any, Any]) -> Callable[..., Any]:
+    return builtin(name, _address(name), control)
 
 
 @functools.cache
@@ -339,34 +256,3 @@ def _as_words(slots: tuple[Any, ...]) -> np.ndarray[Any, Any]:
         else:
             words[i] = slot
     return words
-
-
-class Fast:
-    """An operation's fast path, and the table of kernels it chooses from.
-
-    ``self.call(*operands)`` returns the new output array (a tuple when there are several), or None when the operands are
-    not simple or their kernel is not in the table yet. With ``given=True`` the outputs are passed after the inputs.
-    """
-
-    def __init__(self, inputs: int, outputs: int, grain: int, *, given: bool = False) -> None:
-        self._width = 3 + outputs
-        self.control = np.zeros(_TABLE + _CAPACITY * self._width, np.int64)
-        self.control[:_TABLE] = rt.address, inputs, outputs, grain, 0, given
-        self._keep: list[Any] = []
-        self._known: set[tuple[int, int]] = set()
-        self.call = _builtin("fast", self.control)
-
-    def knows(self, dtype: np.dtype[Any], scalar_mask: int) -> bool:
-        """Whether there is a kernel for such operands."""
-        return (dtype.num, scalar_mask) in self._known
-
-    def add(self, dtype: np.dtype[Any], scalar_mask: int, kernel: int, out_dtypes: tuple[np.dtype[Any], ...]) -> None:
-        """Let the fast path run ``kernel`` when all arrays are ``dtype`` and the operands in ``scalar_mask`` are floats."""
-        rows = int(self.control[_ROWS])
-        if rows == _CAPACITY or self.knows(dtype, scalar_mask):
-            return
-        start = _TABLE + rows * self._width
-        self.control[start : start + self._width] = id(dtype), scalar_mask, kernel, *map(id, out_dtypes)
-        self._keep += [dtype, *out_dtypes]
-        self._known.add((dtype.num, scalar_mask))
-        self.control[_ROWS] = rows + 1  # last, so that another thread never sees half a row

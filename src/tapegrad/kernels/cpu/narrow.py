@@ -26,10 +26,14 @@ def in_float32(function: F) -> F:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **options: Any) -> Any:
-        narrow = next((a.dtype for a in args if isinstance(a, np.ndarray) and is_narrow(a.dtype)), None)
-        if narrow is None:
+        narrow = None
+        for a in args:
+            if a.__class__ is np.ndarray and a.dtype.itemsize == 2 and is_narrow(a.dtype):
+                narrow = a.dtype
+                break
+        else:
             return function(*args, **options)
         result = function(*[widen(a) if isinstance(a, np.ndarray) else a for a in args], **options)
-        return tuple(r.astype(narrow) for r in result) if isinstance(result, tuple) else result.astype(narrow)
+        return tuple(r if r is None else r.astype(narrow) for r in result) if isinstance(result, tuple) else result.astype(narrow)
 
     return wrapper  # type: ignore[return-value]

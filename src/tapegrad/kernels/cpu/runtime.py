@@ -20,14 +20,18 @@ from . import cache
 # Words of the block.
 THREADS, PARALLEL_FOR, CHUNK, BUSY, PROCESS, GETPID, SAVE_THREAD, RESTORE_THREAD = range(8)
 ARRAY_EMPTY, INCREF, NDARRAY, FLOAT, INT, NONE, TUPLE_NEW, TUPLE_SET, LONG_AS_INT64, ERR_OCCURRED = range(8, 18)
-WORDS = 18
+DECREF, VECTORCALL, ERR_CLEAR, TUPLE, DTYPE_META, NUMPY_EMPTY, SET_HANDLER, POOL, POOL_FROM, START_POOL = range(18, 28)
+LONG_AND_OVERFLOW = 28
+WORDS = 29
 
 # Offsets in a NumPy array object, from the end of the object header (numpy/ndarraytypes.h, part of NumPy's stable ABI).
 HEADER = object.__basicsize__
 DATA, NDIM, SHAPE, STRIDES, DESCR, FLAGS = (HEADER + offset for offset in (0, 8, 16, 24, 40, 48))
 TYPE = HEADER - 8
 FLOAT_VALUE = HEADER
-C_CONTIGUOUS_AND_ALIGNED = 0x101
+COUNT, ITEMS = HEADER, tuple.__basicsize__  # of a tuple
+ITEMSIZE = HEADER + 24  # in a dtype
+C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED = 1, 2, 0x100
 
 
 def _c_function(name: str) -> int:
@@ -50,11 +54,13 @@ def _check_layout() -> None:
     def word(offset: int, of: Any = probe) -> int:
         return int(ctypes.c_int64.from_address(id(of) + offset).value)
 
-    seen = (word(DATA), word(NDIM) & 0xFFFFFFFF, word(DESCR), word(FLAGS) & 0x101, word(TYPE))
-    expected = (probe.ctypes.data, 2, id(probe.dtype), C_CONTIGUOUS_AND_ALIGNED, id(np.ndarray))
-    shape = [ctypes.c_int64.from_address(word(SHAPE) + 8 * i).value for i in range(2)]
+    pair = (probe, None)
+    seen: tuple[int, ...] = (word(DATA), word(NDIM) & 0xFFFFFFFF, word(DESCR), word(FLAGS) & 0x103, word(TYPE))
+    seen += (word(ITEMSIZE, probe.dtype), word(COUNT, pair), word(ITEMS, pair), word(ITEMS + 8, pair))
+    expected = (probe.ctypes.data, 2, id(probe.dtype), C_CONTIGUOUS | ALIGNED, id(np.ndarray), 4, 2, id(probe), id(None))
+    shape = [ctypes.c_int64.from_address(word(at) + 8 * i).value for at in (SHAPE, STRIDES) for i in range(2)]
     number = ctypes.c_double.from_address(id(seventh := 1 / 7) + FLOAT_VALUE).value
-    if seen != expected or shape != [2, 3] or number != seventh:
+    if seen != expected or shape != [2, 3, 12, 4] or number != seventh:
         raise ImportError("tapegrad cannot read NumPy arrays of this interpreter: unknown object layout (please report)")
 
 
@@ -67,8 +73,12 @@ block[[SAVE_THREAD, RESTORE_THREAD, INCREF]] = [
 block[[TUPLE_NEW, TUPLE_SET, LONG_AS_INT64, ERR_OCCURRED]] = [
     _c_function(name) for name in ("PyTuple_New", "PyTuple_SetItem", "PyLong_AsLongLong", "PyErr_Occurred")
 ]
+block[LONG_AND_OVERFLOW] = _c_function("PyLong_AsLongLongAndOverflow")  # (int, *int32 overflow)
 block[ARRAY_EMPTY] = _numpy_function(184)  # PyArray_Empty(nd, dims, descr (stolen), fortran)
+block[SET_HANDLER] = _numpy_function(304)  # PyDataMem_SetHandler(capsule) -> the handler before
+block[[DECREF, VECTORCALL, ERR_CLEAR]] = [_c_function(name) for name in ("Py_DecRef", "PyObject_Vectorcall", "PyErr_Clear")]
 block[[NDARRAY, FLOAT, INT, NONE]] = id(np.ndarray), id(float), id(int), id(None)
+block[[TUPLE, DTYPE_META, NUMPY_EMPTY]] = id(tuple), id(type(np.dtype)), id(np.empty)
 block[THREADS] = int(os.environ.get("NUMBA_NUM_THREADS") or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 address = int(block.ctypes.data)
 

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 from ...ops.create import empty, zeros
 from ...ops.index.index_select import index_select
+from ...ops.nn.recurrent import RECURRENCES, Recurrence, State, fits_kernels, through_time, whole_layer
 from ...ops.shape.join import cat, stack
-from ...ops.shape.pieces import pieces
 from ...tensor import Tensor
 from .. import functional as F
 from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
 from .layer import Layer
-from .rnn_cells import RECURRENCES, Recurrence, State, input_parts, start_uniform
+from .rnn_cells import start_uniform
 
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
 
@@ -156,12 +156,12 @@ class RNNBase(Layer):
                 f"model.to({x.dtype})"
             )
 
-    def _state(self, like: Tensor, batch: int, batched: bool, hx: Any, order: Tensor | None) -> State:
-        """The initial state, checked, in the order of packed sequences: shape (layers * directions, batch, size) each."""
+    def _state(self, like: Tensor, batch: int, batched: bool, hx: Any, order: Tensor | None) -> State | None:
+        """The initial state, checked, in the order of packed sequences: shape (layers * directions, batch, size) each; None for zeros."""
         count = self.num_layers * (2 if self.bidirectional else 1)
         sizes = (self._output_size, self.hidden_size)[: RECURRENCES[self.mode].states]
         if hx is None:
-            return tuple([zeros(count, batch, size, dtype=like.dtype, device=like.device) for size in sizes])
+            return None
         given = (hx,) if len(sizes) == 1 else hx
         name, labels = type(self).__name__, ("h_0", "c_0")
         if isinstance(given, Tensor) or len(given) != len(sizes) or not all(isinstance(x, Tensor) for x in given):
@@ -178,10 +178,17 @@ class RNNBase(Layer):
             given = tuple([x.unsqueeze(1) for x in given])
         return given if order is None else tuple([index_select(x, 1, order) for x in given])
 
-    def _layers(self, recurrence: Recurrence, rows: Tensor, batch_sizes: list[int], state: State) -> tuple[Tensor, State]:
+    def _layers(self, recurrence: Recurrence, rows: Tensor, batch_sizes: list[int], state: State | None) -> tuple[Tensor, State]:
         """Through all layers: rows of all steps one below the other -> those of the last layer, and the stacked final states."""
         directions = 2 if self.bidirectional else 1
-        initial = list(zip(*[x.unbind(0) for x in state], strict=True))
+        steps, batch = len(batch_sizes), batch_sizes[0]
+        whole = not self.proj_size and batch_sizes[-1] == batch and fits_kernels(rows)
+        count, sizes = self.num_layers * directions, (self._output_size, self.hidden_size)[: recurrence.states]
+        initial: list[Any] = [(None,) * recurrence.states] * count
+        if state is not None:
+            initial = list(zip(*[x.unbind(0) for x in state], strict=True))
+        elif not whole:
+            initial = [tuple([zeros(batch, size, dtype=rows.dtype, device=rows.device) for size in sizes])] * count
         finals: list[State] = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -189,58 +196,20 @@ class RNNBase(Layer):
             results = []
             for direction in range(directions):
                 weights = self._weights(layer, direction)
-                made, final = _through_time(recurrence, rows, batch_sizes, initial[len(finals)], weights, reverse=direction == 1)
+                first = initial[len(finals)]
+                if whole:
+                    made, *states = whole_layer(self.mode, rows.reshape(steps, batch, rows.shape[1]), weights, first, reverse=direction == 1)
+                    made, final = made.reshape(steps * batch, self.hidden_size), tuple(states)
+                else:
+                    made, final = through_time(recurrence, rows, batch_sizes, first, weights, reverse=direction == 1)
                 results.append(made)
                 finals.append(final)
             rows = results[0] if directions == 1 else cat(results, 1)
-        return rows, tuple([stack(parts) for parts in zip(*finals, strict=True)])
+        return rows, tuple([stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0) for parts in zip(*finals, strict=True)])
 
     def _weights(self, layer: int, direction: int) -> dict[str, Any]:
         suffix = f"_l{layer}" + ("_reverse" if direction else "")
         return {name: getattr(self, name + suffix, None) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")}
-
-
-def _through_time(
-    recurrence: Recurrence, rows: Tensor, batch_sizes: list[int], state: State, weights: dict[str, Any], reverse: bool
-) -> tuple[Tensor, State]:
-    """One layer in one direction: rows (total length, size) -> rows, and the final state of every sequence."""
-    bias_ih, bias_hh = weights["bias_ih"], weights["bias_hh"]
-    if bias_ih is not None and recurrence.shared_bias:
-        bias_ih, bias_hh = bias_ih + bias_hh, None
-    own = (weights["weight_hh"], bias_hh, weights["weight_hr"])
-    # one product for all steps; only the state's share has to wait for its turn
-    parts = input_parts(recurrence, rows, weights["weight_ih"], bias_ih)
-    steps = list(zip(*[pieces(part, batch_sizes) for part in parts], strict=True))
-    outputs: list[Tensor] = []
-    waiting: list[State] = []  # initial states of sequences that begin later, or final ones of those that have ended
-    if reverse:
-        *waiting, state = _groups(state, _shrinking(batch_sizes)[::-1])[::-1]
-        for size, step in zip(reversed(batch_sizes), reversed(steps), strict=True):
-            if size > state[0].shape[0]:
-                state = tuple([cat(pair) for pair in zip(state, waiting.pop(), strict=True)])
-            state = recurrence.step(step, state, own)
-            outputs.append(state[0])
-        return cat(outputs[::-1]), state
-    for size, step in zip(batch_sizes, steps, strict=True):
-        left = int(state[0].shape[0])
-        if size < left:
-            state, ended = _groups(state, [size, left - size])
-            waiting.append(ended)
-        state = recurrence.step(step, state, own)
-        outputs.append(state[0])
-    final = tuple([cat(group) for group in zip(state, *waiting[::-1], strict=True)]) if waiting else state
-    return cat(outputs), final
-
-
-def _groups(state: State, lengths: list[int]) -> list[State]:
-    """The state of consecutive sequences."""
-    return list(zip(*[pieces(x, lengths) for x in state], strict=True))
-
-
-def _shrinking(batch_sizes: list[int]) -> list[int]:
-    """How many sequences end together, from the shortest to the longest."""
-    ends = [a - b for a, b in zip(batch_sizes, [*batch_sizes[1:], 0], strict=True)]
-    return [n for n in ends if n] or [0]
 
 
 class RNN(RNNBase):

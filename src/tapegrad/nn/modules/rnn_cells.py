@@ -1,101 +1,20 @@
-"""Recurrent cells: one step in time, as modules, and as the functions that whole layers repeat."""
+"""Recurrent cells: one step in time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from ...ops.create import empty, zeros
-from ...ops.elementwise.arithmetic import addcmul, lerp
-from ...ops.shape.pieces import pieces
+from ...ops.nn.recurrent import RECURRENCES, State, fits_kernels, input_parts, whole_layer
 from ...tensor import Tensor
-from .. import functional as F, init
+from .. import init
 from ..parameter import Parameter
 from .layer import Layer
 from .module import Module
 from .utils import declare_parameters
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
-
-State = tuple[Tensor, ...]  # (h,), or (h, c) of an LSTM
-
-# ------------------------------------------------------------------------------------------------------------- one step
-
-
-class Recurrence(NamedTuple):
-    """What distinguishes one kind of recurrent layer from another.
-
-    Attributes:
-        widths: the parts that the input's share of the gates is given to ``step`` in, in multiples of the hidden size.
-        states: how many tensors the state has.
-        step: ``(parts, state, weights) -> state`` of shapes (batch, width * hidden), (batch, hidden) and so on; ``weights`` are
-            weight_hh, bias_hh or None, and an LSTM's weight_hr or None.
-        shared_bias: both biases enter only as a sum.
-    """
-
-    widths: tuple[int, ...]
-    states: int
-    step: Callable[[State, State, tuple[Any, ...]], State]
-    shared_bias: bool = True
-
-    @property
-    def gates(self) -> int:
-        """Rows of the weights in multiples of the hidden size."""
-        return sum(self.widths)
-
-
-def _elman(activation: Callable[[Tensor], Tensor]) -> Callable[[State, State, tuple[Any, ...]], State]:
-    def step(parts: State, state: State, weights: tuple[Any, ...]) -> State:
-        """h' = activation(W x + b + W' h + b'); Elman, 1990, https://doi.org/10.1207/s15516709cog1402_1."""
-        return (activation(parts[0] + F.linear(state[0], weights[0], weights[1])),)
-
-    return step
-
-
-def _lstm(parts: State, state: State, weights: tuple[Any, ...]) -> State:
-    """c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c'), then the projection (Sak et al., arXiv:1402.1128).
-
-    Hochreiter and Schmidhuber, 1997, https://doi.org/10.1162/neco.1997.9.8.1735; with the forget gate of Gers et al., 2000.
-    """
-    h, c = state
-    weight_hh, bias_hh, weight_hr = weights
-    rows = parts[0] + F.linear(h, weight_hh, bias_hh)
-    i, f, g, o = pieces(rows, (c._array.shape[1],) * 4, dim=1)
-    c = addcmul(i.sigmoid() * g.tanh(), f.sigmoid(), c)
-    h = o.sigmoid() * c.tanh()
-    return (h if weight_hr is None else F.linear(h, weight_hr)), c
-
-
-def _gru(parts: State, state: State, weights: tuple[Any, ...]) -> State:
-    """n = tanh(W x + r (W' h + b')), h' = (1 - z) n + z h with the gates r and z.
-
-    Cho et al., https://arxiv.org/abs/1406.1078, with the reset gate behind the product, as in cuDNN.
-    """
-    (h,) = state
-    size = h._array.shape[1]
-    gates, candidate = parts
-    own_gates, own_candidate = pieces(F.linear(h, weights[0], weights[1]), (2 * size, size), dim=1)
-    r, z = pieces((gates + own_gates).sigmoid(), (size, size), dim=1)
-    return (lerp(addcmul(candidate, r, own_candidate).tanh(), h, z),)
-
-
-RECURRENCES = {
-    "RNN_TANH": Recurrence((1,), 1, _elman(F.tanh)),
-    "RNN_RELU": Recurrence((1,), 1, _elman(F.relu)),
-    "LSTM": Recurrence((4,), 2, _lstm),
-    "GRU": Recurrence((2, 1), 1, _gru, shared_bias=False),
-}
-
-
-def input_parts(recurrence: Recurrence, input: Tensor, weight_ih: Tensor, bias_ih: Tensor | None) -> State:
-    """The input's share of the gates, for any number of rows: (rows, input_size) -> parts of (rows, width * hidden)."""
-    rows = F.linear(input, weight_ih, bias_ih)
-    size = int(rows._array.shape[1]) // recurrence.gates
-    return pieces(rows, [width * size for width in recurrence.widths], dim=1)
-
-
-# ---------------------------------------------------------------------------------------------------------------- cells
 
 
 class RNNCellBase(Layer):
@@ -145,8 +64,12 @@ class RNNCellBase(Layer):
         single = input.ndim == 1
         if single:
             input, state = input.unsqueeze(0), tuple([x.unsqueeze(0) for x in state])
-        parts = input_parts(recurrence, input, self.weight_ih, self.bias_ih)
-        made = recurrence.step(parts, state, (self.weight_hh, self.bias_hh, None))
+        if fits_kernels(input):
+            weights = {name: getattr(self, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+            made = whole_layer(mode, input.unsqueeze(0), weights, state, reverse=False)[1:]
+        else:
+            parts = input_parts(recurrence, input, self.weight_ih, self.bias_ih)
+            made = recurrence.step(parts, state, (self.weight_hh, self.bias_hh, None))
         return tuple([x.squeeze(0) for x in made]) if single else made
 
 

@@ -15,6 +15,23 @@ from ..checks import need_same_dtype, read_values
 from ..create import converted
 
 _BASIC = (int, slice, type(None), type(Ellipsis))
+_BOUNDS = (int, type(None))  # of a slice that needs no conversion
+
+
+def basic_index(index: Any) -> tuple[Any, ...] | None:
+    """An index of ints, slices of ints, ... and None as NumPy takes it; None for any other."""
+    parts = index if index.__class__ is tuple else (index,)
+    whole = True
+    for part in parts:
+        kind = part.__class__
+        if kind is slice:
+            if part.start.__class__ not in _BOUNDS or part.stop.__class__ not in _BOUNDS or part.step.__class__ not in _BOUNDS:
+                return None
+        elif part is Ellipsis:
+            whole = False
+        elif kind is not int and part is not None:
+            return None
+    return (*parts, Ellipsis) if whole else parts  # with which NumPy returns a 0-d view, not a number
 
 
 def parsed_index(index: Any) -> tuple[tuple[Any, ...], bool]:
@@ -94,6 +111,8 @@ _slice = register(
         reference=lambda x, index: x[index],
     )
 )
+
+sliced = _slice.call  # (input, index): the view at a basic index
 
 register(
     Op(
@@ -221,21 +240,22 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     Raises:
         IndexError: when an index is out of range or there are too many.
     """
-    parsed, basic = parsed_index(index)
+    simple = basic_index(index)
+    parsed, basic = parsed_index(index) if simple is None else (simple, True)
     try:
         if basic:
-            return apply(_slice, (self,), {"index": parsed})  # type: ignore[no-any-return]
+            return sliced(self, parsed)  # type: ignore[no-any-return]
         steps = _selected_first(parsed)
         if steps is None:
             return picked(self, parsed)
-        return picked(apply(_slice, (self,), {"index": steps[0]}), steps[1])
+        return picked(sliced(self, steps[0]), steps[1])
     except IndexError as error:
         raise IndexError(f"indexing: {error}; the tensor has shape {tuple(self.shape)}") from None
 
 
 def picked(input: Tensor, index: tuple[Any, ...]) -> Tensor:
     """A copy of the elements at an index of arrays."""
-    return apply(_index, (input,), {"index": index})  # type: ignore[no-any-return]
+    return _index.call(input, index)  # type: ignore[no-any-return]
 
 
 def put(name: str, input: Tensor, values: Tensor, index: tuple[Any, ...], *, accumulate: bool = False, in_place: bool = False) -> Tensor:
@@ -264,6 +284,9 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         IndexError: as :func:`getitem`.
         RuntimeError: when the value's shape can't be broadcast, or as other writes in place.
     """
+    simple = basic_index(index)
+    if simple is not None and _set_quickly(self, simple, value):
+        return
     parsed, basic = parsed_index(index)
     number = isinstance(value, (bool, int, float, complex, np.generic))
     source = wrap(converted("setitem", np.array(value), self._array.dtype)) if number else value
@@ -281,6 +304,22 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
             setitem(self, parsed, source.squeeze(0))
         else:
             raise RuntimeError(f"setitem: a value of shape {tuple(source.shape)} can't be written there: {error}") from None
+
+
+def _set_quickly(self: Tensor, index: tuple[Any, ...], value: Any) -> bool:
+    """Write where the tape has nothing to see and nothing must be converted; False, and nothing written, where that is not so."""
+    memory = inplace.untaped_memory(self, value)
+    if memory is None:
+        return False
+    source = value if dtypes.surely_fits(value, memory.dtype) else inplace.plain_array(memory, value)
+    if source is None:
+        return False
+    try:
+        memory[index] = source
+    except (IndexError, ValueError):
+        return False
+    self._storage.wrote("copy_")
+    return True
 
 
 def _drop_leading_ones(place: Tensor, source: Tensor) -> None:

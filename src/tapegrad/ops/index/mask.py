@@ -58,7 +58,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         RuntimeError: when the mask is not bool.
     """
     _need_mask(mask, "masked_fill")
-    return where(mask, constant(value, input, "masked_fill"), input)
+    plain = dtypes.surely_fits(value, input._array.dtype)
+    return where(mask, value if plain else constant(value, input, "masked_fill"), input)
 
 
 @method

@@ -11,7 +11,7 @@ from ...computation import broadcast_shape
 from ...public import alias, composite, public
 from ...registry import Op, apply, as_tensor_input, check_devices, register
 from ...samples import ErrorInput, Input, Sample
-from ...tensor import Tensor
+from ...tensor import TENSOR_TYPES, Tensor
 from ..checks import need_same_dtype
 from ..create import eye
 from ..elementwise.basic import conj, mul
@@ -34,14 +34,21 @@ __all__ = [
 
 def mT(K: Any, x: Any) -> Any:
     """The transpose of the last two dimensions."""
+    if x.__class__ is np.ndarray:
+        return x.swapaxes(-1, -2)
     n = len(x.shape)
     return K.permute(x, dims=(*range(n - 2), n - 1, n - 2))
 
 
 def conjugate(K: Any, x: Any) -> Any:
     """The complex conjugate; a real operand itself, since the op would copy it."""
-    array = x._array if isinstance(x, Tensor) else x
+    array = x if x.__class__ is np.ndarray else x._array if isinstance(x, Tensor) else x
     return K.conj(x) if array.dtype.kind == "c" else x
+
+
+def summed_to(K: Any, x: Any, shape: tuple[int, ...]) -> Any:
+    """A gradient summed over the dimensions along which its input was broadcast."""
+    return x if x.shape == shape else K.sum_to_size(x, size=shape)
 
 
 _bmm = register(
@@ -50,8 +57,8 @@ _bmm = register(
         ("input", "other"),
         lambda B, a, b: B.matmul(a, b),
         {
-            "input": lambda K, g, other, input_shape: K.sum_to_size(K.matmul(g, conjugate(K, mT(K, other))), size=input_shape),
-            "other": lambda K, g, input, other_shape: K.sum_to_size(K.matmul(conjugate(K, mT(K, input)), g), size=other_shape),
+            "input": lambda K, g, other, input_shape: summed_to(K, K.matmul(g, conjugate(K, mT(K, other))), input_shape),
+            "other": lambda K, g, input, other_shape: summed_to(K, K.matmul(conjugate(K, mT(K, input)), g), other_shape),
         },
         dtype="promote",
         samples=[
@@ -84,6 +91,10 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     Raises:
         RuntimeError: for 0-d operands, sizes that don't fit, or different dtypes.
     """
+    if input.__class__ in TENSOR_TYPES and other.__class__ in TENSOR_TYPES:
+        a, b = input._array, other._array
+        if a.__class__ is np.ndarray is b.__class__ and a.ndim == 2 == b.ndim and a.shape[1] == b.shape[0] and a.dtype is b.dtype:
+            return apply(_bmm, (input, other), {})  # type: ignore[no-any-return]
     input, other = as_tensor_input(input, "matmul", "input"), as_tensor_input(other, "matmul", "other")
     check_devices("matmul", (input, other))
     a, b = input._array, other._array

@@ -10,13 +10,48 @@ import numpy as np
 from ...casting import as_they_are
 from ...computation import broadcast_shape
 from ...public import METHODS, composite, named
+from ...registry import Op, apply, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_same_dtype
 from ..elementwise.basic import add, mul
-from .matmul import matmul, need_dims, outer
+from .matmul import conjugate, matmul, mT, need_dims, outer, summed_to
 
 __all__ = ["addbmm", "addmm", "addmv", "addr", "baddbmm"]
+
+
+_fused = register(
+    Op(
+        "matmul_add",
+        ("input", "mat1", "mat2"),
+        lambda B, x, a, b: B.matmul_add(a, b, x),
+        {
+            "input": lambda K, g, input_shape: summed_to(K, g, input_shape),
+            "mat1": lambda K, g, mat2, mat1_shape: summed_to(K, K.matmul(g, conjugate(K, mT(K, mat2))), mat1_shape),
+            "mat2": lambda K, g, mat1, mat2_shape: summed_to(K, K.matmul(conjugate(K, mT(K, mat1)), g), mat2_shape),
+        },
+        dtype="promote",
+        method=False,
+        samples=[
+            Sample((Input((3, 5)), Input((3, 4)), Input((4, 5)))),
+            Sample((Input((5,)), Input((3, 4)), Input((4, 5)))),
+            Sample((Input((3, 1)), Input((2, 3, 4)), Input((2, 4, 5)))),
+        ],
+        reference=lambda x, a, b: x + a @ b,
+        error_inputs=[ErrorInput(lambda tg: tg.addmm(tg.ones(7), tg.ones(3, 4), tg.ones(4, 5)), RuntimeError, "addmm: shapes .* can't be broadcast")],
+        kinds="f",
+    )
+)
+
+
+def _plus_product(name: str, input: Tensor, a: Tensor, b: Tensor, beta: Any, alpha: Any) -> Tensor:
+    """``beta * input + alpha * (a @ b)``; the plain sum, of floats that fit, in one pass."""
+    plain = beta == 1 and alpha == 1 and input.dtype == a.dtype == b.dtype and input.dtype.is_floating_point and a.device == b.device == input.device
+    if plain and a.shape[-1] == b.shape[-2]:
+        shape = (*a.shape[:-1], b.shape[-1])
+        if broadcast_shape(name, [tuple(input.shape), shape]) == shape:
+            return apply(_fused, (input, a, b), {})  # type: ignore[no-any-return]
+    return _sum(name, input, matmul(a, b), beta, alpha)
 
 
 def _sum(name: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
@@ -69,7 +104,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
         RuntimeError: for shapes that don't fit, different dtypes, or fractions of integers.
     """
     need_dims("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
-    return _sum("addmm", input, matmul(mat1, mat2), beta, alpha)
+    return _plus_product("addmm", input, mat1, mat2, beta, alpha)
 
 
 @composite(**_declared(np.matmul, (3,), (3, 4), (4,), broadcast=()), error_inputs=_mistakes("addmv", ((3, 4), (4,)), (3,)))
@@ -110,7 +145,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
         RuntimeError: for shapes that don't fit, different dtypes, or fractions of integers.
     """
     _need_batches("baddbmm", batch1, batch2)
-    return _sum("baddbmm", input, matmul(batch1, batch2), beta, alpha)
+    return _plus_product("baddbmm", input, batch1, batch2, beta, alpha)
 
 
 @composite(

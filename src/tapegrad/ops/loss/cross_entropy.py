@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ...modes import check_values, local
+from ...modes import check_values
 from ...public import public
-from ...registry import REGISTRY, Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample, binary
 from ...scalarops import elementwise
 from ...tensor import Tensor, no_tensor
@@ -100,6 +100,30 @@ _cross_entropy = register(
         kinds="f",
     )
 )
+
+_reduced = register(
+    Op(
+        "reduced_cross_entropy",
+        ("input", "target", "weight"),
+        lambda B, x, t, w, *, ignore_index, label_smoothing, mean: B.reduced_cross_entropy(x, t, w, ignore_index, label_smoothing, mean),
+        {
+            "input": lambda K, g, input, target, weight, lse, divisor, ignore_index, label_smoothing, mean: K.cross_entropy_backward(
+                K.expand(K.div(g, divisor) if mean else g, size=target.shape),
+                input, target, lse, weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
+            )
+        },
+        residuals=("lse", "divisor"),
+        method=False,
+        samples=[
+            Sample((Input((4, 3)), Input((4,), 0, 3, "int"), Input((3,), 0.5, 1.5)), {"ignore_index": i, "label_smoothing": s, "mean": m})
+            for i, s, m in [(-100, 0.0, True), (-100, 0.2, False), (1, 0.2, True)]
+        ],
+        reference=lambda x, t, w, ignore_index, label_smoothing, mean: (
+            _cross_entropy_reference(x, t, w, ignore_index, label_smoothing).sum() / (w[t[t != ignore_index]].sum() if mean else 1)
+        ),
+        kinds="f",
+    )
+)  # fmt: skip
 
 register(
     Op(
@@ -242,16 +266,12 @@ def cross_entropy(
     t = t if t._array.dtype == np.int64 else t.to(np.int64)
     classes = int(x._array.shape[1])
     check_values(t, lambda array: check_classes(array, classes, ignore_index, "cross_entropy"))
-    smoothed = {"ignore_index": ignore_index, "label_smoothing": float(label_smoothing)}
-    rows: Tensor = apply(_cross_entropy, (x, t, weight), smoothed)
-    if reduction != "mean":
-        return reduced(rows.reshape(expected), reduction, "cross_entropy")
-    loss: Tensor = rows.mean()
-    # A replay may see ignored targets that this call does not see. Where none is, the factor is exactly 1.
-    if weight is not None or local.tracer is not None or (t._array == ignore_index).any():
-        total = REGISTRY["cross_entropy_weights"](x, t, weight, ignore_index=ignore_index, label_smoothing=0.0).sum()
-        loss = loss * (float(rows.numel()) / total)
-    return loss
+    smoothing = float(label_smoothing)
+    if reduction == "none":
+        rows: Tensor = _cross_entropy.call(x, t, weight, ignore_index=ignore_index, label_smoothing=smoothing)
+        return rows if x is input else rows.reshape(expected)
+    mean = reduction == "mean"
+    return _reduced.call(x, t, weight, ignore_index=ignore_index, label_smoothing=smoothing, mean=mean)  # type: ignore[no-any-return]
 
 
 def _check_arguments(input: Any, target: Any, weight: Any, label_smoothing: float) -> None:

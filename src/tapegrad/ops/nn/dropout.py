@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ...device import backend
 from ...public import composite, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
 from ..checks import need_floating, need_ndim
@@ -22,8 +23,22 @@ _dropout = register(
     Op(
         "dropout",
         ("input",),
+        lambda B, x, *, p, start: B.dropout(x, p, *start),
+        {"input": lambda K, g, p, start: K.dropout(g, p=p, start=start)},
+        random=True,
+        method=False,
+        samples=[Sample((Input((3, 5)),), {"p": 0.5, "start": (3, 7)})],
+        reference=lambda x, p, start: np.where(backend(x).random_uniform(x.shape, np.dtype(np.float32), *start)[0] >= p, x / (1 - p), 0),
+        kinds="fc",
+    )
+)
+
+_drop_features = register(
+    Op(
+        "drop_features",
+        ("input",),
         lambda B, x, *, p, mask: _masked(B, x, p, mask),
-        {"input": lambda K, g, p, mask: K.dropout(g, p=p, mask=mask)},
+        {"input": lambda K, g, p, mask: K.drop_features(g, p=p, mask=mask)},
         random=True,
         method=False,
         batch="elementwise",
@@ -55,10 +70,10 @@ def _idle(name: str, input: Tensor, p: float, training: bool) -> bool:
 
 
 def _drop(name: str, input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]) -> Tensor:
-    """Drop with a mask of ``shape``, which broadcasts to the input's."""
+    """Drop features with a mask of ``shape``, which broadcasts to the input's."""
     if _idle(name, input, p, training):
         return input
-    result: Tensor = apply(_dropout, (input,), {"p": p, "mask": _kept(shape, p)})
+    result: Tensor = _drop_features(input, p=p, mask=_kept(shape, p))
     return input.copy_(result) if inplace else result
 
 
@@ -79,7 +94,10 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         ValueError: when p is not in [0, 1].
         RuntimeError: when numbers of the input's dtype can't be scaled.
     """
-    return _drop("dropout", input, p, training, inplace, tuple(input.shape))
+    if _idle("dropout", input, p, training):
+        return input
+    result: Tensor = _dropout(input, p=float(p), start=drawn(None, "blocks", -(-input._array.size // 4)))
+    return input.copy_(result) if inplace else result
 
 
 def _features(name: str, input: Tensor, *expected: int, unbatched: int | None = None) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from ... import dtypes
 from ...modes import no_grad
 from ...public import public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_in_range
@@ -25,7 +25,7 @@ _embedding = register(
     Op(
         "embedding",
         ("weight", "input"),
-        lambda B, w, i, *, padding_idx, scale_grad_by_freq: w[i],
+        lambda B, w, i, *, padding_idx, scale_grad_by_freq: B.take(w, i, 0),
         {
             "weight": lambda K, g, input, weight_shape, padding_idx, scale_grad_by_freq: K.embedding_backward(
                 K.share_rows(g, input) if scale_grad_by_freq else g, input, size=weight_shape, padding_idx=padding_idx
@@ -147,4 +147,4 @@ def embedding(
     padding_idx = check_rows("embedding", input, weight, padding_idx, sparse)
     if max_norm is not None:
         limit_rows(input, weight, max_norm, norm_type)
-    return apply(_embedding, (weight, input), {"padding_idx": padding_idx, "scale_grad_by_freq": scale_grad_by_freq})
+    return _embedding(weight, input, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)  # type: ignore[no-any-return]

@@ -22,7 +22,7 @@ _linear = register(
         ("input", "weight", "bias"),
         lambda B, x, w, b: B.linear(x, w, b),
         {
-            "input": lambda K, g, weight, input_shape: K.reshape(K.matmul(_rows(K, g), conjugate(K, weight)), shape=input_shape),
+            "input": lambda K, g, weight, input_shape: _shaped(K, K.matmul(_rows(K, g), conjugate(K, weight)), input_shape),
             "weight": lambda K, g, input: K.matmul(mT(K, _rows(K, g)), conjugate(K, _rows(K, input))),
             "bias": lambda K, g: K.sum(g, axes=tuple(range(len(g.shape) - 1)), keepdim=False),
         },
@@ -47,6 +47,10 @@ _linear = register(
         kinds="ifc",
     )
 )
+
+
+def _shaped(K: Any, x: Any, shape: tuple[int, ...]) -> Any:
+    return x if x.shape == shape else K.reshape(x, shape=shape)
 
 
 def _rows(K: Any, x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Normalisation over a batch, a layer, groups and instances: ``standardize`` and an affine map."""
+"""Normalisation over a batch, a layer, groups and instances: ``standardize`` in the layout of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_floating
 from ..shape.copy import to_dtype
-from .standardize import scale_shift, standardized
+from .standardize import Layout, by_channels, by_groups, by_rows, scale_shift, standardize_by, standardized, with_statistics
 
 __all__ = [
     "batch_norm",
@@ -37,6 +37,18 @@ def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequen
     return to_dtype(y, dtype)
 
 
+def _normalised(input: Tensor, weight: Tensor | None, bias: Tensor | None, layout: Layout, eps: float, shape: Sequence[int]) -> Tensor:
+    """:func:`standardized`, also where weight and bias (of ``shape`` beside the input) have another dtype than the input."""
+    if _same_dtype(input, weight, bias):
+        return standardized(input, weight, bias, layout, float(eps))
+    return _affine(standardized(input, None, None, layout, float(eps)), weight, bias, shape, input.dtype)
+
+
+def _same_dtype(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
+    dtype = input._array.dtype
+    return (weight is None or weight._array.dtype == dtype) and (bias is None or bias._array.dtype == dtype)
+
+
 def _check(name: str, input: Tensor, size: tuple[int, ...], **others: Tensor | None) -> None:
     """The input is floating-point; what else is given has shape ``size``."""
     need_floating(name, input=input)
@@ -50,13 +62,13 @@ def _check(name: str, input: Tensor, size: tuple[int, ...], **others: Tensor | N
 # ------------------------------------------------------------------------------------------------------------- over layers
 
 
-def _trailing(name: str, input: Tensor, normalized_shape: int | Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _trailing(name: str, input: Tensor, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     size = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not size:
         raise RuntimeError(f"{name}: normalized_shape is empty; it must name at least the last dimension's size")
     if tuple(input._array.shape[-len(size) :]) != size:
         raise RuntimeError(f"{name}: normalized_shape {list(size)} is not how the input's shape {tuple(input.shape)} ends")
-    return size, tuple(range(input.ndim - len(size), input.ndim))
+    return size
 
 
 def _layer_reference(x: Any, weight: Any = None, bias: Any = None, normalized_shape: Any = (), eps: float = 1e-5) -> Any:
@@ -90,9 +102,9 @@ def layer_norm(
     Raises:
         RuntimeError: when shapes don't fit, or for an integer input.
     """
-    size, axes = _trailing("layer_norm", input, normalized_shape)
+    size = _trailing("layer_norm", input, normalized_shape)
     _check("layer_norm", input, size, weight=weight, bias=bias)
-    return _affine(standardized(input, axes, eps)[0], weight, bias, size, input.dtype)
+    return _normalised(input, weight, bias, by_rows(input._array.shape, size), eps, size)
 
 
 @composite(
@@ -114,11 +126,11 @@ def rms_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tenso
     Raises:
         RuntimeError: when shapes don't fit, or for an integer input.
     """
-    size, axes = _trailing("rms_norm", input, normalized_shape)
+    size = _trailing("rms_norm", input, normalized_shape)
     _check("rms_norm", input, size, weight=weight)
     if eps is None:
         eps = float(dtypes.finfo(dtypes.float32 if input.dtype.itemsize == 2 else input.dtype).eps)
-    return _affine(standardized(input, axes, eps, centered=False)[0], weight, None, size, input.dtype)
+    return _normalised(input, weight, None, by_rows(input._array.shape, size, False), eps, size)
 
 
 # ------------------------------------------------------------------------------------------------------ over channels' values
@@ -196,16 +208,29 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("batch_norm: without training=True, running_mean and running_var must be given")
-        mean, scale = running_mean.detach().reshape(*shape), (running_var.detach() + eps).rsqrt().reshape(*shape)
-        return _affine((input - mean) * scale, weight, bias, shape, input.dtype)
+        scale = (running_var.detach() + eps).rsqrt()
+        scale, shift = scale if weight is None else scale * weight, 0.0 if bias is None else bias.reshape(*shape)
+        return to_dtype(standardize_by(input, running_mean.detach().reshape(*shape), scale.reshape(*shape), shift), input.dtype)
     count = input.numel() // max(channels, 1)
     _need_values("batch_norm", input, count)
-    y, mean, var = standardized(input, (0, *range(2, input.ndim)), eps)
+    layout = by_channels(input._array.shape)
+    if count == 0 or (running_mean is None and running_var is None):  # nothing was seen, or is to be kept
+        return _normalised(input, weight, bias, layout, eps, shape)
+    y, mean, var = _with_statistics(input, weight, bias, layout, eps, shape)
     with no_grad():
-        if count:  # nothing was seen otherwise
-            _move("batch_norm", running_mean, mean.reshape(-1), momentum)
-            _move("batch_norm", running_var, var.reshape(-1) * (count / max(count - 1, 1)), momentum)
-    return _affine(y, weight, bias, shape, input.dtype)
+        _move("batch_norm", running_mean, mean.reshape(-1), momentum)
+        _move("batch_norm", running_var, var.reshape(-1) * (count / max(count - 1, 1)), momentum)
+    return y
+
+
+def _with_statistics(
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, layout: Layout, eps: float, shape: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`_normalised`, the mean and the variance."""
+    if _same_dtype(input, weight, bias):
+        return with_statistics(input, weight, bias, layout, float(eps))
+    y, mean, var = with_statistics(input, None, None, layout, float(eps))
+    return _affine(y, weight, bias, shape, input.dtype), mean, var
 
 
 def _move(name: str, running: Tensor | None, value: Tensor, momentum: float | None) -> None:
@@ -251,11 +276,8 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     if num_groups < 1 or channels % num_groups:
         raise RuntimeError(f"group_norm: {channels} channels can't be divided into {num_groups} groups (input of shape {tuple(input.shape)})")
     _check("group_norm", input, (channels,), weight=weight, bias=bias)
-    n = int(input._array.shape[0])
     _need_values("group_norm", input, input.numel() // num_groups)
-    grouped = input.reshape(n, num_groups, math.prod([channels // num_groups, *input._array.shape[2:]]))
-    y = standardized(grouped, (2,), eps)[0].reshape(*input.shape)
-    return _affine(y, weight, bias, (channels, *[1] * (input.ndim - 2)), input.dtype)
+    return _normalised(input, weight, bias, by_groups(input._array.shape, num_groups), eps, (channels, *[1] * (input.ndim - 2)))
 
 
 @composite(
@@ -301,8 +323,11 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     count = math.prod(input._array.shape[2:])
     _need_values("instance_norm", input, count)
-    y, mean, var = standardized(input, tuple(range(2, input.ndim)), eps)
+    layout, shape = by_groups(input._array.shape, channels), (channels, *[1] * (input.ndim - 2))
+    if running_mean is None and running_var is None:
+        return _normalised(input, weight, bias, layout, eps, shape)
+    y, mean, var = _with_statistics(input, weight, bias, layout, eps, shape)
     with no_grad():
         _move("instance_norm", running_mean, mean.reshape(-1, channels).mean(0), momentum)
         _move("instance_norm", running_var, var.reshape(-1, channels).mean(0) * (count / max(count - 1, 1)), momentum)
-    return _affine(y, weight, bias, (channels, *[1] * (input.ndim - 2)), input.dtype)
+    return y

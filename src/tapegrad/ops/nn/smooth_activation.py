@@ -122,13 +122,28 @@ logsigmoid = elementwise(
     edge_points=[EdgePoint((0.0,), (0.5,)), EdgePoint((-math.inf,), (1.0,)), EdgePoint((math.inf,), (0.0,))],
     kinds="f",
 )
+
+
+def _exp_up_to_20(x: Any) -> Any:
+    return E.exp(E.where(x > 20.0, 20.0, x))
+
+
+def _mish(x: Any) -> Any:
+    """x tanh(softplus(x)): with e = exp(x) that is x e (e + 2) / (e (e + 2) + 2), and from 20 on x."""
+    e = _exp_up_to_20(x)
+    return E.where(x > 20.0, x, x * (e * (e + 2.0) / (e * (e + 2.0) + 2.0)))
+
+
+def _mish_slope(x: Any) -> Any:
+    e = _exp_up_to_20(x)
+    n = e * (e + 2.0)
+    return E.where(x > 20.0, 1.0, (n * (n + 2.0) + 4.0 * x * (e * (e + 1.0))) / ((n + 2.0) * (n + 2.0)))
+
+
 elementwise(
     "mish",  # Misra, https://arxiv.org/abs/1908.08681
-    lambda input: input * E.tanh(softplus_of(input)),
-    {
-        "input": lambda g, input: g
-        * (E.tanh(softplus_of(input)) + input * E.sigmoid(input) * (1.0 - E.tanh(softplus_of(input)) * E.tanh(softplus_of(input))))
-    },
+    lambda input: _mish(input),
+    {"input": lambda g, input: g * _mish_slope(input)},
     dtype="float",
     method=False,
     samples=few(),

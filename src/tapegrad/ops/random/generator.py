@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 
+_BACKEND = backend(np.empty(0))
+
+
 class Generator:
     """A source of random numbers: a seed and a counter (Philox4x32-10), so that its state is two integers.
 
@@ -90,7 +93,7 @@ class Generator:
     def draw(self, distribution: str, *args: Any) -> Any:
         """Numbers of the backend's ``random_<distribution>(*args, seed, counter)``, as an array; the counter moves past them."""
         values_leave("a random draw")
-        draw = getattr(backend(np.empty(0)), f"random_{distribution}")
+        draw = getattr(_BACKEND, "random_" + distribution)
         with self._lock:
             array, self._counter = draw(*args, self._seed, self._counter)
         return array

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import dtypes
 from ...public import composite, named, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample, along_dim
 from ...tensor import Tensor
 from ..elementwise.basic import maximum, minimum
@@ -25,7 +24,7 @@ def _extreme(name: str, reference: Callable[..., Any]) -> Op:
         Op(
             name,
             ("input",),
-            lambda B, x, *, axes, keepdim: getattr(B, name)(x, axes, keepdim),
+            (lambda B, x, *, axes, keepdim: B.amax(x, axes, keepdim)) if name == "amax" else (lambda B, x, *, axes, keepdim: B.amin(x, axes, keepdim)),
             {"input": lambda K, g, input, out, input_shape, axes, keepdim: split_among_ties(K, g, input, out, input_shape, axes, keepdim)},
             batch="reduce",
             samples=over_axes(apart=True),
@@ -44,8 +43,7 @@ def _extreme(name: str, reference: Callable[..., Any]) -> Op:
 
 def split_among_ties(K: Any, g: Any, x: Any, out: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool) -> Any:
     """The gradient of a chosen element, split evenly between those equal to it; NaN is what is chosen wherever there is one."""
-    chosen = K.logical_or(K.eq(x, restore_axes(K, out, shape, axes, keepdim)), K.isnan(x))
-    winners = K.to(chosen, dtype=dtypes.to_dtype(x.dtype))
+    winners = K.is_chosen(x, restore_axes(K, out, shape, axes, keepdim))
     count = K.sum(winners, axes=axes, keepdim=True)
     return K.mul(winners, K.div(restore_axes(K, g, shape, axes, keepdim), count))
 
@@ -55,7 +53,7 @@ _amax, _amin = _extreme("amax", np.max), _extreme("amin", np.min)
 
 def _need_elements(input: Tensor, axes: tuple[int, ...], name: str) -> None:
     need_real(name, input)
-    if any(input._array.shape[a] == 0 for a in axes):
+    if input._array.size == 0 and any(input._array.shape[a] == 0 for a in axes):
         raise IndexError(f"{name}: no elements to choose from along dimensions {list(axes)} of shape {tuple(input.shape)}")
 
 
@@ -66,9 +64,9 @@ def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     Raises:
         IndexError: over no elements.
     """
-    axes = axes_of(dim, input.ndim, "amax")
+    axes = axes_of(dim, input._array.ndim, "amax")
     _need_elements(input, axes, "amax")
-    return apply(_amax, (input,), {"axes": axes, "keepdim": keepdim})  # type: ignore[no-any-return]
+    return _amax.call(input, axes, keepdim)  # type: ignore[no-any-return]
 
 
 @public(_amin, samples=over_dim(apart=True), reference=over_dim_reference(np.min), smooth=False, kinds="bif")
@@ -78,9 +76,9 @@ def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     Raises:
         IndexError: over no elements.
     """
-    axes = axes_of(dim, input.ndim, "amin")
+    axes = axes_of(dim, input._array.ndim, "amin")
     _need_elements(input, axes, "amin")
-    return apply(_amin, (input,), {"axes": axes, "keepdim": keepdim})  # type: ignore[no-any-return]
+    return _amin.call(input, axes, keepdim)  # type: ignore[no-any-return]
 
 
 _MinMax = return_type("aminmax", "min", "max")
@@ -153,7 +151,7 @@ def _max_or_min(name: str, full: Any, along: Op, pairwise: Any) -> Callable[...,
             return full(input)
         at = normalize_dim(dim, input.ndim, name)
         _need_elements(input, (at,) if input.ndim else (), name)
-        return result(apply(along, (input,), {"dim": at, "keepdim": keepdim}))
+        return result(along.call(input, dim=at, keepdim=keepdim))
 
     def reference(x: Any, other: Any = None, dim: Any = None, keepdim: bool = False) -> Any:
         if other is not None:
@@ -195,7 +193,7 @@ def _arg_extreme(name: str) -> Op:
         Op(
             name,
             ("input",),
-            lambda B, x, *, dim, keepdim: getattr(B, name)(x, dim, keepdim),
+            (lambda B, x, *, dim, keepdim: B.argmax(x, dim, keepdim)) if name == "argmax" else (lambda B, x, *, dim, keepdim: B.argmin(x, dim, keepdim)),
             batch="reduce",
             dtype="int64",
             samples=along_dim(apart=True),
@@ -222,11 +220,13 @@ def _arg(op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     if dim is None:
         if input.numel() == 0:
             raise IndexError(f"{op.name}: no elements to choose from in shape {tuple(input.shape)}; give a dim")
-        flat = apply(op, (input.reshape(-1),), {"dim": 0, "keepdim": False})
+        if input._array.ndim == 1:
+            return op.call(input, dim=0, keepdim=keepdim)  # type: ignore[no-any-return]
+        flat = op.call(input.reshape(-1), dim=0, keepdim=False)
         return flat.reshape((1,) * input.ndim) if keepdim else flat  # type: ignore[no-any-return]
-    at = normalize_dim(dim, input.ndim, op.name)
-    _need_elements(input, (at,) if input.ndim else (), op.name)
-    return apply(op, (input,), {"dim": at, "keepdim": keepdim})  # type: ignore[no-any-return]
+    at = normalize_dim(dim, input._array.ndim, op.name)
+    _need_elements(input, (at,) if input._array.ndim else (), op.name)
+    return op.call(input, dim=at, keepdim=keepdim)  # type: ignore[no-any-return]
 
 
 @public(_argmax, samples=_PLACES, reference=over_dim_reference(np.argmax), kinds="bif", differentiable=False)

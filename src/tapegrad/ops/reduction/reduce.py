@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes
+from ...device import backend
 from ...plan import ON_ARRAYS
 from ...public import composite, named, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample, unary
 from ...tensor import Tensor
 from ..checks import need_floating
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 Dims = int | Sequence[int] | None
+_ALL_AXES = [tuple(range(ndim)) for ndim in range(65)]  # NumPy's most are 64
 
 
 def axes_of(dim: Dims, ndim: int, name: str) -> tuple[int, ...]:
@@ -43,7 +45,11 @@ def axes_of(dim: Dims, ndim: int, name: str) -> tuple[int, ...]:
         IndexError: for a dimension out of range.
         RuntimeError: for one given twice.
     """
-    dims: list[Any] = list(dim) if isinstance(dim, (list, tuple)) else [] if dim is None else [dim]
+    if dim is None or (dim.__class__ is tuple and dim == _ALL_AXES[ndim]):
+        return _ALL_AXES[ndim]
+    if dim.__class__ is int and -ndim <= dim < ndim:  # type: ignore[operator]
+        return (dim if dim >= 0 else dim + ndim,)  # type: ignore[operator, return-value]
+    dims: list[Any] = list(dim) if isinstance(dim, (list, tuple)) else [dim]
     if not dims:
         return tuple(range(ndim))
     axes = sorted(normalize_dim(d, ndim, name) for d in dims)
@@ -62,6 +68,8 @@ def restore_axes(K: Any, g: Any, shape: tuple[int, ...], axes: tuple[int, ...], 
 
 
 def _spread(K: Any, g: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool) -> Any:
+    if K is ON_ARRAYS:
+        return backend(g).spread(g, shape, axes, keepdim)
     return K.expand(restore_axes(K, g, shape, axes, keepdim), size=shape)
 
 
@@ -100,7 +108,7 @@ _sum = register(
     Op(
         "sum",
         ("input",),
-        lambda B, x, *, axes, keepdim: B.sum(x, axes, keepdim, sum_dtype(x.dtype)),
+        lambda B, x, *, axes, keepdim: B.sum(x, axes, keepdim),
         {"input": lambda K, g, input_shape, axes, keepdim: _spread(K, g, input_shape, axes, keepdim)},
         batch="reduce",
         samples=[*over_axes(), Sample((Input((0, 3)),), {"axes": (0,), "keepdim": False})],
@@ -126,7 +134,8 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtypes
     """The sum over ``dim`` (one or several; all by default). Integers and bools sum as int64, unless ``dtype`` says otherwise."""
     if dtype is not None:
         return in_dtype(dtype, lambda x: sum(x, dim, keepdim), input)
-    return apply(_sum, (input,), {"axes": axes_of(dim, input.ndim, "sum"), "keepdim": keepdim})  # type: ignore[no-any-return]
+    ndim = input._array.ndim
+    return _sum.call(input, _ALL_AXES[ndim] if dim is None else axes_of(dim, ndim, "sum"), keepdim)  # type: ignore[no-any-return]
 
 
 def in_dtype(dtype: Any, function: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:
@@ -161,7 +170,7 @@ def _mean_backward(K: Any, g: Any, shape: tuple[int, ...], axes: tuple[int, ...]
 
 def need_real(name: str, input: Tensor, why: str = "complex numbers have no order") -> None:
     """Raise RuntimeError for a complex tensor."""
-    if input.dtype.is_complex:
+    if input._array.dtype.kind == "c":
         raise RuntimeError(f"{name}: the input has dtype {input.dtype}: {why}")
 
 
@@ -177,8 +186,9 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype
     """
     if dtype is not None:
         input = to_dtype(input, dtypes.to_dtype(dtype))
-    need_floating("mean", complex=True, input=input)
-    return apply(_mean, (input,), {"axes": axes_of(dim, input.ndim, "mean"), "keepdim": keepdim})  # type: ignore[no-any-return]
+    if input._array.dtype.kind != "f":
+        need_floating("mean", complex=True, input=input)
+    return _mean.call(input, axes_of(dim, input._array.ndim, "mean"), keepdim)  # type: ignore[no-any-return]
 
 
 _var = register(
@@ -211,7 +221,7 @@ def _var_backward(
 ) -> Any:
     freedom = math.prod([shape[a] for a in axes]) - correction
     scaled = K.mul(restore_axes(K, g, shape, axes, keepdim), 2.0 / freedom if freedom > 0 else math.nan)
-    return K.mul(scaled, K.sub(x, K.mean(x, axes=axes, keepdim=True)))
+    return K.scaled_deviation(scaled, x, K.mean(x, axes=axes, keepdim=True))
 
 
 def _freedom(function: Callable[..., Any]) -> dict[str, Any]:
@@ -241,15 +251,15 @@ def var(
     """
     if isinstance(dim, bool):  # var(unbiased), PyTorch's oldest form
         dim, unbiased = None, dim
-    need_floating("var", complex=True, input=input)
-    if input.dtype.is_complex:  # the mean squared distance from the mean
-        parts = [var(part, dim, unbiased, keepdim, correction=correction) for part in (real(input), imag(input))]
-        return parts[0] + parts[1]  # type: ignore[no-any-return]
+    if input._array.dtype.kind != "f":
+        need_floating("var", complex=True, input=input)
+        if input.dtype.is_complex:  # the mean squared distance from the mean
+            parts = [var(part, dim, unbiased, keepdim, correction=correction) for part in (real(input), imag(input))]
+            return parts[0] + parts[1]  # type: ignore[no-any-return]
     if unbiased is not None and correction is not None:
         raise RuntimeError("var: give unbiased or correction, not both")
     ddof = correction if correction is not None else int(unbiased is not False)
-    params = {"axes": axes_of(dim, input.ndim, "var"), "keepdim": keepdim, "correction": ddof}
-    return apply(_var, (input,), params)  # type: ignore[no-any-return]
+    return _var.call(input, axes=axes_of(dim, input._array.ndim, "var"), keepdim=keepdim, correction=ddof)  # type: ignore[no-any-return]
 
 
 @composite(
@@ -262,7 +272,7 @@ def std(
 ) -> Tensor:
     """The standard deviation: the root of :func:`var`, with gradient 0 where that is 0."""
     need_floating("std", complex=True, input=input)
-    return apply(_root, (var(input, dim, unbiased, keepdim, correction=correction),), {})  # type: ignore[no-any-return]
+    return _root.call(var(input, dim, unbiased, keepdim, correction=correction))  # type: ignore[no-any-return]
 
 
 def _with_mean(deviation: Callable[..., Tensor], name: str) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -329,19 +339,17 @@ _logsumexp = register(
 
 
 def _logsumexp_backward(K: Any, g: Any, x: Any, out: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool) -> Any:
-    out = restore_axes(K, out, shape, axes, keepdim)
-    # where all are -inf, so is the result, and x - out would be NaN
-    shares = K.where(K.eq(out, -math.inf), 0.0, K.exp(K.sub(x, K.where(K.eq(out, -math.inf), 0.0, out))))
-    return K.mul(restore_axes(K, g, shape, axes, keepdim), shares)
+    return K.exponential_share(restore_axes(K, g, shape, axes, keepdim), x, restore_axes(K, out, shape, axes, keepdim))
 
 
 @public(_logsumexp, samples=[*over_dim(dim=(0,))[:1], *over_dim()[1:]], reference=over_dim_reference(lambda x, **over: np.log(np.sum(np.exp(x), **over))))
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """log(sum(exp(input))) over ``dim``, without overflow; the gradient of all -inf is 0."""
-    need_real("logsumexp", input, _NOT_YET)
-    if not input.dtype.is_floating_point:
-        input = to_dtype(input, dtypes.get_default_dtype())
-    return apply(_logsumexp, (input,), {"axes": axes_of(dim, input.ndim, "logsumexp"), "keepdim": keepdim})  # type: ignore[no-any-return]
+    if input._array.dtype.kind != "f":
+        need_real("logsumexp", input, _NOT_YET)
+        if not input.dtype.is_floating_point:
+            input = to_dtype(input, dtypes.get_default_dtype())
+    return _logsumexp.call(input, axes=axes_of(dim, input._array.ndim, "logsumexp"), keepdim=keepdim)  # type: ignore[no-any-return]
 
 
 # ----------------------------------------------------------------------------------------------------------- without NaNs

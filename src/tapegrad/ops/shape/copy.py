@@ -9,7 +9,7 @@ import numpy as np
 from ... import dtypes
 from ...computation import broadcast_shape
 from ...public import composite, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from .reshape import sizes
@@ -32,7 +32,7 @@ _clone = register(
 @public(_clone, samples=[Sample((Input((3, 4)),))], reference=np.copy)
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy with its own memory that gradients flow through."""
-    return apply(_clone, (input,), {})  # type: ignore[no-any-return]
+    return _clone.call(input)  # type: ignore[no-any-return]
 
 
 @composite(samples=[Sample((Input((3, 4)),)), Sample((Input(()),))], reference=np.asarray)
@@ -58,7 +58,7 @@ _to = register(
 def to_dtype(input: Tensor, dtype: dtypes.dtype | str) -> Tensor:
     """The tensor in another dtype, given as what ``dtypes.to_dtype`` takes; itself when it has that dtype already."""
     wanted = dtypes.to_dtype(dtype)
-    return input if input._array.dtype == wanted.numpy else apply(_to, (input,), {"dtype": wanted})
+    return input if input._array.dtype == wanted.numpy else _to.call(input, wanted)
 
 
 _sum_to_size = register(
@@ -94,4 +94,4 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
         raise RuntimeError(f"sum_to_size: size {list(wanted)} does not broadcast to shape {tuple(input.shape)}")
     if input.dtype.category < 2 and wanted != tuple(input.shape):  # as every sum of integers
         input = to_dtype(input, dtypes.int64)
-    return apply(_sum_to_size, (input,), {"size": wanted})  # type: ignore[no-any-return]
+    return _sum_to_size.call(input, wanted)  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ...computation import broadcast_shape
 from ...public import composite, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Size, Tensor
 from .reshape import sizes
@@ -42,13 +43,17 @@ def expand(input: Tensor, *args: Any, size: Sequence[int] | None = None, implici
     Raises:
         RuntimeError: when a size that is not 1 would change.
     """
-    wanted = sizes(args, size)
-    missing = len(wanted) - input.ndim
-    shape = (1,) * missing + tuple(input.shape)
-    full = tuple(n if w == -1 and i >= missing else w for i, (w, n) in enumerate(zip(wanted, shape, strict=False)))
-    if missing < 0 or any(w < 0 or n not in (1, w) for w, n in zip(full, shape, strict=True)):
-        raise RuntimeError(f"expand: shape {tuple(input.shape)} can't be expanded to {list(wanted)}; only sizes of 1 can grow")
-    return apply(_expand, (input,), {"size": full})  # type: ignore[no-any-return]
+    return _expand.call(input, _expanded(input._array.shape, sizes(args, size)))  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=4096)
+def _expanded(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
+    missing = len(wanted) - len(shape)
+    padded = (1,) * missing + shape
+    full = tuple([n if w == -1 and i >= missing else w for i, (w, n) in enumerate(zip(wanted, padded, strict=False))])
+    if missing < 0 or any(w < 0 or n not in (1, w) for w, n in zip(full, padded, strict=True)):
+        raise RuntimeError(f"expand: shape {shape} can't be expanded to {list(wanted)}; only sizes of 1 can grow")
+    return full
 
 
 @composite(samples=[Sample((Input((3, 1)), Input((3, 4), kind="bool")))], reference=lambda x, other: np.broadcast_to(x, other.shape))

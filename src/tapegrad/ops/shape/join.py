@@ -10,13 +10,13 @@ import numpy as np
 
 from ... import dtypes
 from ...public import alias, composite, named
-from ...registry import Op, apply, as_tensor_input, check_devices
+from ...registry import Op, as_tensor_input, check_devices
 from ...samples import ErrorInput, Input, Sample
-from ...tensor import Tensor
+from ...tensor import TENSOR_TYPES, Tensor
 from ..checks import need_ndim
 from ..create import zeros
 from .copy import clone, to_dtype
-from .reshape import normalize_dim, reshape, unsqueeze
+from .reshape import normalize_dim, reshape
 
 __all__ = [
     "block_diag",
@@ -49,18 +49,56 @@ def _cat_op(count: int) -> Op:
     return _cat_ops[count]
 
 
+def _stack_op(count: int) -> Op:
+    """``stack`` of a number of tensors of one shape."""
+    if count not in _stack_ops:
+        names = tuple(f"tensor{i}" for i in range(count))
+
+        def backward(K: Any, g: Any, dim: int, needs: tuple[bool, ...]) -> Any:
+            before = (slice(None),) * dim
+            grads = [K.slice(g, index=(*before, i, ...)) if need else None for i, need in enumerate(needs)]
+            return tuple(grads) if count > 1 else grads[0]
+
+        _stack_ops[count] = Op("stack", names, _stack_forward, {names: backward}, method=False)
+    return _stack_ops[count]
+
+
+def _stack_forward(B: Any, *arrays: Any, dim: int) -> Any:
+    shape = arrays[0].shape
+    raised = (*shape[:dim], 1, *shape[dim:])
+    return B.concatenate([a.reshape(raised) for a in arrays], dim)
+
+
 def _cat_forward(B: Any, *arrays: Any, dim: int, starts: tuple[int, ...], skipped: tuple[int, ...]) -> Any:
     return B.concatenate([a for i, a in enumerate(arrays) if i not in skipped] if skipped else arrays, dim)
 
 
 _cat_ops: dict[int, Op] = {}
+_stack_ops: dict[int, Op] = {}
+
+
+def _alike(tensors: Any) -> tuple[int, ...] | None:
+    """The shape of tensors that have one, and one dtype; None where they don't, or some are no tensors, or there are none."""
+    if tensors.__class__ not in (list, tuple) or not tensors:
+        return None
+    shape: tuple[int, ...] | None = None
+    for x in tensors:
+        kind = x.__class__
+        if kind not in TENSOR_TYPES:
+            return None
+        array = x._array
+        if shape is None:
+            shape, dtype = array.shape, array.dtype
+        elif array.shape != shape or array.dtype is not dtype:
+            return None
+    return shape
 
 
 def joined(parts: Sequence[Any], dim: int) -> Any:
     """Arrays or tensors of one dtype joined along ``dim``: ``cat`` for VJP formulas."""
     op = _cat_op(len(parts))
     starts = tuple(accumulate((int(x.shape[dim]) for x in parts), initial=0))
-    run = op if isinstance(parts[0], Tensor) else op.on_arrays
+    run = op.call if isinstance(parts[0], Tensor) else op.on_arrays
     return run(*parts, dim=dim, starts=starts, skipped=())
 M, V = Input((3, 4)), Input((4,))
 
@@ -99,6 +137,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     Raises:
         RuntimeError: for no tensors, or shapes that differ in another dimension.
     """
+    shape = _alike(tensors)
+    if shape and shape != (0,):
+        at = normalize_dim(dim, len(shape), "cat")
+        n, count = shape[at], len(tensors)
+        return _cat_op(count).call(*tensors, at, tuple(range(0, n * count + 1, n)) if n else (0,) * (count + 1), ())  # type: ignore[no-any-return]
     given = _listed(tensors, "cat")
     parts = [x for x in given if x._array.shape != (0,)] or given
     first = parts[0]
@@ -116,7 +159,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for i, x in enumerate(given):
         starts.append(starts[-1] + (0 if i in skipped else int(x._array.shape[at])))
     params = {"dim": at, "starts": tuple(starts), "skipped": skipped}
-    return apply(_cat_op(len(given)), tuple([to_dtype(x, wanted) for x in given]), params)  # type: ignore[no-any-return]
+    return _cat_op(len(given)).call(*[to_dtype(x, wanted) for x in given], **params)  # type: ignore[no-any-return]
 
 
 concat, concatenate = alias("concat", cat), alias("concatenate", cat)
@@ -137,12 +180,15 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     Raises:
         RuntimeError: for no tensors, or shapes that differ.
     """
-    given = _listed(tensors, "stack")
-    for i, x in enumerate(given):
-        if x.shape != given[0].shape:
-            raise RuntimeError(f"stack: all shapes must be equal, got {tuple(given[0].shape)} and {tuple(x.shape)} (tensor {i})")
-    at = normalize_dim(dim, given[0].ndim + 1, "stack")
-    return cat([unsqueeze(x, at) for x in given], at)
+    if _alike(tensors) is None:
+        given = _listed(tensors, "stack")
+        for i, x in enumerate(given):
+            if x.shape != given[0].shape:
+                raise RuntimeError(f"stack: all shapes must be equal, got {tuple(given[0].shape)} and {tuple(x.shape)} (tensor {i})")
+        wanted = dtypes.result_type(*[x.dtype for x in given])
+        tensors = [to_dtype(x, wanted) for x in given]
+    at = normalize_dim(dim, tensors[0]._array.ndim + 1, "stack")
+    return _stack_op(len(tensors)).call(*tensors, at)  # type: ignore[no-any-return]
 
 
 def at_least(input: Tensor, ndim: int) -> Tensor:

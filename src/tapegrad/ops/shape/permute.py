@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ...public import alias, composite, method, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_ndim
@@ -26,12 +27,39 @@ __all__ = [
     "transpose",
 ]
 
+
+@functools.lru_cache(maxsize=1024)
+def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(dims)), key=dims.__getitem__))
+
+
+@functools.lru_cache(maxsize=1024)
+def _order(given: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    wanted = tuple([normalize_dim(d, len(shape), "permute") for d in given])
+    if sorted(wanted) != list(range(len(shape))):
+        raise RuntimeError(f"permute: dims {list(given)} are no permutation of the {len(shape)} dimensions of shape {shape}")
+    return wanted
+
+
+@functools.lru_cache(maxsize=1024)
+def _swapped(ndim: int, a: int, b: int) -> tuple[int, ...]:
+    order = list(range(ndim))
+    if order:
+        order[a], order[b] = order[b], order[a]
+    return tuple(order)
+
+
+@functools.cache
+def _reversed(ndim: int) -> tuple[int, ...]:
+    return tuple(range(ndim - 1, -1, -1))
+
+
 _permute = register(
     Op(
         "permute",
         ("input",),
         lambda B, x, *, dims: x.transpose(dims),
-        {"input": lambda K, g, dims: K.permute(g, dims=tuple(int(i) for i in np.argsort(dims)))},
+        {"input": lambda K, g, dims: K.permute(g, dims=_inverse(dims))},
         view=True,
         samples=[
             Sample((Input((2, 3, 4)),), {"dims": (2, 0, 1)}),
@@ -52,11 +80,7 @@ def permute(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Ten
     Raises:
         RuntimeError: when ``dims`` is not a permutation of the dimensions.
     """
-    given = sizes(args, dims)
-    wanted = tuple([normalize_dim(d, input.ndim, "permute") for d in given])
-    if sorted(wanted) != list(range(input.ndim)):
-        raise RuntimeError(f"permute: dims {list(given)} are no permutation of the {input.ndim} dimensions of shape {tuple(input.shape)}")
-    return apply(_permute, (input,), {"dims": wanted})  # type: ignore[no-any-return]
+    return _permute.call(input, _order(sizes(args, dims), input._array.shape))  # type: ignore[no-any-return]
 
 
 @composite(
@@ -74,11 +98,9 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     Raises:
         IndexError: when a dimension is out of range.
     """
-    order = list(range(input.ndim))
-    a, b = normalize_dim(dim0, input.ndim, "transpose"), normalize_dim(dim1, input.ndim, "transpose")
-    if order:
-        order[a], order[b] = order[b], order[a]
-    return apply(_permute, (input,), {"dims": tuple(order)})  # type: ignore[no-any-return]
+    ndim = input._array.ndim
+    a, b = normalize_dim(dim0, ndim, "transpose"), normalize_dim(dim1, ndim, "transpose")
+    return _permute.call(input, _swapped(ndim, a, b))  # type: ignore[no-any-return]
 
 
 swapdims = alias("swapdims", transpose)
@@ -101,9 +123,10 @@ def t(input: Tensor) -> Tensor:
     Raises:
         RuntimeError: for more dimensions.
     """
-    if input.ndim > 2:
+    ndim = input._array.ndim
+    if ndim > 2:
         raise RuntimeError(f"t() expects at most 2 dimensions, got shape {tuple(input.shape)}; use transpose() or .mT")
-    return apply(_permute, (input,), {"dims": tuple(reversed(range(input.ndim)))})  # type: ignore[no-any-return]
+    return _permute.call(input, _reversed(ndim))  # type: ignore[no-any-return]
 
 
 @composite(
@@ -148,7 +171,7 @@ def adjoint(input: Tensor) -> Tensor:
 
 def all_transposed(self: Tensor) -> Tensor:
     """``T``: the view with all dimensions reversed."""
-    return apply(_permute, (self,), {"dims": tuple(reversed(range(self.ndim)))})  # type: ignore[no-any-return]
+    return _permute.call(self, _reversed(self._array.ndim))  # type: ignore[no-any-return]
 
 
 def matrix_transposed(self: Tensor) -> Tensor:

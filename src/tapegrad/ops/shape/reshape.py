@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import dtypes, inplace
 from ...public import composite, method, public
-from ...registry import REGISTRY, Op, apply, register
+from ...registry import REGISTRY, Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, init
 
@@ -45,6 +45,8 @@ def normalize_dim(dim: int, ndim: int, name: str) -> int:
         IndexError: when it is out of range.
         TypeError: when it is not an integer.
     """
+    if dim.__class__ is int and 0 <= dim < ndim:
+        return dim
     if not isinstance(dim, int):
         dim = integer(dim, name)
     span = max(ndim, 1)
@@ -74,8 +76,8 @@ def sizes(args: tuple[Any, ...], keyword: Sequence[int] | None = None) -> tuple[
     """
     if keyword is not None:
         args = (*args, keyword)
-    if len(args) == 1 and isinstance(args[0], (tuple, list)):
-        args = tuple(args[0])
+    if len(args) == 1 and args[0].__class__ is not int and isinstance(args[0], (tuple, list)):
+        args = args[0]  # type: ignore[assignment]
     return tuple(map(operator.index, args))
 
 
@@ -110,17 +112,29 @@ _reshape = register(
 
 
 def _resolve_shape(x: Tensor, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
-    n = x.numel()
+    n = x._array.size
+    given = tuple(x._array.shape)
     if shape.count(-1) > 1 or any(s < -1 for s in shape):
         raise RuntimeError(f"{name}: invalid shape {list(shape)}: at most one size may be -1, no other may be negative")
     known = math.prod([s for s in shape if s != -1])
     if -1 in shape:
         if known == 0 or n % known:
-            raise RuntimeError(f"{name}: shape {list(shape)} is invalid for input of shape {tuple(x.shape)} ({n} elements)")
+            raise RuntimeError(f"{name}: shape {list(shape)} is invalid for input of shape {given} ({n} elements)")
         return tuple(n // known if s == -1 else s for s in shape)
     if known != n:
-        raise RuntimeError(f"{name}: shape {list(shape)} is invalid for input of shape {tuple(x.shape)} ({n} elements)")
+        raise RuntimeError(f"{name}: shape {list(shape)} is invalid for input of shape {given} ({n} elements)")
     return shape
+
+
+def _reshaped(input: Tensor, sizes: tuple[Any, ...]) -> Tensor | None:
+    """The tensor in another shape, given by plain integers that fit; None for everything else, which must be looked at closely."""
+    try:
+        array = input._array.reshape(sizes)
+    except (TypeError, ValueError):
+        return None
+    if array.shape != sizes and -1 not in sizes:  # NumPy takes -2 for -1
+        return None
+    return _reshape.on_result(input, array, array.shape)  # type: ignore[no-any-return]
 
 
 _RESHAPES = [Sample((Input((3, 4)),), {"shape": (2, 6)}), Sample((Input((3, 4)),), {"shape": (-1, 2)}), Sample((Input(()),), {"shape": (1, 1)})]
@@ -133,7 +147,8 @@ def reshape(input: Tensor, *args: Any, shape: Sequence[int] | None = None) -> Te
     Raises:
         RuntimeError: when the number of elements differs.
     """
-    return apply(_reshape, (input,), {"shape": _resolve_shape(input, sizes(args, shape), "reshape")})  # type: ignore[no-any-return]
+    made = _reshaped(input, args) if shape is None else None
+    return _reshape.call(input, _resolve_shape(input, sizes(args, shape), "reshape")) if made is None else made  # type: ignore[no-any-return]
 
 
 @composite(
@@ -151,15 +166,16 @@ def view(self: Tensor, *args: Any, size: Sequence[int] | None = None, dtype: Any
     Raises:
         RuntimeError: when the strides don't allow it (use reshape()); for another floating dtype of a tensor that requires grad.
     """
-    if args and isinstance(args[0], (dtypes.dtype, type)):
-        dtype = args[0]
-    if dtype is not None:
-        return _view_bits(self, dtypes.to_dtype(dtype))
-    wanted = _resolve_shape(self, sizes(args, size), "view")
-    result = apply(_reshape, (self,), {"shape": wanted})
-    if result.numel() and not np.may_share_memory(result._array, self._array):
+    result = _reshaped(self, args) if size is None and dtype is None else None
+    if result is None:
+        if args and isinstance(args[0], (dtypes.dtype, type)):
+            dtype = args[0]
+        if dtype is not None:
+            return _view_bits(self, dtypes.to_dtype(dtype))
+        result = _reshape.call(self, _resolve_shape(self, sizes(args, size), "view"))
+    if result._storage is not self._storage and result.numel():
         raise RuntimeError(
-            f"view: shape {list(wanted)} needs a copy of this tensor of shape {tuple(self.shape)} and strides {self.stride()}; use .reshape()"
+            f"view: shape {list(result.shape)} needs a copy of this tensor of shape {tuple(self.shape)} and strides {self.stride()}; use .reshape()"
         )
     return result
 
@@ -217,9 +233,15 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
         IndexError: when a dimension is out of range.
         RuntimeError: when one of several is named twice.
     """
-    dims = range(input.ndim) if dim is None else normalize_dims(dim, input.ndim, "squeeze") if input.ndim or isinstance(dim, int) else ()
-    shape = tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in dims)
-    return apply(_reshape, (input,), {"shape": shape})  # type: ignore[no-any-return]
+    shape: tuple[int, ...] = input._array.shape
+    if dim is None:
+        return _reshape.call(input, tuple([n for n in shape if n != 1]))  # type: ignore[no-any-return]
+    if dim.__class__ is int and shape:
+        at = normalize_dim(dim, len(shape), "squeeze")  # type: ignore[arg-type]
+        array = input._array.reshape(shape[:at] + shape[at + 1 :] if shape[at] == 1 else shape)
+        return _reshape.on_result(input, array, array.shape)  # type: ignore[no-any-return]
+    dims = normalize_dims(dim, len(shape), "squeeze") if shape or isinstance(dim, int) else ()
+    return _reshape.call(input, tuple([n for i, n in enumerate(shape) if n != 1 or i not in dims]))  # type: ignore[no-any-return]
 
 
 @composite(
@@ -233,10 +255,10 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     Raises:
         IndexError: when ``dim`` is out of range, which is [-ndim - 1, ndim].
     """
-    at = normalize_dim(dim, input.ndim + 1, "unsqueeze")
-    shape = list(input.shape)
-    shape.insert(at, 1)
-    return apply(_reshape, (input,), {"shape": tuple(shape)})  # type: ignore[no-any-return]
+    shape: tuple[int, ...] = input._array.shape
+    at = normalize_dim(dim, len(shape) + 1, "unsqueeze")
+    array = input._array.reshape((*shape[:at], 1, *shape[at:]))
+    return _reshape.on_result(input, array, array.shape)  # type: ignore[no-any-return]
 
 
 def _flattened(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
@@ -260,15 +282,16 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         IndexError: when a dimension is out of range.
         RuntimeError: when ``start_dim`` comes after ``end_dim``.
     """
-    rank = max(input.ndim, 1)
+    shape: tuple[int, ...] = input._array.shape
+    rank = max(len(shape), 1)
     a, b = normalize_dim(start_dim, rank, "flatten"), normalize_dim(end_dim, rank, "flatten")
-    if input.ndim == 0:
+    if not shape:
         return reshape(input, 1)
     if a > b:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     if a == b:
         return input
-    return reshape(input, *input.shape[:a], math.prod(input.shape[a : b + 1]), *input.shape[b + 1 :])
+    return _reshape.call(input, (*shape[:a], math.prod(shape[a : b + 1]), *shape[b + 1 :]))  # type: ignore[no-any-return]
 
 
 @composite(samples=[Sample((Input((3, 4)),)), Sample((Input(()),))], reference=np.ravel)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ...public import composite, named, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_ndim
-from ..index.indexing import getitem
+from ..index.indexing import sliced
 from .reshape import normalize_dim
 
 __all__ = [
@@ -78,15 +78,16 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     first = first + n if first < 0 else first
     if input.ndim == 0 or first < 0 or length < 0 or first + length > n:
         raise RuntimeError(f"narrow: start {int(start)} with length {length} exceeds dimension {dim} of shape {tuple(input.shape)}")
-    return apply(_narrow, (input,), {"dim": at, "start": first, "length": length})
+    return _narrow.call(input, at, first, length)  # type: ignore[no-any-return]
 
 
 def _need_dim(input: Tensor, dim: int, name: str) -> tuple[int, int]:
     """The dimension counted from the front, and its size."""
-    if input.ndim == 0:
+    shape = input._array.shape
+    if not shape:
         raise IndexError(f"{name}: a 0-d tensor has no dimensions to choose from")
-    at = normalize_dim(dim, input.ndim, name)
-    return at, int(input._array.shape[at])
+    at = normalize_dim(dim, len(shape), name)
+    return at, shape[at]
 
 
 @composite(
@@ -107,7 +108,7 @@ def select(input: Tensor, dim: int, index: int | Tensor) -> Tensor:
     i = int(index)
     if not -n <= i < n:
         raise IndexError(f"select: index {i} is out of range for dimension {at} of shape {tuple(input.shape)}")
-    return getitem(input, (slice(None),) * at + (i,))
+    return sliced(input, (slice(None),) * at + (i, ...))  # type: ignore[no-any-return]
 
 
 @composite(
@@ -118,14 +119,15 @@ def select(input: Tensor, dim: int, index: int | Tensor) -> Tensor:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The views at every index along ``dim``."""
     at, n = _need_dim(input, dim, "unbind")
-    return tuple([getitem(input, (slice(None),) * at + (i,)) for i in range(n)])
+    before = (slice(None),) * at
+    return tuple([sliced(input, (*before, i, ...)) for i in range(n)])
 
 
 def _parts(input: Tensor, at: int, ends: Sequence[int]) -> tuple[Tensor, ...]:
     """Views between consecutive places along a dimension."""
     made, start = [], 0
     for end in ends:
-        made.append(apply(_narrow, (input,), {"dim": at, "start": start, "length": end - start}))
+        made.append(_narrow.call(input, at, start, end - start))
         start = end
     return tuple(made)
 
@@ -249,7 +251,7 @@ def tensor_split(
     made, start = [], 0
     for place in [*indices_or_sections, n]:
         end = min(max(int(place) + n if place < 0 else int(place), 0), n)
-        made.append(apply(_narrow, (input,), {"dim": at, "start": min(start, end), "length": max(end - start, 0)}))
+        made.append(_narrow.call(input, at, min(start, end), max(end - start, 0)))
         start = end
     return tuple(made)
 

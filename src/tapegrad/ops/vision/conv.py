@@ -173,7 +173,7 @@ def _conv_transpose(
         (n - 1) * s - 2 * p + d * (k - 1) + e + 1
         for n, s, p, d, k, e in zip(size, strides, pads, dilations, kernel, extra, strict=True)
     )
-    if min(out_size) < 0 or 0 in size:
+    if min(out_size) < 1 or 0 in size:
         raise RuntimeError(f"{name}: the output would have sizes {out_size}, for an input of shape {tuple(input.shape)} and padding {pads}")
     # as if less were padded at the end: the convolution back has then as many windows as the input has elements
     pairs = tuple((p, p - e) for p, e in zip(pads, extra, strict=True))
@@ -249,7 +249,10 @@ def _mistakes(name: str, dims: int) -> list[ErrorInput]:
         ErrorInput(lambda tg: getattr(tg.nn.functional, name)([1.0], tg.ones(w)), TypeError, rf"{name}\(\): argument 'input' must be a Tensor, not list"),
     ]
     if name.startswith("conv_transpose"):
-        return [*found, error("output_padding must be smaller", output_padding=1), error("the output would have sizes", padding=9)]
+        nothing = ErrorInput(
+            lambda tg: getattr(tg.nn.functional, name)(tg.ones(1, 1, *(1,) * dims), tg.ones(1, 1, *(2,) * dims), padding=1), RuntimeError, "the output would have sizes"
+        )
+        return [*found, error("output_padding must be smaller", output_padding=1), error("the output would have sizes", padding=9), nothing]
     return [
         *found,
         error(r"the kernel of sizes .* is larger than the input of sizes", weight=(4, 4, *(6,) * dims)),

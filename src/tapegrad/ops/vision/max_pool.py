@@ -34,13 +34,29 @@ __all__ = [
 ]
 
 
-def _scatter_to_index(K: Any, g: Any, indices: Any, shape: tuple[int, ...], dims: int) -> Any:
-    """The gradient of maxima goes to where they were: positions among the last ``dims`` dimensions, flattened."""
-    split = len(shape) - dims
-    planes, size, count = math.prod(shape[:split]), math.prod(shape[split:]), math.prod(indices.shape[split:])
-    rows = K.reshape(g, shape=(planes, count)), K.reshape(indices, shape=(planes, count))
-    return K.reshape(K.scatter_zeros(*rows, dim=1, size=(planes, size)), shape=shape)
+def _at_places(K: Any, x: Any, places: Any, dims: int) -> Any:
+    """The elements of ``x`` at ``places`` in its last ``dims`` dimensions, flattened."""
+    split = len(x.shape) - dims
+    planes = math.prod(x.shape[:split])
+    rows = (K.reshape(v, shape=(planes, math.prod(v.shape[split:]))) for v in (x, places))
+    return K.reshape(K.gather(*rows, dim=1), shape=tuple(places.shape))
 
+
+register(
+    Op(
+        "max_pool_backward",
+        ("g_out", "places"),
+        lambda B, g, places, *, size, dims: B.max_pool_backward(g, places, size, dims),
+        {"g_out": lambda K, g, places, dims: _at_places(K, g, places, dims)},
+        method=False,
+        samples=[
+            Sample((Input((2, 3, 2)), Input((2, 3, 2), 0, 10, "int")), {"size": (2, 4, 3), "dims": 2}),
+            Sample((Input((2, 2)), Input((2, 2), 0, 3, "int")), {"size": (2, 4), "dims": 1}),
+        ],
+        reference="window_references.max_pool_backward",
+        kinds="f",
+    )
+)
 
 _A = (Axis("window", 4, 4, (3, 1, 1, 1, "")), Axis("window", 3, 2, (2, 1, 0, 1, "")))
 _B = (Axis("adaptive", 5, 2, (False,)),)
@@ -51,7 +67,7 @@ _max_pool = register(
         "max_pool",
         ("input",),
         lambda B, x, *, maps: B.max_pool(x, maps),
-        {"input": lambda K, g0, out1, input_shape, maps: _scatter_to_index(K, g0, out1, input_shape, len(maps))},
+        {"input": lambda K, g0, out1, input_shape, maps: K.max_pool_backward(g0, out1, size=input_shape, dims=len(maps))},
         method=False,
         samples=[
             Sample((Input((2, 4, 3), apart=True),), {"maps": _A}),
@@ -70,7 +86,7 @@ _fractional_max_pool = register(
         "fractional_max_pool",
         ("input", "samples"),
         lambda B, x, u, *, kernel, size: B.fractional_max_pool(x, u, kernel, size),
-        {"input": lambda K, g0, out1, input_shape, kernel: _scatter_to_index(K, g0, out1, input_shape, len(kernel))},
+        {"input": lambda K, g0, out1, input_shape, kernel: K.max_pool_backward(g0, out1, size=input_shape, dims=len(kernel))},
         method=False,
         samples=[Sample((Input((1, 2, 5, 4), -5.0, 5.0, apart=True), Input((1, 2, 2), 0.0, 1.0, constant=True)), {"kernel": (2, 2), "size": (3, 2)})],
         reference="window_references.fractional_max_pool",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..elementwise.basic import mul, pow, where
 from ..elementwise.division import div
+from ..reduction.reduce import mean
 from .resample import resample
 from .window_args import Sizes, per_axis, pooled_size, space_of
 
@@ -50,9 +52,17 @@ def windows(
     strides = kernel if stride is None or stride == () or stride == [] else per_axis(stride, dims, name, "stride", 1)
     pads, dilations = per_axis(padding, dims, name, "padding", 0), per_axis(dilation, dims, name, "dilation", 1)
     size = space_of(input, dims, name)
-    out = pooled_size(size, kernel, strides, pads, dilations, ceil_mode, name)
+    return _axes(size, kernel, strides, pads, dilations, bool(ceil_mode), name, divide)
+
+
+@functools.lru_cache(maxsize=4096)
+def _axes(
+    size: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...],
+    ceil_mode: bool, name: str, divide: str,
+) -> tuple[Axis, ...]:  # fmt: skip
+    out = pooled_size(size, kernel, stride, padding, dilation, ceil_mode, name)
     return tuple(
-        Axis("window", n, t, (k, s, p, d, divide)) for n, t, k, s, p, d in zip(size, out, kernel, strides, pads, dilations, strict=True)
+        Axis("window", n, t, (k, s, p, d, divide)) for n, t, k, s, p, d in zip(size, out, kernel, stride, padding, dilation, strict=True)
     )
 
 
@@ -99,7 +109,10 @@ def _need_numbers(input: Tensor, name: str) -> None:
 def _adaptive_avg_pool(dims: int, input: Tensor, output_size: Any) -> Tensor:
     name = f"adaptive_avg_pool{dims}d"
     _need_numbers(input, name)
-    return apply(resample, (input,), {"maps": adaptive_windows(name, dims, input, output_size, True), "transposed": False})
+    maps = adaptive_windows(name, dims, input, output_size, True)
+    if all(axis.out == 1 for axis in maps) and input.dtype.differentiable:
+        return mean(input, tuple(range(-dims, 0)), True)
+    return apply(resample, (input,), {"maps": maps, "transposed": False})
 
 
 def _lp_pool(dims: int, input: Tensor, norm_type: float, kernel_size: Sizes, stride: Sizes | None, ceil_mode: bool) -> Tensor:

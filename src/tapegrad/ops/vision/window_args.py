@@ -18,6 +18,8 @@ def per_axis(value: Any, dims: int, name: str, what: str, least: int | None = No
         TypeError: when they are not integers.
         RuntimeError: for another number of them, or one below ``least``.
     """
+    if value.__class__ is int and (least is None or value >= least):  # the usual case
+        return (value,) * dims
     try:
         found = tuple(map(operator.index, value)) if isinstance(value, (tuple, list)) else (operator.index(value),)
     except TypeError:
@@ -37,7 +39,7 @@ def space_of(input: Tensor, dims: int, name: str) -> tuple[int, ...]:
     Raises:
         RuntimeError: for another number of dimensions, or no elements in one other than the batch.
     """
-    shape = tuple(map(int, input._array.shape))
+    shape: tuple[int, ...] = input._array.shape
     if len(shape) not in (dims + 1, dims + 2) or 0 in shape[len(shape) - dims - 1 :]:
         raise RuntimeError(f"{name}: expected an input (channels, {_axes(dims)}) or (batch, channels, {_axes(dims)}) with elements, got shape {shape}")
     return shape[len(shape) - dims :]

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import arrays
 from ..narrow import in_float32
+from .scatter import add_slices, axis_of
 
 
 def pick(x: Any, index: tuple[Any, ...]) -> Any:
@@ -53,6 +55,11 @@ def _places(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
 def add_at(x: Any, index: tuple[Any, ...], value: Any) -> Any:
     """A copy of ``x`` with ``value`` added at an index, repeated places adding up; 16-bit floats are summed in float32."""
     out = x.copy()
+    axis = axis_of(index)
+    if axis is not None:
+        values = np.broadcast_to(value, (*x.shape[:axis], *index[-1].shape, *x.shape[axis + 1 :]))
+        if add_slices(out, index[-1], values, axis):
+            return out
     with np.errstate(all="ignore"):
         np.add.at(out, index, value)
     return out
@@ -61,13 +68,20 @@ def add_at(x: Any, index: tuple[Any, ...], value: Any) -> Any:
 @in_float32
 def scatter_at(x: Any, index: Any, size: tuple[int, ...]) -> Any:
     """Zeros of shape ``size`` with ``x`` added at an index, repeated places adding up in order."""
-    out = np.zeros(size, x.dtype)
+    axis, out = axis_of(index), arrays.empty(size, x.dtype)
+    if axis is not None and add_slices(out, index[-1], x, axis, clear=True):
+        return out
+    out.fill(0)
     np.add.at(out, index, x)
     return out
 
 
+@in_float32
 def scatter_rows(x: Any, index: Any, size: tuple[int, ...], skip: int | None) -> Any:
     """Zeros (n, d) with the rows of ``x`` (..., d) added at rows ``index`` (...), but none at row ``skip``."""
+    out = arrays.empty(size, x.dtype)
+    if add_slices(out, index, x, 0, skip=skip, clear=True):
+        return out
     out = scatter_at(x, (index,), size)
     if skip is not None:
         out[skip] = 0

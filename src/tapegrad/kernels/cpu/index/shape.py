@@ -9,12 +9,35 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided as _as_strided
 
+from .. import arrays
+
 
 def expand(x: Any, size: tuple[int, ...]) -> Any:
     """The view broadcast to ``size``, writeable where ``x`` is: a part of it may not overlap itself."""
+    if x.flags.c_contiguous and x.size and x.dtype.kind != "V":  # which np.ndarray takes as a buffer, much faster than NumPy broadcasts
+        steps = [0 if n == 1 else step for n, step in zip(x.shape, x.strides, strict=True)]
+        return np.ndarray(size, x.dtype, x, 0, (0,) * (len(size) - len(steps)) + tuple(steps))
     out = np.broadcast_to(x, size)
     if x.flags.writeable:
         out.flags.writeable = True
+    return out
+
+
+_SMALL = 1 << 14  # elements: what is repeated in memory is faster to read later than a view of strides 0
+
+
+def spread(g: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool) -> Any:
+    """The gradient of a sum over ``axes`` of an array of this shape: ``g`` repeated along them, as a read-only view where it is large."""
+    small = math.prod(shape) <= _SMALL
+    if small and g.size == 1:
+        out = np.empty(shape, g.dtype)
+        out.fill(g.item())
+        return out
+    wide = g if keepdim else g.reshape([1 if i in axes else n for i, n in enumerate(shape)])
+    if not small:
+        return np.broadcast_to(wide, shape)
+    out = np.empty(shape, g.dtype)
+    out[...] = wide
     return out
 
 
@@ -53,7 +76,7 @@ def diagonal(x: Any, offset: int, dim1: int, dim2: int) -> Any:
 
 def place_diagonal(g: Any, offset: int, dim1: int, dim2: int, size: tuple[int, ...]) -> Any:
     """Zeros of shape ``size`` with ``g`` on a diagonal of two axes."""
-    out = np.zeros(size, g.dtype)
+    out = arrays.zeros(size, g.dtype)
     diagonal(out, offset, dim1, dim2)[...] = g
     return out
 
@@ -67,7 +90,7 @@ def windows(x: Any, dim: int, size: int, step: int) -> Any:
 
 def add_windows(g: Any, dim: int, step: int, size: tuple[int, ...]) -> Any:
     """Zeros of shape ``size`` with the elements of windows added where :func:`windows` takes them from, in order."""
-    out = np.zeros(size, g.dtype)
+    out = arrays.zeros(size, g.dtype)
     moved = np.moveaxis(out, dim, -1)
     parts = np.moveaxis(g, dim, -2)  # (..., window, place in it)
     for j in range(g.shape[-1]):
@@ -86,7 +109,7 @@ def strided(x: Any, order: tuple[int, ...], size: tuple[int, ...], stride: tuple
 def add_strided(g: Any, order: tuple[int, ...], size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:
     """Zeros of shape ``size`` with the elements of ``g`` added where :func:`strided` takes them from, in order."""
     turned = tuple(size[d] for d in order)
-    flat = np.zeros(math.prod(turned), g.dtype)
+    flat = arrays.zeros((math.prod(turned),), g.dtype)
     np.add.at(flat, strided_places(g.shape, stride, offset).reshape(-1), g.reshape(-1))
     return flat.reshape(turned).transpose(np.argsort(order))
 

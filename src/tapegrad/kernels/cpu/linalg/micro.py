@@ -6,12 +6,15 @@ imports Numba, so it is imported only when a kernel has to be compiled.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from ..abi import repeated
 
 _WORD = ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()
@@ -41,7 +44,7 @@ class Vector:
 
     def broadcast(self, builder: Any, base: Any, offset: Any) -> Any:
         pointer = builder.bitcast(builder.gep(base, [offset]), self.element.as_pointer())
-        return self._repeat(builder, builder.load(pointer))
+        return repeated(builder, builder.load(pointer), self.lanes)
 
     def fma(self, builder: Any, x: Any, y: Any, z: Any) -> Any:
         return self._call(builder, "fma", self.type, [x, y, z])
@@ -55,6 +58,16 @@ class Vector:
         args = [value, base, _HALF(self.size), self._mask(builder, count)]
         self._call(builder, "masked.store", ir.VoidType(), args)
 
+    def turned(self, builder: Any, rows: Sequence[Any]) -> list[Any]:
+        """As many vectors as there are lanes, transposed."""
+        half, index = self.lanes // 2, ir.VectorType(_HALF, self.lanes)
+        low = ir.Constant(index, [lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)])
+        high = ir.Constant(index, [half + lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)])
+        values = list(rows)
+        for _ in range(self.lanes.bit_length() - 1):  # each round of interleaving moves one bit of the row to the column
+            values = [builder.shuffle_vector(x, y, mask) for x, y in zip(values[:half], values[half:], strict=True) for mask in (low, high)]
+        return values
+
     def prefetch(self, builder: Any, base: Any, offset: Any) -> None:
         """Start to fetch a cache line that will be written."""
         kind = ir.FunctionType(ir.VoidType(), [_BYTES, _HALF, _HALF, _HALF])
@@ -63,12 +76,7 @@ class Vector:
 
     def _mask(self, builder: Any, count: Any) -> Any:
         numbers = ir.Constant(ir.VectorType(_WORD, self.lanes), list(range(self.lanes)))
-        return builder.icmp_signed("<", numbers, self._repeat(builder, count))
-
-    def _repeat(self, builder: Any, scalar: Any) -> Any:
-        undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
-        first = builder.insert_element(undefined, scalar, _HALF(0))
-        return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_HALF, self.lanes), [0] * self.lanes))
+        return builder.icmp_signed("<", numbers, repeated(builder, count, self.lanes))
 
     def _call(self, builder: Any, name: str, returns: Any, args: list[Any]) -> Any:
         kind = ir.FunctionType(returns, [arg.type for arg in args])
@@ -92,7 +100,7 @@ class _Operands(NamedTuple):
     add: Any
 
 
-def micro_kernel(vector: Vector, max_vectors: list[int], fused: bool) -> Any:
+def micro_kernel(vector: Vector, max_vectors: Sequence[int], fused: bool) -> Any:
     """The intrinsic ``tile(rows, vectors, depth, a, a_row, a_step, b, b_step, c, c_row, add)``.
 
     It sets (``add`` = 0) or increments (other values) ``c[i, j]`` by the sum over p < depth of ``a[i, p] * b[p, j]``
@@ -194,6 +202,21 @@ def padded_copy(vector: Vector) -> Any:
     return copy
 
 
+def exact_copy(vector: Vector) -> Any:
+    """The intrinsic ``copy(source, target, count)``: ``count`` elements, at most a vector's, and nothing beyond."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def copy(typing_context, source, target, count):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            source, target = (builder.inttoptr(args[i], _BYTES) for i in (0, 1))
+            vector.store_first(builder, args[2], vector.load_first(builder, args[2], source), target)
+            return context.get_dummy_value()
+
+        return types.void(*[_I64] * 3), generate
+
+    return copy
+
+
 def partial_store(vector: Vector) -> Any:
     """The intrinsic ``put(source, target, count, add)``: set or increment ``count`` elements, at most a vector's."""
 
@@ -214,20 +237,13 @@ def partial_store(vector: Vector) -> Any:
 
 def transpose_block(vector: Vector) -> Any:
     """The intrinsic ``transpose(source, source_row, target, target_row)``: a block of lanes x lanes elements."""
-    lanes = vector.lanes
-    index = ir.VectorType(_HALF, lanes)
-    low = ir.Constant(index, [lane // 2 + lanes * (lane % 2) for lane in range(lanes)])
-    high = ir.Constant(index, [lanes // 2 + lane // 2 + lanes * (lane % 2) for lane in range(lanes)])
 
     @intrinsic  # type: ignore[untyped-decorator]
     def transpose(typing_context, source, source_row, target, target_row):  # type: ignore[no-untyped-def]
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             source, target = (builder.inttoptr(args[i], _BYTES) for i in (0, 2))
-            rows = [vector.load(builder, source, builder.mul(args[1], _WORD(i))) for i in range(lanes)]
-            for _ in range(lanes.bit_length() - 1):  # each round of interleaving moves one bit of the row to the column
-                halves = list(zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True))
-                rows = [builder.shuffle_vector(x, y, mask) for x, y in halves for mask in (low, high)]
-            for i, row in enumerate(rows):
+            rows = [vector.load(builder, source, builder.mul(args[1], _WORD(i))) for i in range(vector.lanes)]
+            for i, row in enumerate(vector.turned(builder, rows)):
                 vector.store(builder, row, target, builder.mul(args[3], _WORD(i)))
             return context.get_dummy_value()
 

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from .. import cache, runtime as rt
+from ..arrays import empty
 from ..call import launcher
+from ..narrow import is_narrow, widen
 from ..reduction.layout import TILE_BYTES, along, contiguous
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _GRAIN = 16384  # elements below which one thread is faster
+_NAMES = {np.dtype(name): name for name in ("float32", "float64")}  # NumPy takes 2 us to name a dtype
 
 
 @functools.cache
@@ -31,23 +34,23 @@ def _kernel(name: str, *args: str) -> int:
 
 
 @functools.lru_cache(maxsize=4096)
-def _plan(kind: str, shape: tuple[int, ...], axis: int, dtype: str) -> tuple[int, int, int, tuple[int, ...]]:
+def _plan(kind: str, shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> tuple[int, int, int, tuple[int, ...]]:
     """(kernel, units, grain, sizes for the kernel)."""
     outer, n, inner = along(shape, axis)
-    units = outer * -(-inner // (TILE_BYTES // np.dtype(dtype).itemsize))
+    units = outer * -(-inner // (TILE_BYTES // dtype.itemsize))
     if outer * n * inner == 0:
         return 0, 0, 0, ()
     grain = max(1, _GRAIN * units // (outer * n * inner))
     if inner == 1:
-        return _kernel("lanes", kind, dtype), units, grain, (n,)
-    return _kernel("columns", kind, dtype), units, grain, (n, inner)
+        return _kernel("lanes", kind, dtype.name), units, grain, (n,)
+    return _kernel("columns", kind, dtype.name), units, grain, (n, inner)
 
 
 def _along_axis(kind: str, a: Array, b: Array | None, axis: int) -> Array:
     a = contiguous(a)
     b = a if b is None else contiguous(b)
-    out = np.empty(a.shape, a.dtype)
-    kernel, units, grain, sizes = _plan(kind, a.shape, axis, a.dtype.name)
+    out = empty(a.shape, a.dtype)
+    kernel, units, grain, sizes = _plan(kind, a.shape, axis, a.dtype)
     if units:
         if units > grain:
             rt.start_threads()
@@ -84,16 +87,41 @@ def cross_entropy(
     where the target is ``ignore_index``. ``weight`` (c,) has the logits' dtype. The caller checks that targets are in
     range; one that is not is clamped.
     """
-    logits, target = contiguous(logits), contiguous(target)
-    n, classes = logits.shape
-    losses, level = np.empty(n, logits.dtype), np.empty(n, logits.dtype)
-    _launch_rows(
-        "cross_entropy",
-        logits,
-        *(logits, target, 0 if weight is None else contiguous(weight), losses, level),
-        *(classes, ignore_index, float(label_smoothing)),
-    )
+    losses, level = empty(len(logits), logits.dtype), empty(len(logits), logits.dtype)
+    _loss_rows(logits, target, weight, losses, level, 0, ignore_index, label_smoothing)
     return losses, level
+
+
+def reduced_cross_entropy(
+    logits: Array, target: Array, weight: Array | None, ignore_index: int, label_smoothing: float, mean: bool
+) -> tuple[Array, Array, Array]:
+    """(loss, logsumexps, divisor): the sum of the losses of ``cross_entropy``, or their mean weighted as their targets are.
+
+    16-bit logits are computed in float32, and the last two stay in it.
+    """
+    if is_narrow(logits.dtype):
+        loss, level, divisor = reduced_cross_entropy(
+            widen(logits), target, None if weight is None else widen(weight), ignore_index, label_smoothing, mean
+        )
+        return loss.astype(logits.dtype), level, divisor
+    n, dtype = len(logits), logits.dtype
+    losses, level, loss, divisor = empty(n, dtype), empty(n, dtype), empty((), dtype), empty((), dtype)
+    if logits.size == 0:
+        loss.fill(np.nan if mean else 0)
+        divisor.fill(0)
+        return loss, level, divisor
+    counts: Any = empty(n, dtype) if mean else 0
+    _loss_rows(logits, target, weight, losses, level, counts, ignore_index, label_smoothing)
+    launcher()(_kernel("loss_of_rows", _NAMES[dtype]), 1, 1, losses, counts, loss, divisor, n)
+    return loss, level, divisor
+
+
+def _loss_rows(
+    logits: Array, target: Array, weight: Array | None, losses: Array, level: Array, counts: Any, ignore_index: int, smoothing: float
+) -> None:
+    logits = contiguous(logits)
+    slots = (logits, contiguous(target), 0 if weight is None else contiguous(weight), losses, level, counts)
+    _launch_rows("cross_entropy", logits, *slots, logits.shape[1], ignore_index, float(smoothing))
 
 
 def cross_entropy_backward(
@@ -107,7 +135,7 @@ def cross_entropy_backward(
 ) -> Array:
     """The gradient (n, c) of ``cross_entropy`` with respect to its logits, from the gradients (n,) of its losses."""
     g_rows, logits, target, logsumexp = map(contiguous, (g_rows, logits, target, logsumexp))
-    out = np.empty(logits.shape, logits.dtype)
+    out = empty(logits.shape, logits.dtype)
     _launch_rows(
         "cross_entropy_backward",
         logits,
@@ -121,7 +149,7 @@ def cross_entropy_weights(
     logits: Array, target: Array, weight: Array | None, ignore_index: int, label_smoothing: float
 ) -> Array:
     """What each row counts for in ``cross_entropy``, (n,): its class weights mixed as its losses are, 0 where it is ignored."""
-    target, out = contiguous(target), np.empty(len(logits), logits.dtype)
+    target, out = contiguous(target), empty(len(logits), logits.dtype)
     slots = (target, 0 if weight is None else contiguous(weight), out, logits.shape[1], ignore_index, float(label_smoothing))
     if out.size and logits.shape[1]:
         if len(out) > _GRAIN:
@@ -137,4 +165,4 @@ def _launch_rows(name: str, logits: Array, *slots: Any) -> None:
     grain = max(1, _GRAIN // classes)
     if rows > grain:
         rt.start_threads()
-    launcher()(_kernel(name, logits.dtype.name), rows, grain, *slots)
+    launcher()(_kernel(name, _NAMES[logits.dtype]), rows, grain, *slots)

@@ -195,30 +195,62 @@ def _row_functions(dtype: str) -> tuple[Any, Any]:
 
 
 def cross_entropy(dtype: str) -> Any:
-    """Slots: logits, target, weight (or 0), losses, logsumexp, classes, ignored target, smoothing. A unit is a row."""
+    """Slots: logits, target, weight (or 0), losses, logsumexp, counts (or 0), classes, ignored target, smoothing. A unit is a row.
+
+    A row's count is its target's weight, 0 where it is ignored.
+    """
     T, values, word = getattr(types, dtype), abi.POINTERS[dtype], abi.POINTERS["int64"]
     statistics, weighted_sum = _row_functions(dtype)
     SIZE = np.dtype(dtype).itemsize
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
-        target, weight, losses, level = word(slots[1]), values(slots[2]), values(slots[3]), values(slots[4])
-        classes, ignored, smoothing = slots[5], slots[6], float_of_bits(slots[7])
+        target, weight, losses, level, counts = word(slots[1]), values(slots[2]), values(slots[3]), values(slots[4]), values(slots[5])
+        classes, ignored, smoothing = slots[6], slots[7], float_of_bits(slots[8])
         tree, buffer = stack_bytes(_TREE_BYTES), stack_bytes(BLOCK_BYTES)
         for row in range(start, stop):
             address = slots[0] + row * classes * SIZE
             centre, rest = statistics(address, classes, tree, buffer)
             level[row] = centre + rest
-            loss = T(0)
+            loss, own = T(0), T(0)
             if target[row] != ignored:
                 label = min(max(target[row], 0), classes - 1)  # never out of bounds
-                loss = (centre - values(address)[label]) + rest
+                loss, own = (centre - values(address)[label]) + rest, T(1)
                 if slots[2]:
-                    loss *= weight[label]
+                    own = weight[label]
+                    loss *= own
                 if smoothing != 0.0:
                     factor = T(smoothing / classes)
                     spread = weighted_sum(address, slots[2], classes, factor, centre, rest, tree, buffer)
                     loss = T(1.0 - smoothing) * loss + spread
             losses[row] = loss
+            if slots[5]:
+                counts[row] = own
+
+    return kernel
+
+
+def loss_of_rows(dtype: str) -> Any:
+    """The sum of losses, or with counts their mean. Slots: losses, counts (or 0), loss, sum of counts, rows. There is one unit."""
+    values = abi.POINTERS[dtype]
+    sums, SIZE = reducer("sum", dtype), np.dtype(dtype).itemsize
+    block, push, total = sums.block, sums.push, sums.total
+    BLOCK = BLOCK_BYTES // SIZE
+
+    @inline
+    def sum_of(address, n, tree):  # type: ignore[no-untyped-def]
+        pushed = 0
+        for first in range(0, n, BLOCK):
+            pushed = push(tree, pushed, block(address + first * SIZE, min(BLOCK, n - first)))
+        return total(tree, pushed)
+
+    def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
+        tree = stack_bytes(_TREE_BYTES)
+        loss = sum_of(slots[0], slots[4], tree)
+        if slots[1]:
+            count = sum_of(slots[1], slots[4], tree)
+            loss = loss / count
+            values(slots[3])[0] = count
+        values(slots[2])[0] = loss
 
     return kernel
 

@@ -89,12 +89,6 @@ def choices(weights: Any, count: int, replacement: bool, seed: int, counter: int
     return np.array(found, np.int64).reshape(places.shape), counter
 
 
-def permutation(n: int, seed: int, counter: int) -> Drawn:
-    """The integers 0 to n - 1 in random order, int64."""
-    keys, counter = bits(n, seed, counter)
-    return np.argsort(keys, kind="stable").astype(np.int64, copy=False), counter
-
-
 def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 

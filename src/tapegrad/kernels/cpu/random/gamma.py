@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import cache, runtime as rt
+from ..arrays import empty
 from ..call import launcher
 from . import philox as random
 
@@ -62,7 +63,7 @@ def log_gamma_slope(shape: Array, log_x: Array, digamma: Array) -> Array:
     with the gamma distribution's cumulants), of the normal quantiles z, which its inverse gives.
     """
     a, y, psi = (np.ascontiguousarray(v, _DOUBLE) for v in (shape, log_x, digamma))
-    out = np.empty(np.shape(shape))  # contiguous copies of numbers have a dimension
+    out = empty(np.shape(shape), _DOUBLE)  # contiguous copies of numbers have a dimension
     if out.size > _GRAIN:
         rt.start_threads()
     if out.size:

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 BLOCK_BYTES = 4096  # contiguous elements reduced at once
-TILE_BYTES = 2048  # columns reduced at once
+TILE_BYTES = 4096  # columns reduced at once; a page, so that long rows are read as streams
 ROWS = 16  # rows of them
 LEVELS = 40  # of a tree: 2**40 blocks
 
@@ -26,7 +26,7 @@ DIMS = 12
 
 _SPLIT_ELEMENTS = 65536  # below, one thread does it
 _CHUNK_ELEMENTS = 16384
-_UNITS = 64  # wanted, however few the outputs are
+_UNITS = 16  # wanted, however few the outputs are
 _SHORT = 16  # rows of fewer elements go by columns
 
 

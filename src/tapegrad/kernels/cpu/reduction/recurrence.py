@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import cache, runtime as rt
+from ..arrays import empty
 from ..call import launcher
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -54,7 +55,7 @@ def linear_recurrence(factor: Array, term: Array, axis: int, reverse: bool) -> A
     dtype = term.dtype
     if dtype.name not in ("float32", "float64", "complex64", "complex128"):
         return linear_recurrence(factor.astype(np.float32), term.astype(np.float32), axis, reverse).astype(dtype)
-    out = np.empty(term.shape, dtype)
+    out = empty(term.shape, dtype)
     if out.size:
         factor, term = np.ascontiguousarray(factor), np.ascontiguousarray(term)
         n = term.shape[axis] if term.ndim else 1

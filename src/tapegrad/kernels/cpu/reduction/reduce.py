@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import cache, runtime as rt
+from ..arrays import empty
 from ..call import launcher
 from .layout import Array, compute_dtype, reduced_shape, walk
 from .scan import argmax, argmin, cumsum, max_with_index, min_with_index
@@ -113,13 +114,13 @@ def _remember(key: Any, step: Any) -> Any:
 
 def _run(x: Array, step: _Step, centre: Any = 0, scale: float = 0.0) -> Array:
     shape, dtype, kernel, units, grain, table, parts, part_dtype, join_kernel, join_units, join_table = step
-    out = np.empty(shape, dtype)
+    out = empty(shape, dtype)
     if units:
         launch = launcher()
         if units > grain:
             rt.start_threads()
         if parts:
-            partial = np.empty(parts, part_dtype)
+            partial = empty(parts, part_dtype)
             launch(kernel, units, grain, x, partial, table, centre, scale)
             launch(join_kernel, join_units, join_units, partial, out, join_table, centre, scale)
         else:
@@ -130,16 +131,19 @@ def _run(x: Array, step: _Step, centre: Any = 0, scale: float = 0.0) -> Array:
 # ---------------------------------------------------------------------------------------------------------------- sums
 
 
-def sum(x: Array, axes: tuple[int, ...], keepdims: bool, dtype: np.dtype[Any]) -> Array:
+def sum(x: Array, axes: tuple[int, ...], keepdims: bool, dtype: np.dtype[Any] | None = None) -> Array:
     """The sum over ``axes``, in ``dtype``: error at most 2 eps ceil(log2 n) sum|x| for floats, wraparound for integers.
 
-    float16 and bfloat16 are summed in float32. No axes: a converted copy. Nothing to add: zeros.
+    By default that is x's, of integers and bools int64. float16 and bfloat16 are summed in float32. No axes: a converted copy.
+    Nothing to add: zeros.
     """
     if not x.flags.aligned:
         x = x.copy()
     key = (x.shape, x.strides, x.dtype, axes, keepdims, dtype)
     step = _plans.get(key)
     if step is None:
+        if dtype is None:
+            dtype = x.dtype if x.dtype.kind in "fcV" else np.dtype(np.int64)
         if x.dtype.kind == "c" != dtype.kind:
             raise TypeError(f"sum cannot add {x.dtype} values into {dtype}")
         if dtype.kind == "c" != x.dtype.kind:
@@ -169,11 +173,12 @@ def mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if not x.flags.aligned:
         x = x.copy()
     key = ("mean", x.shape, x.strides, x.dtype, axes, keepdims)
-    step = _plans.get(key)
-    if step is None:
+    planned = _plans.get(key)
+    if planned is None:
         shape = reduced_shape(x.shape, axes, keepdims)
-        step = _remember(key, _plan(x, axes, shape, x.dtype, compute_dtype(x.dtype), "sum", after="divide"))
-    return _run(x, step, 0, float(math.prod(x.shape[d] for d in axes)))
+        step = _plan(x, axes, shape, x.dtype, compute_dtype(x.dtype), "sum", after="divide")
+        planned = _remember(key, (step, float(math.prod(x.shape[d] for d in axes))))
+    return _run(x, planned[0], 0, planned[1])
 
 
 def var_mean(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float) -> tuple[Array, Array]:

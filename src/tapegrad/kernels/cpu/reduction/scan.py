@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import cache, runtime as rt
+from ..arrays import empty
 from ..call import launcher
 from .layout import TILE_BYTES, Array, along, compute_dtype, contiguous, reduced_shape
 
+_INT64 = np.dtype(np.int64)  # which ``empty`` takes fastest
 _GRAIN, _GRAIN_SUM = 131072, 16384  # elements below which one thread is faster
 _FIND_UNITS, _FIND_SHARE = 64, 32768  # chunks at most, and their elements at least, where lanes are few
 
@@ -21,44 +23,46 @@ _FIND_UNITS, _FIND_SHARE = 64, 32768  # chunks at most, and their elements at le
 @functools.cache
 def _kernel(name: str, *args: str) -> int:
     def build() -> Any:
-        from . import scan_kernels as reduce_scan
+        from . import scan_kernels
 
-        return getattr(reduce_scan, name)(*args)
+        return getattr(scan_kernels, name)(*args)
 
     return cache.native(f"reduce_scan:{name}:{args}", build)
 
 
 @functools.lru_cache(maxsize=4096)
 def _find_plan(
-    op: str, shape: tuple[int, ...], axis: int, dtype: str
-) -> tuple[int, int, int, tuple[int, ...], int, int]:
-    """(kernel, units, grain, sizes for the kernel, chunks of a lane, kernel that joins these)."""
+    op: str, shape: tuple[int, ...], axis: int, keepdims: bool, dtype: np.dtype[Any]
+) -> tuple[tuple[int, ...], int, int, int, tuple[int, ...], int, int]:
+    """(shape of the result, kernel, units, grain, sizes for the kernel, chunks of a lane, kernel that joins these)."""
+    found = reduced_shape(shape, (axis,), keepdims)
     outer, n, inner = along(shape, axis)
-    tile = TILE_BYTES // np.dtype(dtype).itemsize
+    if outer * inner == 0:
+        return found, 0, 0, 0, (), 0, 0
+    tile = TILE_BYTES // dtype.itemsize
     units, size = outer * -(-inner // tile), outer * n * inner
     chunks = max(1, min(_FIND_UNITS // units, size // (units * _FIND_SHARE), n // 2))
     share = -(-n // chunks)
     chunks = -(-n // share)
     units *= chunks
-    kernel = _kernel("find" if inner == 1 else "find_columns", op, dtype)
+    kernel = _kernel("find" if inner == 1 else "find_columns", op, dtype.name)
     sizes = (n, chunks, share) if inner == 1 else (n, inner, chunks, share)
-    return kernel, units, max(1, _GRAIN * units // size), sizes, chunks, _kernel("join", op, dtype) if chunks > 1 else 0
+    return found, kernel, units, max(1, _GRAIN * units // size), sizes, chunks, _kernel("join", op, dtype.name) if chunks > 1 else 0
 
 
 def _find(op: str, x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
     """Extremum and first index along an axis."""
-    shape = reduced_shape(x.shape, (axis,), keepdims)
     given, x = x.dtype, contiguous(x)
     if given.kind not in "fiu" or (given.itemsize == 2 and given.kind == "f"):
         x = x.view(np.uint8) if given.kind == "b" else x.astype(np.float32)
-    values, indices = np.empty(shape, x.dtype), np.empty(shape, np.int64)
-    if values.size:
+    shape, kernel, units, grain, sizes, chunks, join = _find_plan(op, x.shape, axis, keepdims, x.dtype)
+    values, indices = empty(shape, x.dtype), empty(shape, _INT64)
+    if units:
         launch = launcher()
-        kernel, units, grain, sizes, chunks, join = _find_plan(op, x.shape, axis, x.dtype.name)
         if units > grain:
             rt.start_threads()
         if join:
-            parts = np.empty(chunks * values.size, x.dtype), np.empty(chunks * values.size, np.int64)
+            parts = empty(chunks * values.size, x.dtype), empty(chunks * values.size, _INT64)
             launch(kernel, units, grain, x, *parts, *sizes)
             inner = sizes[1] if len(sizes) == 4 else 1
             launch(join, values.size, values.size, *parts, values, indices, chunks, inner)
@@ -122,7 +126,7 @@ def cumsum(x: Array, axis: int, dtype: np.dtype[Any], reverse: bool = False) -> 
     if dtype.kind == "c" and x.dtype.kind != "c":
         x = x.astype(dtype)
     x = contiguous(x)
-    out = np.empty(x.shape, dtype)
+    out = empty(x.shape, dtype)
     if x.size:
         kernel, units, grain, n, inner = _sum_plan(x.shape, axis, x.dtype, dtype)
         if units > grain:

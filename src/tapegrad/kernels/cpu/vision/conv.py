@@ -1,7 +1,8 @@
-"""Convolution as a matrix product of weights with windows; its two gradients; windows as columns and back.
+"""Convolution, its transposes in the input and in the weight; windows as columns and back.
 
 Shapes: input (N, C, *S), weight (O, C / groups, *K), output (N, O, *T). ``padding`` is (before, after) per axis; a negative
-number after is of elements that no window reaches. Windows are a view with strides that the matrix product's operand is copied from.
+number after is of elements that no window reaches. Floats go to the kernels of ``direct_conv``. Other dtypes, and arrays without
+elements, go through columns: windows are a view with strides that the matrix product's operand is copied from.
 """
 
 from __future__ import annotations
@@ -12,17 +13,27 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import zeros
 from ..linalg.matmul import matmul
 from ..narrow import in_float32
+from . import conv_weight, direct_conv
 
 _Array = np.ndarray[Any, Any]
 _Sizes = tuple[int, ...]
 _Pads = tuple[tuple[int, int], ...]
 
 
+def _direct(x: _Array, y: _Array) -> bool:
+    """Whether the kernels take these operands."""
+    return x.dtype.char in "fd" and x.dtype == y.dtype and x.size > 0 and y.size > 0
+
+
 @in_float32
 def convolution(x: _Array, weight: _Array, bias: _Array | None, stride: _Sizes, padding: _Pads, dilation: _Sizes, groups: int) -> _Array:
     """Cross-correlation, as networks call convolution: (N, C, *S), (O, C / groups, *K), (O,) -> (N, O, *T)."""
+    if _direct(x, weight):
+        space = windows_along(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+        return direct_conv.convolution(x, weight, bias, space, stride, padding, dilation, groups)
     n, out_channels, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
     columns = _columns(x, kernel, stride, padding, dilation)  # (N, C, *K, *T)
     space = columns.shape[2 + len(kernel) :]
@@ -39,6 +50,8 @@ def convolution_input(
     g: _Array, weight: _Array, size: _Sizes, stride: _Sizes, padding: _Pads, dilation: _Sizes, groups: int
 ) -> _Array:
     """The transpose of convolution as a map of its input: (N, O, *T), (O, C / groups, *K) -> (N, C, *S) with ``size`` S."""
+    if _direct(g, weight) and 0 not in size:
+        return direct_conv.convolution_input(g, weight, size, stride, padding, dilation, groups)
     n, out_channels = g.shape[:2]
     kernel, space = weight.shape[2:], g.shape[2:]
     depth = weight.shape[1] * math.prod(kernel)
@@ -52,6 +65,8 @@ def convolution_weight(
     g: _Array, x: _Array, kernel: _Sizes, stride: _Sizes, padding: _Pads, dilation: _Sizes, groups: int
 ) -> _Array:
     """The transpose of convolution as a map of its weight: (N, O, *T), (N, C, *S) -> (O, C / groups, *K) with ``kernel`` K."""
+    if _direct(g, x):
+        return conv_weight.convolution_weight(g, x, kernel, stride, padding, dilation, groups)
     n, out_channels = g.shape[:2]
     columns = _columns(x, kernel, stride, padding, dilation)
     count, inside = math.prod(g.shape[2:]), x.shape[1] // groups
@@ -94,7 +109,7 @@ def _columns(x: _Array, kernel: _Sizes, stride: _Sizes, padding: _Pads, dilation
     lead, size = x.shape[: x.ndim - dims], x.shape[x.ndim - dims :]
     if _padded(size, padding) != size:
         inside: tuple[Any, ...] = (..., *[slice(p[0], p[0] + n) for p, n in zip(padding, size, strict=True)])
-        padded = np.zeros((*lead, *_padded(size, padding)), x.dtype)
+        padded = zeros((*lead, *_padded(size, padding)), x.dtype)
         padded[inside] = x
         x = padded
     space = windows_along(size, kernel, stride, padding, dilation)
@@ -109,7 +124,7 @@ def _added(columns: _Array, size: _Sizes, stride: _Sizes, padding: _Pads, dilati
     dims = len(size)
     lead = columns.shape[: columns.ndim - 2 * dims]
     kernel, space = columns.shape[len(lead) : len(lead) + dims], columns.shape[len(lead) + dims :]
-    out = np.zeros((*lead, *_padded(size, padding)), columns.dtype)
+    out = zeros((*lead, *_padded(size, padding)), columns.dtype)
     for place in itertools.product(*map(range, kernel)):
         at: tuple[Any, ...] = (..., *[slice(k * d, k * d + (t - 1) * s + 1, s) for k, d, t, s in zip(place, dilation, space, stride, strict=True)])
         out[at] += columns[(slice(None),) * len(lead) + place]

@@ -1,32 +1,139 @@
-"""Maxima over windows, and where they were."""
+"""Maxima over windows, where they were, and means; and their gradients."""
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...axis_maps import Axis, Table, table
-from ..narrow import widen
+from ...axis_maps import Axis, table
+from .. import cache, runtime as rt
+from ..arrays import empty
+from ..call import launcher
+from ..narrow import in_float32, widen
+from ..reduction.layout import contiguous
 
 _Array = np.ndarray[Any, Any]
 
+_INT64 = np.dtype(np.int64)
+_GRAIN = 16384  # elements in windows below which one thread is faster
+_VECTOR = 16  # windows that are taken together; they cost as much as one
 
-def max_pool(x: _Array, maps: Sequence[Axis]) -> tuple[_Array, _Array]:
+# Words of a table; then (first element, number of them) of each window along depth, height and width.
+HEIGHT, WIDTH, SIZE, OUT_DEPTH, OUT_HEIGHT, OUT_WIDTH, STEP_D, STEP_H, STEP_W, STRIDE, WINDOW, BEFORE = range(12)
+HEADER = 12
+
+
+class Plan(NamedTuple):
+    """The windows in planes of one shape, for kernels."""
+
+    shape: tuple[int, ...]  # of one result a window
+    regular: bool
+    rows: int  # of windows
+    planes: int
+    grain: int  # rows
+    table: _Array
+    divisors: _Array | int
+
+
+@functools.cache
+def _kernel(name: str, dtype: str, *options: str) -> int:
+    def build() -> Any:
+        from . import pool_kernels
+
+        return getattr(pool_kernels, name)(dtype, *options)
+
+    return cache.native(f"pool:{name}:{dtype}:{options}", build)
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(shape: tuple[int, ...], maps: tuple[Axis, ...], dtype: str) -> Plan:
+    """Of windows in the last ``len(maps)`` of the dimensions ``shape``; with divisors of this dtype, if it is one of floats."""
+    lead = shape[: len(shape) - len(maps)]
+    axes = [Axis("window", 1, 1, (1, 1, 0, 1, ""))] * (3 - len(maps)) + list(maps)
+    tables = [table(axis) for axis in axes]
+    ends = [np.stack([t.index[:, 0] if t.index.size else 0 * t.count, np.maximum(t.count, 1)], 1) for t in tables]
+    steps = [axis.options[3] if axis.kind == "window" else 1 for axis in axes]
+    size, planes = math.prod([axis.size for axis in axes]), math.prod(lead)
+    last = axes[-1]
+    window, stride, before = last.options[:3] if last.kind == "window" else (0, 0, 0)
+    header = [axes[1].size, last.size, size, *[axis.out for axis in axes], *steps, stride, window, before]
+    divisors: Any = 0
+    if np.dtype(dtype).kind == "f":
+        divisors = np.concatenate([np.ones(axis.out) if t.divisor is None else t.divisor for axis, t in zip(axes, tables, strict=True)], dtype=dtype)
+        divisors.flags.writeable = False  # else compiled replay takes it for a buffer that a kernel fills
+    rows = planes * axes[0].out * axes[1].out if last.out else 0
+    elements = math.prod([int(e[:, 1].max(initial=1)) for e in ends]) * -(-last.out // _VECTOR) * _VECTOR
+    grain = max(1, _GRAIN // max(elements, 1))
+    if rows > grain:
+        rt.start_threads()
+    made = np.concatenate([np.array(header), *[e.ravel() for e in ends]], dtype=np.int64)
+    regular = last.kind == "window" and size < 2**31
+    return Plan((*lead, *[axis.out for axis in maps]), regular, rows, planes, grain, made, divisors)
+
+
+def max_pool(x: _Array, maps: tuple[Axis, ...]) -> tuple[_Array, _Array]:
     """Maxima over the windows of the last ``len(maps)`` axes, and their positions in these axes, flattened.
 
     Of equal elements it is the first; a NaN is the maximum, and of several the last.
     """
+    wide = contiguous(widen(x))
+    name = wide.dtype.name
+    plan = _plan(wide.shape, maps, name)
+    values, places = empty(plan.shape, wide.dtype), empty(plan.shape, _INT64)
+    if plan.rows:
+        kernel = _kernel("regular", name, "max") if plan.regular else _kernel("irregular_max", name)
+        launcher()(kernel, plan.rows, plan.grain, wide, values, places, plan.table)
+    return values if values.dtype is x.dtype else values.astype(x.dtype, copy=False), places
 
-    def along(values: _Array, axis: int, k: int) -> tuple[_Array, _Array]:
-        t = table(maps[k])
-        after = (1,) * (values.ndim - axis - 1)
-        if t.index.shape[1] > t.index.shape[0]:
-            return _of_few(values, axis, t)
-        return _running((values.take(i, axis), i.reshape(-1, *after)) for i in t.index.T)
 
-    return _over_axes(x, len(maps), along)
+@functools.lru_cache(maxsize=4096)
+def are_windows(maps: tuple[Axis | None, ...]) -> bool:
+    """Whether ``mean_pool`` takes these maps: a few axes of windows without gaps."""
+    return 1 <= len(maps) <= 3 and all(m is not None and m.kind in ("window", "adaptive") and m.options[3:4] in ((), (1,)) for m in maps)
+
+
+def mean_pool(x: _Array, maps: tuple[Axis, ...]) -> _Array:
+    """Sums over the windows of the last ``len(maps)`` axes, divided as the maps say; float32 or float64."""
+    plan = _plan(x.shape, maps, x.dtype.name)
+    out = empty(plan.shape, x.dtype)
+    if plan.rows:
+        kernel = _kernel("regular", x.dtype.name, "sum") if plan.regular else _kernel("irregular_mean", x.dtype.name)
+        launcher()(kernel, plan.rows, plan.grain, contiguous(x), out, plan.divisors, plan.table)
+    return out
+
+
+def mean_pool_backward(g: _Array, maps: tuple[Axis, ...]) -> _Array:
+    """The transpose of :func:`mean_pool`."""
+    lead = g.shape[: g.ndim - len(maps)]
+    shape = (*lead, *[axis.size for axis in maps])
+    plan = _plan(shape, maps, g.dtype.name)
+    if not plan.rows:
+        return np.zeros(shape, g.dtype)
+    out = empty(shape, g.dtype)
+    grain = max(1, plan.grain * plan.planes // plan.rows)
+    launcher()(_kernel("mean_backward", g.dtype.name), plan.planes, grain, contiguous(g), out, plan.divisors, plan.table)
+    return out
+
+
+@in_float32
+def max_pool_backward(g: _Array, places: _Array, size: tuple[int, ...], dims: int) -> _Array:
+    """Zeros of shape ``size`` with the elements of ``g`` added at their ``places`` in the last ``dims`` dimensions, flattened.
+
+    ``g`` and ``places`` have one shape; places are not checked. Those that are equal add up in order.
+    """
+    g, places = contiguous(g), contiguous(places)
+    out = empty(size, g.dtype)
+    split = len(size) - dims
+    planes, elements = math.prod(size[:split]), math.prod(size[split:])
+    grain = max(1, _GRAIN // max(elements, 1))
+    if planes > grain:
+        rt.start_threads()
+    launcher()(_kernel("max_backward", g.dtype.name), planes, grain, g, places, out, math.prod(g.shape[split:]), elements)
+    return out
 
 
 def fractional_max_pool(x: _Array, samples: _Array, kernel: Sequence[int], size: Sequence[int]) -> tuple[_Array, _Array]:
@@ -74,16 +181,3 @@ def _running(candidates: Iterable[tuple[_Array, _Array]]) -> tuple[_Array, _Arra
             better = (value > best) | (value != value)
             best, place = np.where(better, value, best), np.where(better, at, place)
     return best, place
-
-
-def _of_few(x: _Array, axis: int, t: Table) -> tuple[_Array, _Array]:
-    """Few long windows: all candidates at once."""
-    moved = np.moveaxis(x, axis, -1)[..., t.index]
-    chosen = moved.argmax(-1)
-    if x.dtype.kind == "f":
-        missing = np.isnan(moved)
-        last = moved.shape[-1] - 1 - missing[..., ::-1].argmax(-1)
-        chosen = np.where(missing.any(-1), last, chosen)
-    value = np.take_along_axis(moved, chosen[..., None], -1)[..., 0]
-    place = t.index[np.arange(len(t.index)), chosen]
-    return np.moveaxis(value, -1, axis), np.moveaxis(place, -1, axis)

@@ -2,20 +2,121 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...axis_maps import Axis, Table, table
+from .. import cache, runtime as rt
+from ..arrays import empty
+from ..call import launcher
 from ..narrow import in_float32
+from ..reduction.layout import contiguous
+from .pool import are_windows, mean_pool, mean_pool_backward
 
 _Array = np.ndarray[Any, Any]
 
+_GRAIN = 16384  # terms below which one thread is faster
+_LONG = 512  # sums of more float64 numbers are left to NumPy, which adds in pairs
+
+# Words of a table: three of each, for depth, height and width; then the axes' counts and indices.
+SIZE, OUT, ENTRIES, COUNTS, INDEX = range(0, 15, 3)
+WORKERS = 15
+HEADER = 16
+
+
+class _Plan(NamedTuple):
+    """How the kernel resamples arrays of one shape and dtype."""
+
+    shape: tuple[int, ...]
+    kernel: int
+    units: int
+    grain: int
+    space: int
+    table: _Array
+    weights: _Array | int
+    divisors: _Array | int
+
 
 @in_float32
-def resample(x: _Array, maps: Sequence[Axis | None], transposed: bool) -> _Array:
+def resample(x: _Array, maps: tuple[Axis | None, ...], transposed: bool) -> _Array:
     """The maps of the last ``len(maps)`` axes applied to ``x``, or their transposes; None leaves an axis as it is."""
+    if x.dtype.char in "fd":
+        if are_windows(maps):
+            return mean_pool_backward(x, maps) if transposed else mean_pool(x, maps)  # type: ignore[arg-type]
+        plan = _native_plan(x.shape, maps, transposed, x.dtype.name, rt.get_num_threads())
+        if plan is not None:
+            shape, kernel, units, grain, space, made, weights, divisors = plan
+            out = empty(shape, x.dtype)
+            if units:
+                launcher()(kernel, units, grain, contiguous(x), out, empty((space,), np.dtype(np.float64)), made, weights, divisors, units)
+            return out
+    return _by_axes(x, maps, transposed)
+
+
+@functools.cache
+def _kernel(dtype: str, weighted: bool, divided: str) -> int:
+    def build() -> Any:
+        from . import resample_kernels
+
+        return resample_kernels.resample(dtype, weighted, divided)
+
+    return cache.native(f"resample:{dtype}:{weighted}:{divided}", build)
+
+
+@functools.lru_cache(maxsize=1024)
+def _native_plan(shape: tuple[int, ...], maps: tuple[Axis | None, ...], transposed: bool, dtype: str, threads: int) -> _Plan | None:
+    """None where the kernel does not apply: to more than three axes, and to long sums in float64."""
+    first = next((k for k, m in enumerate(maps) if m is not None), len(maps))
+    planes = math.prod(shape[: len(shape) - len(maps) + first])
+    sizes = shape[len(shape) - len(maps) + first :]
+    if not 1 <= len(sizes) <= 3:
+        return None
+    none: Any = None
+    chosen = [(none, 1)] * (3 - len(sizes)) + list(zip(maps[first:], sizes, strict=True))
+    tables = [_identity(size) if m is None else table(m, dtype == "float64", transposed) for m, size in chosen]
+    if dtype == "float64" and max(t.index.shape[1] for t in tables) > _LONG:
+        return None
+    outs = [len(t.index) for t in tables]
+    sizes_of = [size for _, size in chosen]
+    entries = [t.index.shape[1] for t in tables]
+    columns = tables[2]._replace(index=tables[2].index.T, weight=None if tables[2].weight is None else tables[2].weight.T)
+    parts: list[_Array] = []
+    starts, at = [], HEADER
+    for t in (*tables[:2], columns):
+        starts.append((at, at + len(t.count)))
+        at += len(t.count) + t.index.size
+        parts += [t.count, t.index.ravel()]
+    header = [*sizes_of, *outs, *entries, *[s[0] for s in starts], *[s[1] for s in starts], threads]
+    weights: Any = 0
+    if any(t.weight is not None for t in tables):
+        weighed = [(t.count, np.ones(t.index.shape) if t.weight is None else t.weight) for t in (*tables[:2], columns)]
+        weights = np.concatenate([part.ravel() for pair in weighed for part in pair], dtype=np.float64)
+        weights.flags.writeable = False  # else compiled replay takes it for a buffer that a kernel fills
+    divisors: Any = 0
+    if any(t.divisor is not None for t in tables):
+        shapes = sizes_of if transposed else outs
+        divisors = np.concatenate([np.ones(n) if t.divisor is None else t.divisor for t, n in zip(tables, shapes, strict=True)], dtype=np.float64)
+        divisors.flags.writeable = False
+    units = planes * outs[0] * outs[1] if outs[2] else 0
+    grain = max(1, _GRAIN // max(entries[0] * entries[1] * sizes_of[2] + entries[2] * outs[2], 1))
+    if units > grain:
+        rt.start_threads()
+    kernel = _kernel(dtype, not isinstance(weights, int), "" if isinstance(divisors, int) else "in" if transposed else "out")
+    out_shape = (*shape[: len(shape) - len(sizes)], *outs[3 - len(sizes) :])
+    made = np.concatenate([np.array(header), *parts], dtype=np.int64)
+    return _Plan(out_shape, kernel, units, grain, threads * (sizes_of[2] + outs[2]), made, weights, divisors)
+
+
+def _identity(size: int) -> Table:
+    return Table(np.arange(size)[:, None], np.ones(size, np.int64), None, None)
+
+
+def _by_axes(x: _Array, maps: Sequence[Axis | None], transposed: bool) -> _Array:
+    """One axis after the other, in any dtype."""
     out = x
     wide = x.dtype.itemsize > 4 and x.dtype.name != "complex64"
     tables = [None if m is None else table(m, wide, transposed) for m in maps]

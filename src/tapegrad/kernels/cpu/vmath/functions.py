@@ -19,7 +19,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .. import abi
-from . import float32 as vmath32, special
+from . import error, exponential, logarithm, special, trigonometric
+from .value import scalar
 
 _inline = njit(inline="always", error_model="numpy")
 # Inlined by LLVM: where a call is left, so is the way out for an exception, which needs functions of Numba's at run time.
@@ -38,15 +39,31 @@ def functions(compute: str) -> dict[str, Any]:
     if compute == "bool" or "int" in compute:
         return scope | _integer_functions(compute)
     scope |= {name: getattr(math, name) for name in _LIBM} | _ROUNDING | _TWO_OPERANDS
-    scope |= {"pow": _pow, "sigmoid": _sigmoid64, "fmax": _fmax, "fmin": _fmin, "isfinite": _isfinite}
+    scope |= {"pow": _pow, "fmax": _fmax, "fmin": _fmin, "isfinite": _isfinite}
     scope |= {"isinf": _isinf, "signbit": _signbit, "fmod": _fmod, "remainder": _remainder, "floor_divide": _floor_divide, "trunc_divide": _trunc_divide}
-    if compute == "float32":
-        scope |= {name: getattr(vmath32, name) for name in vmath32.FUNCTIONS}
-    return scope | {name: _special32(name) if compute == "float32" else function for name, function in _special64().items()}
+    scope |= {name: _special32(name) if compute == "float32" else function for name, function in _special64().items()}
+    return scope | {name: scalar(function) for name, function in vectorised(compute).items()}
 
 
 _LIBM = "exp exp2 expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc lgamma copysign".split()
 _COMPLEX = "exp log sqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh".split()
+
+
+_OF_BOTH = (
+    exponential.exp, exponential.exp2, exponential.expm1, exponential.tanh, exponential.sigmoid, exponential.sinh, exponential.cosh,
+    logarithm.log, logarithm.log1p, logarithm.log2, logarithm.log10, logarithm.atanh,
+)  # fmt: skip
+_OF_FLOAT32 = (
+    error.erf, error.erfc, error.ndtr, trigonometric.sin, trigonometric.cos, trigonometric.tan, trigonometric.asin, trigonometric.acos,
+    trigonometric.atan, trigonometric.atan2, logarithm.asinh, logarithm.acosh,
+)  # fmt: skip
+
+
+def vectorised(compute: str) -> dict[str, Any]:
+    """The functions that are free of branches, so that a loop of them becomes vector code."""
+    if compute == "float32":
+        return {f.__name__: f for f in (*_OF_BOTH, *_OF_FLOAT32)} | {"pow": logarithm.pow_single}
+    return {f.__name__: f for f in _OF_BOTH}
 
 
 def _integer_functions(compute: str) -> dict[str, Any]:
@@ -299,11 +316,6 @@ def _right_shift(bits: int, signed: bool) -> Any:
     if not signed:
         return _inline(lambda a, b: a >> b if (b >= 0) & (b < bits) else a - a)
     return _inline(lambda a, b: a >> (b if (b >= 0) & (b < bits) else bits - 1))
-
-
-@_inline  # type: ignore[untyped-decorator]
-def _sigmoid64(x):  # type: ignore[no-untyped-def]
-    return 1.0 / (1.0 + math.exp(-x))
 
 
 @_inline  # type: ignore[untyped-decorator]

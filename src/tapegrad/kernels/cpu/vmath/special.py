@@ -15,7 +15,6 @@ from typing import Any
 INF, NAN = math.inf, math.nan
 _PI = math.pi
 _ROOT_HALF = math.sqrt(0.5)
-_LN2 = math.log(2.0)
 
 
 def floor(x: float) -> float:

@@ -1,0 +1,234 @@
+"""An operation's fast path: native code that looks at the operands, makes the outputs, finds the kernel and runs it.
+
+``Fast.call`` takes arrays that are all row-major or all column-major and of one shape, which its outputs are then, too, and Python
+numbers; ``Fast.wide`` takes arrays of any layout that broadcast. Both return None where the table has no kernel for such operands; the
+general path then compiles one and has it learnt.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import arrange as layouts, cache, runtime as rt
+from .arrange import LETTERS, Arrangement
+from .call import builtin, fastcall_signature, runner
+
+# Words of a fast path's control block. Its table: the number of rows; then rows of the pattern, the operands' dtypes (0: a float, 1: an
+# int), the kernel, its grain, and the outputs' dtypes.
+_RUNTIME, _INPUTS, _OUTPUTS, _GIVEN, _ARRANGE, _ROWS = range(6)
+_CAPACITY = 48
+MOST_OPERANDS = 15  # and outputs; operations with more take the general path
+
+
+def pattern_of(arrangement: Arrangement) -> int:
+    """An arrangement as the word that the table is searched for."""
+    word = arrangement.kind
+    for k, letter in enumerate(arrangement.letters):
+        word |= LETTERS.index(letter) << (2 + 4 * k)
+    for k, alone in enumerate(arrangement.alone):
+        word |= alone << (5 + 4 * k)
+    return word
+
+
+def _functions() -> dict[str, Callable[..., Any]]:
+    """The native functions, as Python source for Numba (imported only when they must be compiled)."""
+    from numba import njit
+
+    from .abi import bits_of_float, call1, call2, call3, call7, call_void1, load, load32, stack_words, store
+    from .arrays import array_maker
+
+    _, run = runner()
+    new_array = array_maker()
+    C, F, ALIGNED = rt.C_CONTIGUOUS, rt.F_CONTIGUOUS, rt.ALIGNED
+    SCALAR = LETTERS.index("s")
+    COUNT, (SLOTS, WORK) = MOST_OPERANDS, layouts.words(MOST_OPERANDS)
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def find(control, pattern, dtypes, inputs, outputs, given):  # type: ignore[no-untyped-def]
+        """The rest of the table's row for such operands, or 0: the kernel, its grain, and the outputs' dtypes."""
+        table = load(control + 8 * _ROWS)
+        row = table + 8
+        for _ in range(load(table)):
+            if load(row) == pattern:
+                same = True
+                for i in range(inputs):
+                    same = same and load(row + 8 + 8 * i) == load(dtypes + 8 * i)
+                for k in range(outputs if given else 0):
+                    same = same and load(row + 8 * (3 + inputs + k)) == load(dtypes + 8 * (inputs + k))
+                if same:
+                    return row + 8 + 8 * inputs
+            row += 8 * (3 + inputs + outputs)
+        return 0
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def ready(runtime, n, grain):  # type: ignore[no-untyped-def]
+        """Whether the threads that a kernel would use have been started; the general path does that."""
+        return n <= grain or load(runtime + 8 * rt.THREADS) <= 1 or load(runtime + 8 * rt.PARALLEL_FOR) != 0
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def finish(runtime, args, given, inputs, outputs, row, ndim, shape, column_major, slots, n, grain):  # type: ignore[no-untyped-def]
+        """Make the outputs, unless they are given, and run the kernel; the result, or 0 with an exception set."""
+        kernel, result = load(row), 0
+        if given:
+            result = load(args + 8 * inputs)
+            call_void1(load(runtime + 8 * rt.INCREF), result)
+        else:
+            if outputs > 1:
+                result = call1(load(runtime + 8 * rt.TUPLE_NEW), outputs)
+                if result == 0:
+                    return 0
+            for k in range(outputs):
+                dtype = load(row + 16 + 8 * k)
+                call_void1(load(runtime + 8 * rt.INCREF), dtype)
+                array = new_array(runtime, ndim, shape, dtype, column_major)
+                if array == 0:
+                    return 0  # MemoryError is set; a partly filled tuple is one small object, freed with the traceback
+                store(slots + 8 * (inputs + k), load(array + rt.DATA))
+                if outputs > 1:
+                    call3(load(runtime + 8 * rt.TUPLE_SET), result, k, array)
+                else:
+                    result = array
+        if n > 0:
+            run(runtime, kernel, slots, n, grain)
+        return result
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def refused(runtime):  # type: ignore[no-untyped-def]
+        nothing = load(runtime + 8 * rt.NONE)
+        call_void1(load(runtime + 8 * rt.INCREF), nothing)
+        return nothing
+
+    def fast(self, args, nargs):  # type: ignore[no-untyped-def]
+        control = load(self + rt.DATA)
+        runtime = load(control)
+        inputs, outputs, given = load(control + 8 * _INPUTS), load(control + 8 * _OUTPUTS), load(control + 8 * _GIVEN)
+        if nargs != (inputs + outputs if given else inputs) or inputs + outputs > MOST_OPERANDS:
+            return refused(runtime)
+        first, ndim, shape, pattern, order = 0, 0, 0, 0, C | F
+        slots, dtypes, numbers = stack_words(COUNT), stack_words(COUNT), stack_words(COUNT)
+        for i in range(nargs):
+            operand, dtype = load(args + 8 * i), 0
+            kind = load(operand + rt.TYPE)
+            if kind == load(runtime + 8 * rt.NDARRAY):
+                flags = load32(operand + rt.FLAGS)
+                order &= flags
+                if order == 0 or flags & ALIGNED == 0:
+                    return refused(runtime)
+                if first == 0:
+                    first, ndim, shape = operand, load32(operand + rt.NDIM), load(operand + rt.SHAPE)
+                else:
+                    if load32(operand + rt.NDIM) != ndim:
+                        return refused(runtime)
+                    mine = load(operand + rt.SHAPE)
+                    for d in range(ndim):
+                        if load(mine + 8 * d) != load(shape + 8 * d):
+                            return refused(runtime)
+                store(slots + 8 * i, load(operand + rt.DATA))
+                dtype = load(operand + rt.DESCR)
+            elif i >= inputs:
+                return refused(runtime)
+            elif kind == load(runtime + 8 * rt.FLOAT):
+                store(slots + 8 * i, operand + rt.FLOAT_VALUE)
+                pattern |= SCALAR << (2 + 4 * i)
+            elif kind == load(runtime + 8 * rt.INT):
+                overflow = slots + 8 * i
+                store(overflow, 0)
+                value = call2(load(runtime + 8 * rt.LONG_AND_OVERFLOW), operand, overflow)
+                if load(overflow) != 0 or value > layouts.EXACT or value < -layouts.EXACT:
+                    return refused(runtime)
+                store(numbers + 8 * i, bits_of_float(float(value)))
+                store(slots + 8 * i, numbers + 8 * i)
+                pattern |= SCALAR << (2 + 4 * i)
+                dtype = 1
+            else:
+                return refused(runtime)
+            store(dtypes + 8 * i, dtype)
+        if first == 0:
+            return refused(runtime)
+        row, n = find(control, pattern, dtypes, inputs, outputs, given), 1
+        for d in range(ndim):
+            n *= load(shape + 8 * d)
+        if row == 0 or not ready(runtime, n, load(row + 8)):
+            return refused(runtime)
+        return finish(runtime, args, given, inputs, outputs, row, ndim, shape, order == F, slots, n, load(row + 8))
+
+    def wide(self, args, nargs):  # type: ignore[no-untyped-def]
+        control = load(self + rt.DATA)
+        runtime = load(control)
+        inputs, outputs, given = load(control + 8 * _INPUTS), load(control + 8 * _OUTPUTS), load(control + 8 * _GIVEN)
+        operands = inputs + outputs
+        if nargs != (operands if given else inputs) or operands > MOST_OPERANDS:
+            return refused(runtime)
+        slots, work = stack_words(SLOTS), stack_words(WORK)
+        pattern = call7(load(control + 8 * _ARRANGE), runtime, args, nargs, operands, inputs, slots, work)
+        if pattern < 0:
+            return refused(runtime)
+        tiles, letters = pattern == layouts.TILES, work + 8 * (layouts.DTYPES + 2 * operands)
+        for k in range(operands):
+            pattern |= (load(letters + 8 * k) | load(letters + 8 * (operands + k)) << 3) << (2 + 4 * k)
+        row, n = find(control, pattern, work + 8 * layouts.DTYPES, inputs, outputs, given), load(work + 8 * layouts.UNITS)
+        if row == 0:
+            return refused(runtime)
+        grain = load(row + 8)
+        if tiles:
+            grain = max(1, grain // (layouts.TILE_ROWS * layouts.TILE_COLUMNS))
+        if not ready(runtime, n, grain):
+            return refused(runtime)
+        rank, column_major = load(work + 8 * layouts.RANK), load(work + 8 * layouts.COLUMN_MAJOR)
+        return finish(runtime, args, given, inputs, outputs, row, rank, work + 8 * layouts.SHAPE, column_major, slots, n, grain)
+
+    return {"fast": fast, "wide": wide}
+
+
+@functools.cache
+def _address(name: str) -> int:
+    return cache.native(f"fast:{name}", lambda: _functions()[name], signature=fastcall_signature)
+
+
+class Fast:
+    """An operation's fast path, and the table of kernels it chooses from.
+
+    ``call(*operands)`` and ``wide(*operands)`` return the new output array (a tuple when there are several), or None. With
+    ``given=True`` the outputs are passed after the inputs, and the first of them is returned.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, given: bool = False) -> None:
+        self._table = np.zeros(1, np.int64)
+        self._control = np.array([rt.address, inputs, outputs, given, 0, self._table.ctypes.data], np.int64)
+        self._keep: list[Any] = []
+        self._known: set[tuple[int, ...]] = set()
+        self.call = builtin("fast", _address("fast"), self._control)
+
+    @functools.cached_property
+    def wide(self) -> Callable[..., Any]:
+        """As ``call``, for arrays of any layout that broadcast."""
+        self._control[_ARRANGE] = layouts.address()
+        return builtin("wide", _address("wide"), self._control)
+
+    def add(
+        self, operands: Sequence[Any], arrangement: Arrangement, kernel: Callable[[], int], grain: int, out_dtypes: Sequence[np.dtype[Any]]
+    ) -> None:
+        """Let the fast path run what ``kernel`` compiles on inputs (and given outputs) like these, unless it does already."""
+        inputs = (pattern_of(arrangement), *map(_kind, operands))
+        outputs = tuple(map(id, out_dtypes))
+        key = (*inputs, *outputs)
+        if len(self._known) >= _CAPACITY or key in self._known or len(arrangement.letters) > MOST_OPERANDS:
+            return
+        row = np.array([*inputs, kernel(), grain, *outputs], np.int64)
+        table = np.concatenate([self._table, row])
+        table[0] += 1
+        # Another thread may be about to read the old table, and it has addresses of dtypes: nothing is let go.
+        self._keep += [self._table, *out_dtypes, *[x.dtype for x in operands if isinstance(x, np.ndarray)]]
+        self._known.add(key)
+        self._table = table
+        self._control[_ROWS] = table.ctypes.data
+
+
+def _kind(operand: Any) -> int:
+    if isinstance(operand, np.ndarray):
+        return id(operand.dtype)
+    return 1 if operand.__class__ is int else 0
