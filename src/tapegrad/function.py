@@ -13,7 +13,8 @@ from .graph import Call, Edge
 from .modes import local, no_grad
 from .observing import annotate, tell
 from .opcall import differentiable
-from .tensor import Tensor, init, tick, wrap
+from .storage import tick
+from .tensor import Tensor, init, wrap
 
 
 class FunctionCtx:

@@ -11,7 +11,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .tensor import Storage, Tensor, tick
+from .storage import Storage, tick
+from .tensor import Tensor
 
 
 class Packed:

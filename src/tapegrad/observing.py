@@ -10,7 +10,8 @@ import numpy as np
 
 from .graph import Entry, Packed
 from .modes import local
-from .tensor import Storage, Tensor, wrap
+from .storage import Storage
+from .tensor import Tensor, wrap
 
 
 def annotate(entry: Entry) -> None:

@@ -21,7 +21,8 @@ from .generated import written_when_called
 from .graph import Call
 from .modes import local
 from .observing import annotate, tell
-from .tensor import Storage, Tensor, init, tick, wrap
+from .storage import Storage, tick
+from .tensor import Tensor, init, wrap
 from .views import View, note_view
 
 _MAX_WRITTEN_OUT = 3  # inputs: the sets of them that may need a gradient double with each

@@ -20,7 +20,8 @@ from .modes import local
 from .observing import annotate, tell
 from .opcall import differentiable
 from .registry import as_tensor_input, check_devices
-from .tensor import TENSOR_TYPES, Storage, Tensor, init, no_tensor, tick
+from .storage import Storage, tick
+from .tensor import TENSOR_TYPES, Tensor, init, no_tensor
 
 _MAX_WRITTEN_OUT = 4  # inputs: the sets of them that may need a gradient double with each
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .tensor import Storage, Tensor
+from .storage import Storage
+from .tensor import Tensor
 
 
 class Steps:

@@ -9,7 +9,8 @@ from .. import dtypes
 from ..device import device as Device, to_device
 from ..ops.convert import dtype_and_device
 from ..ops.create import empty
-from ..tensor import Storage, Tensor, init
+from ..storage import Storage
+from ..tensor import Tensor, init
 
 U = TypeVar("U", bound="UninitializedTensor")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Storage, Tensor, init
+from ..storage import Storage
+from ..tensor import Tensor, init
 from .checks import read_values
 from .elementwise.basic import eq
 

@@ -13,7 +13,8 @@ from .. import expr
 from ..kernels.cpu import Body, Counters, Updated, copy, update_kernel
 from ..modes import counted, local
 from ..observing import tell
-from ..tensor import Tensor, tick
+from ..storage import tick
+from ..tensor import Tensor
 from .optimizer import Optimizer
 from .step import begin, count, slot
 

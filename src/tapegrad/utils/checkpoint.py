@@ -14,7 +14,8 @@ from typing import Any
 
 from .. import modes
 from ..ops.random.generator import forked, position
-from ..tensor import Storage, Tensor, wrap
+from ..storage import Storage
+from ..tensor import Tensor, wrap
 
 __all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential", "noop_context_fn"]
 

@@ -97,3 +97,9 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Array:
     out = empty(shape, dtype)
     out.fill(0)
     return out
+
+
+def constant(table: _Array) -> _Array:
+    """The same array, read-only: else a compiled replay takes numbers that plans keep for a buffer that a kernel fills."""
+    table.flags.writeable = False
+    return table

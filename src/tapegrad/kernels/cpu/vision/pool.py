@@ -11,7 +11,7 @@ import numpy as np
 
 from ...axis_maps import Axis, table
 from .. import cache, runtime as rt
-from ..arrays import empty
+from ..arrays import constant, empty
 from ..call import launcher
 from ..narrow import in_float32, widen
 from ..reduction.layout import contiguous
@@ -63,8 +63,8 @@ def _plan(shape: tuple[int, ...], maps: tuple[Axis, ...], dtype: str) -> Plan:
     header = [axes[1].size, last.size, size, *[axis.out for axis in axes], *steps, stride, window, before]
     divisors: Any = 0
     if np.dtype(dtype).kind == "f":
-        divisors = np.concatenate([np.ones(axis.out) if t.divisor is None else t.divisor for axis, t in zip(axes, tables, strict=True)], dtype=dtype)
-        divisors.flags.writeable = False  # else compiled replay takes it for a buffer that a kernel fills
+        parts = [np.ones(axis.out) if t.divisor is None else t.divisor for axis, t in zip(axes, tables, strict=True)]
+        divisors = constant(np.concatenate(parts, dtype=dtype))
     rows = planes * axes[0].out * axes[1].out if last.out else 0
     elements = math.prod([int(e[:, 1].max(initial=1)) for e in ends]) * -(-last.out // _VECTOR) * _VECTOR
     grain = max(1, _GRAIN // max(elements, 1))

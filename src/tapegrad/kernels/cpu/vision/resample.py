@@ -11,7 +11,7 @@ import numpy as np
 
 from ...axis_maps import Axis, Table, table
 from .. import cache, runtime as rt
-from ..arrays import empty
+from ..arrays import constant, empty
 from ..call import launcher
 from ..narrow import in_float32
 from ..reduction.layout import contiguous
@@ -94,13 +94,12 @@ def _native_plan(shape: tuple[int, ...], maps: tuple[Axis | None, ...], transpos
     weights: Any = 0
     if any(t.weight is not None for t in tables):
         weighed = [(t.count, np.ones(t.index.shape) if t.weight is None else t.weight) for t in (*tables[:2], columns)]
-        weights = np.concatenate([part.ravel() for pair in weighed for part in pair], dtype=np.float64)
-        weights.flags.writeable = False  # else compiled replay takes it for a buffer that a kernel fills
+        weights = constant(np.concatenate([part.ravel() for pair in weighed for part in pair], dtype=np.float64))
     divisors: Any = 0
     if any(t.divisor is not None for t in tables):
         shapes = sizes_of if transposed else outs
-        divisors = np.concatenate([np.ones(n) if t.divisor is None else t.divisor for t, n in zip(tables, shapes, strict=True)], dtype=np.float64)
-        divisors.flags.writeable = False
+        divided = [np.ones(n) if t.divisor is None else t.divisor for t, n in zip(tables, shapes, strict=True)]
+        divisors = constant(np.concatenate(divided, dtype=np.float64))
     units = planes * outs[0] * outs[1] if outs[2] else 0
     grain = max(1, _GRAIN // max(entries[0] * entries[1] * sizes_of[2] + entries[2] * outs[2], 1))
     if units > grain:

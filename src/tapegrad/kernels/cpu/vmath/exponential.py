@@ -23,7 +23,6 @@ from .value import (
 )
 
 _LOG2E = 1.4426950408889634
-# ln 2 in two parts, the first short enough for its products with whole numbers to be exact
 _LN2_SINGLE = (0.693145751953125, 1.42860682030941723212e-6)
 _LN2_DOUBLE = (0.6931471803691238, 1.9082149292705877e-10)
 # (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2
@@ -55,10 +54,15 @@ _TANH_DOUBLE = (
 )  # fmt: skip
 
 
+def ln2(x: Value) -> tuple[float, float]:
+    """ln 2 for numbers as wide as ``x``, in two parts: the first short enough for its products with whole numbers to be exact."""
+    return _LN2_SINGLE if x.single else _LN2_DOUBLE
+
+
 def reduced(x: Value, low: Value | None = None) -> tuple[Value, Value]:
     """(n, r) with x + low = n ln 2 + r and n whole, where exp(x) is not far from the range of its type."""
     n = whole_product(x, _LOG2E)
-    high, rest = _LN2_SINGLE if x.single else _LN2_DOUBLE
+    high, rest = ln2(x)
     r = fma(-n, high, x)  # exact
     return n, fma(-n, rest, r) if low is None else r + fma(-n, rest, low)
 
@@ -90,7 +94,7 @@ def exp2(x: Value) -> Value:
 def expm1(x: Value) -> Value:
     limited = at_least(at_most(x, 89.0 if x.single else 710.0), -18.0 if x.single else -38.0)
     n, r = reduced(limited)
-    high, rest = _LN2_SINGLE if x.single else _LN2_DOUBLE
+    high, rest = ln2(x)
     lost = fma(-n, rest, fma(-n, high, limited) - r)  # in rounding r
     half = power_of_two(to_int(n - 1.0))  # 2^n alone may overflow
     q = fma(r * r, polynomial(r, _EXP_SINGLE if x.single else _EXP_DOUBLE), lost)
@@ -104,7 +108,7 @@ def tanh(x: Value) -> Value:
     near = fma(a * s, polynomial(s, _TANH_SINGLE if x.single else _TANH_DOUBLE), a)
     limited = at_most(a, 10.0 if x.single else 20.0)
     n = whole_product(limited, -2.0 * _LOG2E)
-    high, rest = _LN2_SINGLE if x.single else _LN2_DOUBLE
+    high, rest = ln2(x)
     r = fma(n, 0.5 * rest, fma(n, 0.5 * high, limited))
     series = (1.0, 1.0, *(_EXP_SINGLE if x.single else _EXP_DOUBLE))
     twice = scaled_normal(polynomial(r, [2.0 * (-2.0) ** k * c for k, c in enumerate(series)]), n)  # 2 exp(-2|x|)

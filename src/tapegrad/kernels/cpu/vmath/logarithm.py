@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .exponential import ln2
 from .value import (
     Value,
     at_least,
@@ -24,8 +25,6 @@ from .value import (
     widened,
 )
 
-_LN2_SINGLE = (0.693145751953125, 1.42860682030941723212e-6)
-_LN2_DOUBLE = (0.6931471803691238, 1.9082149292705877e-10)
 # (log(1 + f) - f + f^2 / 2) / f^3 for 1 + f from sqrt(1/2) to sqrt(2)
 _LOG_SINGLE = (0.33333316, -0.2500081, 0.20002301, -0.16624555, 0.14180958, -0.13128568, 0.12882833, -0.0786127)
 _LOG_DOUBLE = (
@@ -95,7 +94,7 @@ def _at_ends(x: Value, y: Value) -> Value:
 
 def _sum(e: Value, f: Value) -> Value:
     """e ln 2 + log(1 + f)."""
-    high, low = _LN2_SINGLE if f.single else _LN2_DOUBLE
+    high, low = ln2(f)
     s = f * f
     tail = fma(f * s, polynomial(f, _LOG_SINGLE if f.single else _LOG_DOUBLE), e * low)
     return fma(e, high, f + fma(s, -0.5, tail))
