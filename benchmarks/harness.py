@@ -193,21 +193,21 @@ def interleaved(runs: dict[str, Run], *, quick: bool, per: int = 1, seconds: flo
     A turn lasts ``seconds``, or one run where that is longer. Before it the machine rests, since threads of the library before go on
     waiting in a loop for a while.
     """
-    repeats = 3 if quick else 11
+    repeats, rest = (2, 0.0) if quick else (11, _REST)
     counts = {}
     for name, run in runs.items():
         run()
         run()
         start = time.perf_counter()
         run()
-        counts[name] = max(1, int((seconds / 4 if quick else seconds) / max(time.perf_counter() - start, 1e-7)))
+        counts[name] = max(1, int((seconds / 8 if quick else seconds) / max(time.perf_counter() - start, 1e-7)))
     times: dict[str, list[float]] = {name: [] for name in runs}
     gc.collect()
     gc.disable()
     try:
         for _ in range(repeats):
             for name, run in runs.items():
-                time.sleep(_REST)
+                time.sleep(rest)
                 run()
                 start = time.perf_counter()
                 for _ in range(counts[name]):

@@ -51,7 +51,7 @@ def run(quick: bool) -> list[Result]:
         times: dict[str, list[float]] = {"tapegrad": [], "torch": []}
         for name in times:
             _seconds(code.format(name))  # caches of all kinds
-        for _ in range(3 if quick else 15):
+        for _ in range(1 if quick else 15):
             for name, taken in times.items():
                 taken.append(_seconds(code.format(name)))
         results.append(Result("startup", case, "s", {n: statistics.median(t) for n, t in times.items()}, goal))

@@ -121,7 +121,7 @@ def resolved(reference: Any) -> Callable[..., Any]:
 
 def _case_of(op: Op, sample: Sample, number: int) -> Case:
     def fn(*inputs: Any) -> Any:
-        return op(*inputs, **sample.params)
+        return op.call(*inputs, **sample.params)
 
     def reference(*arrays: Array) -> Any:
         return resolved(op.reference)(*arrays, **sample.params)

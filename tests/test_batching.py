@@ -54,8 +54,8 @@ def test_a_batch_is_a_loop(case: Case) -> None:
         params_of_batch = shifted(params)
     else:
         assert op.batch == "leading", f"{op.name}: unknown batching rule {op.batch!r}"
-    whole = op(*map(wrap, batch), **(params_of_batch if op.batch == "reduce" else params))
-    parts = [op(*map(wrap, arrays), **params) for arrays in samples]
+    whole = op.call(*map(wrap, batch), **(params_of_batch if op.batch == "reduce" else params))
+    parts = [op.call(*map(wrap, arrays), **params) for arrays in samples]
     if not isinstance(whole, tuple):
         whole, parts = (whole,), [(p,) for p in parts]
     for i, result in enumerate(whole):

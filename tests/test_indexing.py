@@ -323,12 +323,13 @@ def test_masked_fill() -> None:
     assert np.array_equal(x.grad.numpy(), np.broadcast_to(X[0] <= 5, X.shape).astype(float))
     assert tg.ones(2, dtype=tg.int64).masked_fill(tg.tensor([True, False]), True).tolist() == [1, 1]
     assert tg.ones(2).masked_fill(tg.tensor([True, False]), tg.tensor(5)).tolist() == [5, 1]
+    assert tg.zeros(2, dtype=tg.int64).masked_fill(tg.tensor([True, False]), 1.5).tolist() == [1, 0]
     z = tg.ones(2)
     assert z.masked_fill_(tg.tensor([True, False]), float("inf")) is z
     assert z.tolist() == [float("inf"), 1]
     for call in (
         lambda: tg.ones(2).masked_fill(tg.tensor([1, 0]), 0),
-        lambda: tg.ones(2, dtype=tg.int64).masked_fill(tg.tensor([True, False]), 1.5),
+        lambda: tg.ones(2, dtype=tg.int64).masked_fill(tg.tensor([True, False]), 1e30),
         lambda: tg.ones(2).masked_fill(tg.tensor([True, False]), tg.ones(2)),
         lambda: tg.ones(2).masked_fill(tg.tensor([True, False, True]), 0),
     ):

@@ -53,6 +53,49 @@ def test_numbers_that_fit_or_wrap_as_in_pytorch():
     assert tg.where(MASK, T([1.0, 2.0]), 300).tolist() == [1, 300]
 
 
+@pytest.mark.parametrize("value", [2.75, T(2.75), T(2.75, dtype=tg.float64)])
+def test_integers_are_filled_with_truncated_numbers(value):
+    assert bytes_(1, 2).masked_fill(MASK, value).tolist() == [2, 2]
+    assert bytes_(1, 1).index_fill(0, T([1]), value).tolist() == [1, 2]
+    assert T([False, False]).masked_fill(MASK, value).tolist() == [True, False]
+    if not isinstance(value, tg.Tensor):
+        assert bytes_(1, 1).scatter(0, T([1]), value).tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="complex"):
+        bytes_(1, 2).masked_fill(MASK, 1j)
+
+
+def test_index_fill_counts_negative_indices_from_the_end():
+    x = T([1.0, 2.0, 3.0], requires_grad=True)
+    y = x.index_fill(0, T([-1, 0]), 9.0)
+    y.sum().backward()
+    assert (y.tolist(), x.grad.tolist()) == ([9, 2, 9], [0, 1, 0])
+
+
+def test_lerp_of_complex_numbers():
+    a, b, w = (T(v, dtype=tg.complex128, requires_grad=True) for v in ([1 + 2j, 3j], [2 - 1j, 1.0], [0.3 + 0.2j, 0.1 + 0.7j]))
+    y = tg.lerp(a, b, w)
+    assert np.allclose(y.detach().numpy(), [1 + 2j + (0.3 + 0.2j) * (1 - 3j), 3j + (0.1 + 0.7j) * (1 - 3j)], rtol=1e-14)
+    y.real.sum().backward()
+    assert np.allclose(a.grad.numpy(), 1 - w.detach().numpy().conj()) and np.allclose(b.grad.numpy(), w.detach().numpy().conj())
+    assert np.allclose(w.grad.numpy(), (b - a).detach().numpy().conj())
+    assert tg.lerp(a, b, 1.0).tolist() == b.tolist() and tg.lerp(a, b, 0.0).tolist() == a.tolist()
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (3, 0, 2)])
+def test_no_pairs_are_no_complex_numbers(shape):
+    assert tg.view_as_complex(tg.zeros(*shape)).shape == shape[:-1]
+
+
+@pytest.mark.parametrize("write", ["zero_", "fill_"])
+@pytest.mark.parametrize("part", [lambda t: t, lambda t: t.T])
+def test_a_stale_value_names_what_filled_it(write, part):
+    x, t = T([1.0], requires_grad=True), tg.ones(2, 3)
+    y = x * t
+    getattr(part(t), write)(*([2] if write == "fill_" else []))
+    with pytest.raises(RuntimeError, match=f"modified in place by {write}"):
+        y.sum().backward()
+
+
 @pytest.mark.parametrize("function", [tg.maximum, tg.minimum])
 def test_both_operands_of_a_nan_get_the_gradient(function):
     x, y = T([NAN, 1.0, 2.0], requires_grad=True), T([1.0, NAN, 2.0], requires_grad=True)

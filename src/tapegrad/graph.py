@@ -109,6 +109,10 @@ class Entry(Edge):
         return f"<{self.name()} #{self.seq}>"
 
 
+ENTRY_SLOTS = ("seq", "op", "edges", "saved", "cells", "shape", "dtype", "extra")  # that a new entry has set
+CALL_SLOTS = (*ENTRY_SLOTS[:-1], "params", "outputs", "extra")
+
+
 class Call(Entry):
     """An entry with keyword metadata.
 

@@ -166,9 +166,12 @@ def _same_place(a: Any, b: Any) -> bool:
     return a is b or bool(a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data)
 
 
-def write(op: Op, target: Tensor, others: Sequence[Tensor | None], params: dict[str, Any], *, cast: bool = False) -> Tensor:
-    """Write the result of an op into its first input, and record it; with ``cast``, whatever its dtype."""
-    name = f"{op.name}_"
+def write(op: Op, target: Tensor, others: Sequence[Tensor | None], params: dict[str, Any], *, cast: bool = False, name: str = "") -> Tensor:
+    """Write the result of an op into its first input, and record it; with ``cast``, whatever its dtype.
+
+    ``name`` is what errors call the writer, the op's with an underscore unless given.
+    """
+    name = name or f"{op.name}_"
     check_writable(target, name)
     memory = target._array
     inputs = (target, *others)

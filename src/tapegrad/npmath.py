@@ -48,6 +48,7 @@ def _special(name: str) -> Callable[..., Any]:
 erf, erfc, lgamma = _vectorized(math.erf), _vectorized(math.erfc), _vectorized(_lgamma)
 erfcx, erfinv, ndtr, ndtri = _special("erfcx"), _special("erfinv"), _special("ndtr"), _special("ndtri")
 log_ndtr, log_ndtr_slope, logit = _special("log_ndtr"), _special("log_ndtr_slope"), _special("logit")
+gelu_gate = _special("gelu_gate")
 digamma, polygamma, sinc, spherical_j1 = _special("digamma"), _special("polygamma"), _special("sinc"), _special("spherical_j1")
 i0, i0e, i1, i1e = _special("i0"), _special("i0e"), _special("i1"), _special("i1e")
 

@@ -18,11 +18,12 @@ import numpy as np
 from . import dtypes
 from .device import BACKENDS, backend
 from .generated import written_when_called
-from .graph import Call
+from .graph import CALL_SLOTS, Call
+from .kernels.cpu.objects import maker
 from .modes import local
 from .observing import annotate, tell
 from .storage import Storage, tick
-from .tensor import Tensor, init, wrap
+from .tensor import TENSOR_SLOTS, Tensor, init, wrap
 from .views import View, note_view
 
 _MAX_WRITTEN_OUT = 3  # inputs: the sets of them that may need a gradient double with each
@@ -47,23 +48,18 @@ def on_tensors(op: Any) -> Callable[..., Any]:
     return written_when_called(op.name, lambda scope: _write_call(op, scope))
 
 
-def on_result(op: Any) -> Callable[..., Any]:
-    """``call(*inputs, array, **params)``: as :func:`on_tensors`, where the (single) result is at hand already."""
-    return written_when_called(op.name, lambda scope: _write_call(op, scope, made=True))
-
-
 def on_arrays(op: Any) -> Callable[..., Any]:
     """``call(*arrays, **params)``, which runs the op on bare arrays, without a tape."""
     return written_when_called(op.name, lambda scope: _write_array_call(op, scope))
 
 
-def _signature(op: Any, first: str, scope: dict[str, Any], *more: str) -> tuple[str, str, list[str]]:
+def _signature(op: Any, first: str, scope: dict[str, Any]) -> tuple[str, str, list[str]]:
     """The written function's signature, what it passes on by name, and the names."""
     parameters = parameters_of(op)
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     scope.update({f"_default_{name}": value for name, value in defaults.items()})
     names = [p.name for p in sorted(parameters, key=lambda p: p.name in defaults)]
-    takes = [*[f"{first}{i}" for i in range(len(op.inputs))], *more]
+    takes = [f"{first}{i}" for i in range(len(op.inputs))]
     takes += [f"{name}=_default_{name}" if name in defaults else name for name in names]
     return ", ".join(takes), "".join(f", {name}={name}" for name in names), names
 
@@ -72,56 +68,63 @@ def _write_array_call(op: Any, scope: dict[str, Any]) -> str:
     signature, passed, _ = _signature(op, "_a", scope)
     scope |= {"forward": op.forward, "BACKENDS": BACKENDS, "results": op.results}
     arrays = ", ".join(f"_a{i}" for i in range(len(op.inputs)))
-    made = f"forward(BACKENDS[_a0.__class__], {arrays}{passed})"
-    return f"def call({signature}):\n    return {f'results({made})[0]' if op.residuals else made}\n"
+    out = [f"def call({signature}):", *_run_forward(op, arrays, passed, scope), f"    return {'results(_r)[0]' if op.residuals else '_r'}"]
+    return "\n".join(out) + "\n"
 
 
-def _write_call(op: Any, scope: dict[str, Any], made: bool = False) -> str:
+def _run_forward(op: Any, arrays: str, passed: str, scope: dict[str, Any]) -> list[str]:
+    """The lines that call ``forward`` on arrays: without the interpreter where it has a plan for them."""
+    made = f"_r = forward(BACKENDS[_a0.__class__], {arrays}{passed})"
+    if not op.planned:
+        return [f"    {made}"]
+    scope["quick"] = getattr(BACKENDS[np.ndarray], op.planned).quick
+    return [f"    _r = quick({', '.join([arrays, *[p.name for p in parameters_of(op)]])})", f"    if _r is None: {made}"]
+
+
+def _write_call(op: Any, scope: dict[str, Any]) -> str:
     n = len(op.inputs)
-    signature, passed, names = _signature(op, "_x", scope, *["_r"] * made)
+    signature, passed, names = _signature(op, "_x", scope)
     xs, arrays, edges = ("".join(f"{letter}{i}, " for i in range(n)) for letter in ("_x", "_a", "_e"))
     params = "{" + ", ".join(f"{name!r}: {name}" for name in names) + "}"
     out = [f"def call({signature}):", "    _flags = local.flags", f"    if _flags > 1: return general(op, ({xs}), {params})"]
     out += ["    _a0 = _x0._array; _e0 = _x0._entry"]
     for i in range(1, n):
         out += [f"    if _x{i} is None: _a{i} = _e{i} = None", f"    else: _a{i} = _x{i}._array; _e{i} = _x{i}._entry"]
-    if not made:
-        out += [f"    _r = forward(BACKENDS[_a0.__class__], {arrays[:-2]}{passed})"]
+    out += _run_forward(op, arrays[:-2], passed, scope)
     residuals = "".join(f"_s{k}, " for k in range(len(op.residuals)))
     several = f"return finish_many(op, ({xs}), {params}, ({arrays}), _r, ({edges}))"
     if residuals:
         out += [f"    if len(_r) > {1 + len(op.residuals)}: {several}", f"    _r, {residuals}= _r"]
-    elif not made and not op.view:
+    elif not op.view:
         out += [f"    if _r.__class__ is tuple: {several}"]
-    out += ["    _o = new(Tensor); _o._array = _r; _o._grad = None"]
     if op.view:
         out += [f"    _p = {params}", *_NOTE_VIEW]
     else:
-        out += ["    _o._storage = Storage(); _o._base = None"]
+        out += ["    _o = make_tensor(_r, Storage())"]
     if op.vjp:
         nothing = " and ".join(f"_e{i} is None" for i in range(n))
-        out += [f"    if _flags or ({nothing}) or _r.dtype.kind not in KINDS: _o._entry = None; return _o"]
+        out += [f"    if _flags or ({nothing}) or _r.dtype.kind not in KINDS: return _o"]
         kept = "_p" if op.view else params.replace("'index': index", "'index': frozen(index)")
         out += _write_record(op, scope, xs, kept, arrays, edges, residuals)
-    else:
-        out += ["    _o._entry = None"]
     scope |= {"op": op, "forward": op.forward, "BACKENDS": BACKENDS, "local": local, "general": run_generally, "finish_many": finish_many}
-    scope |= {"new": Tensor.__new__, "Tensor": Tensor, "Storage": Storage, "Call": Call, "tick": tick, "KINDS": DIFFERENTIABLE_KINDS}
-    scope |= {"note_view": note_view, "View": View, "ref": weakref.ref, "record": record, "frozen": _frozen, "refuse": refuse_gradient}
+    scope |= {"make_tensor": maker(Tensor, *TENSOR_SLOTS), "Storage": Storage, "tick": tick, "KINDS": DIFFERENTIABLE_KINDS}
+    scope |= {"make_view": maker(View, *View.__slots__), "note_view": note_view, "ref": weakref.ref}
+    scope |= {"make_call": maker(Call, *CALL_SLOTS), "record": record, "frozen": _frozen, "refuse": refuse_gradient}
     return "\n".join([*out, "    return _o"]) + "\n"
 
 
 # ``note_view`` written out for the usual case
 _NOTE_VIEW = """\
     _b = _r.base; _s = _x0._storage; _v = _s._views
-    if _b is not None and (_b is _a0 or _b is _a0.base) and _v is not None and len(_v) < _s._room:
-        _o._storage = _s
-        _w = _o._base = new(View); _w.op = op; _w.params = _p; _w.above = _above = _x0._base
-        if _above is None: _w.root = _x0; _w.tracked = not _flags
-        else: _w.root = _above.root; _w.tracked = not _flags and _above.tracked
+    if _b is not None and (_b is _a0 or _b is _a0.base) and _v is not None and len(_v) < _v.room:
+        _above = _x0._base
+        if _above is None: _w = make_view(_x0, None, op, _p, not _flags)
+        else: _w = make_view(_above.root, _above, op, _p, not _flags and _above.tracked)
+        _o = make_tensor(_r, _s, _w)
         _v.append(ref(_o))
-        if _s._views is not _v: _s.add_view(_o)
-    else: note_view(op, _x0, _o, _p, not _flags)""".split("\n")
+    else:
+        _o = make_tensor(_r)
+        note_view(op, _x0, _o, _p, not _flags)""".split("\n")
 
 
 def _write_record(op: Any, scope: dict[str, Any], xs: str, params: str, arrays: str, edges: str, residuals: str) -> list[str]:
@@ -131,8 +134,6 @@ def _write_record(op: Any, scope: dict[str, Any], xs: str, params: str, arrays: 
     if len(targets) > _MAX_WRITTEN_OUT or several:
         return [f"    record(op, ({xs}), {params}, ({arrays}), _o, _r, ({edges}), ({residuals}))"]
     out = [f"    if _e{i} is not None: refuse(op, {name!r})" for i, name in enumerate(op.inputs) if i not in targets]
-    out += ["    _e = _o._entry = new(Call); _e.seq = tick(); _e.outputs = 0; _e.extra = None; _e.shape = _r.shape; _e.dtype = _r.dtype"]
-    out += [f"    _e.params = {params}"]
     cases = [needs for needs in itertools.product(*[(False, True) if i in targets else (False,) for i in range(n)]) if any(needs)]
     for k, needs in enumerate(sorted(cases, key=sum, reverse=True)):
         plan = scope[f"_plan{k}"] = op.plans[needs]
@@ -141,7 +142,8 @@ def _write_record(op: Any, scope: dict[str, Any], xs: str, params: str, arrays: 
         flows = "".join(f"_e{i}, " if needs[i] else "None, " for i in range(n))
         test = " and ".join(f"_e{i} is not None" for i in range(n) if needs[i])
         head = "" if n == 1 else f"if {test}: " if k == 0 else f"elif {test}: "
-        out += [f"    {head}_e.op = _plan{k}; _e.edges = ({flows}); _e.saved = ({values}); _e.cells = ({cells})"]
+        entry = f"tick(), _plan{k}, ({flows}), ({values}), ({cells}), _r.shape, _r.dtype, {params}, 0"
+        out += [f"    {head}_o._entry = make_call({entry})"]
     return out
 
 

@@ -80,6 +80,7 @@ PRIMITIVES.update(
         "erfcx": Primitive("erfcx({0})", npmath.erfcx, (lambda x, y: 2.0 * x * y - 2.0 / math.sqrt(math.pi),)),
         "erfinv": Primitive("erfinv({0})", npmath.erfinv, (lambda x, y: 0.5 * math.sqrt(math.pi) * E.exp(y * y),)),
         "ndtr": Primitive("ndtr({0})", npmath.ndtr, (lambda x, y: math.sqrt(0.5 / math.pi) * E.exp(-0.5 * x * x),)),
+        "gelu_gate": Primitive("gelu_gate({0})", npmath.gelu_gate, (lambda x, y: math.sqrt(0.5 / math.pi) * E.exp(-x * (0.5 * x)),)),
         "ndtri": Primitive("ndtri({0})", npmath.ndtri, (lambda x, y: math.sqrt(2.0 * math.pi) * E.exp(0.5 * y * y),)),
         "log_ndtr": Primitive("log_ndtr({0})", npmath.log_ndtr, (lambda x, y: E.log_ndtr_slope(x),)),
         "log_ndtr_slope": Primitive("log_ndtr_slope({0})", npmath.log_ndtr_slope, (lambda x, y: -y * (x + y),)),
@@ -182,6 +183,7 @@ class E:
     erfinv: Callable[[Any], Any]
     ndtr: Callable[[Any], Any]
     ndtri: Callable[[Any], Any]
+    gelu_gate: Callable[[Any], Any]
     log_ndtr: Callable[[Any], Any]
     log_ndtr_slope: Callable[[Any], Any]
     lgamma: Callable[[Any], Any]

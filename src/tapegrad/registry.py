@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .opcall import on_arrays, on_result, on_tensors
+from .opcall import on_arrays, on_tensors
 from .plan import ON_ARRAYS, ON_TENSORS, Plans
 from .samples import EdgePoint, ErrorInput, Sample
 from .tensor import Tensor, no_tensor, wrap
@@ -32,6 +32,8 @@ class Op:
         forward: ``(backend, *arrays, **params) -> array or tuple of arrays``; inputs may be None where they are optional.
         vjp: input name, or tuple of names for a joint formula -> VJP formula (see :mod:`tapegrad.plan`).
         dtype: how the result's dtype follows: "promote", "float" (integers become the default float), "bool", "same", "int64".
+        planned: the name of a backend function of the inputs and parameters, by position, that ``forward`` calls and nothing more; where
+            it knows a plan (see ``kernels.cpu.planned``), it is called directly.
         batch: what to do with one more leading dimension of every input: "elementwise" (operands broadcast), "leading" (run as it
             is), "reduce" (parameters called dim, dims or axes count from the front, one further), or "loop" (one by one).
         residuals: names of values that ``forward`` returns after its outputs, only for VJP formulas to use.
@@ -53,6 +55,7 @@ class Op:
     forward: Callable[..., Any]
     vjp: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     dtype: str = "same"
+    planned: str = ""
     batch: str = "loop"
     residuals: tuple[str, ...] = ()
     view: bool = False
@@ -79,11 +82,6 @@ class Op:
         return on_tensors(self)
 
     @functools.cached_property
-    def on_result(self) -> Callable[..., Any]:
-        """``on_result(*inputs, array, **params)`` records that it gave this array."""
-        return on_result(self)
-
-    @functools.cached_property
     def on_arrays(self) -> Callable[..., Any]:
         """``on_arrays(*arrays, **params)`` runs it on bare arrays, without a tape."""
         return on_arrays(self)
@@ -97,9 +95,6 @@ class Op:
         """What ``forward`` returned, as the outputs (an array or several) and the residuals."""
         count = len(result) - len(self.residuals)
         return result[0] if count == 1 else result[:count], result[count:]
-
-    def __call__(self, *inputs: Any, **params: Any) -> Any:
-        return self.call(*inputs, **params)
 
 
 REGISTRY: dict[str, Op] = {}
@@ -160,8 +155,3 @@ def check_devices(op_name: str, tensors: Iterable[Any]) -> None:
             f"{op_name}: expected all tensors on one device, got shape {tuple(t1.shape)} on {d1} and shape {tuple(t2.shape)} on {d2}; "
             f"move one with .to({str(d1)!r})"
         )
-
-
-def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
-    """Run an op on tensors (None for optional inputs left out) and record it."""
-    return op.call(*inputs, **params)

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from .computation import NUMBERS
-from .graph import Entry
+from .graph import ENTRY_SLOTS, Entry
+from .kernels.cpu.objects import maker
 from .modes import local
 from .observing import annotate, tell
 from .opcall import differentiable
 from .registry import as_tensor_input, check_devices
 from .storage import Storage, tick
-from .tensor import TENSOR_TYPES, Tensor, init, no_tensor
+from .tensor import TENSOR_SLOTS, TENSOR_TYPES, Tensor, init, no_tensor
 
 _MAX_WRITTEN_OUT = 4  # inputs: the sets of them that may need a gradient double with each
 
@@ -69,7 +70,7 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
     arrays = ", ".join(f"a{i}" for i in range(n))
     out += [f"    r = fast({arrays})", "    if r is None:", f"        r = wide({arrays})", f"        if r is None: return {general}"]
     tracked = [i for i, name in enumerate(op.inputs) if name in op.formulas]
-    make = "o = new(Tensor); o._array = r; o._grad = None; o._storage = s = Storage(); o._base = None"
+    make = "s = Storage(); o = make_tensor(r, s)"
     differ = " or ".join(f"e{i} is not None and e{i}.dtype is not r.dtype" for i in tracked)
     finished = f"return finish(op, ({', '.join(names)},), ({arrays},), r)"
     if tracked and n > 1:  # shapes and dtypes may differ
@@ -83,25 +84,22 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
         "op": op,
         "general": general_call,
         "TENSOR_TYPES": TENSOR_TYPES,
-        "Tensor": Tensor,
+        "make_tensor": maker(Tensor, *TENSOR_SLOTS),
         "Storage": Storage,
-        "new": Tensor.__new__,
         "tick": tick,
-        "Entry": Entry,
+        "make_entry": maker(Entry, *ENTRY_SLOTS),
         "fast": op.computation.fast.call,
         "wide": op.computation.fast.wide,
         "finish": _finish,
         "record": record_elementwise,
     }
     if tracked:
-        out += [f"    if flags or ({' and '.join(f'e{i} is None' for i in tracked)}):", "        o._entry = None; return o"]
+        out += [f"    if flags or ({' and '.join(f'e{i} is None' for i in tracked)}):", "        return o"]
     if len(tracked) > _MAX_WRITTEN_OUT:
-        out += [f"    o._entry = None; record(op, ({', '.join(names)},), ({arrays},), o)"]
+        out += [f"    record(op, ({', '.join(names)},), ({arrays},), o)"]
     elif tracked:
         out += [f"    if {differ}: {finished}"] if n > 1 else []
         out += [f"    {line}" for line in _write_record(op, tracked, scope, broadcast=False)]
-    else:
-        out += ["    o._entry = None"]
     out += ["    return o"]
     source = "\n".join(out) + "\n"
     file = f"<tapegrad op {op.name}>"
@@ -112,7 +110,7 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
 
 def _write_record(op: Any, tracked: Sequence[int], scope: dict[str, Any], broadcast: bool) -> list[str]:
     """The lines that make the tape's entry: one case for each set of inputs that need a gradient."""
-    out = ["e = o._entry = new(Entry); e.seq = tick(); e.shape = shape = r.shape; e.dtype = r.dtype; e.extra = None"]
+    out = ["shape = r.shape"]
     choices = [(False, True) if i in tracked else (False,) for i in range(len(op.inputs))]
     cases = sorted((needs for needs in itertools.product(*choices) if any(needs)), key=sum, reverse=True)
     for k, needs in enumerate(cases):
@@ -126,7 +124,7 @@ def _write_record(op: Any, tracked: Sequence[int], scope: dict[str, Any], broadc
         edges = "".join(f"e{i}, " if needs[i] else "None, " for i in range(len(op.inputs)))
         test = " and ".join(f"e{i} is not None" for i in needed)
         head = "" if len(cases) == 1 else f"if {test}: " if k == 0 else f"elif {test}: "
-        out += [f"{head}e.op = {chosen}; e.edges = ({edges}); e.saved = ({values}); e.cells = ({cells})"]
+        out += [f"{head}o._entry = make_entry(tick(), {chosen}, ({edges}), ({values}), ({cells}), shape, r.dtype)"]
     return out
 
 

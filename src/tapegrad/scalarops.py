@@ -53,9 +53,6 @@ class ElementwiseOp(Op):
         """Run on bare arrays and numbers, without a tape."""
         return self.computation(*arrays)
 
-    def __call__(self, *inputs: Any, **params: Any) -> Any:
-        return self.call(*inputs, **params)  # numbers among the operands may be given by name
-
     call: Callable[..., Any]
     computation: Computation
 

@@ -11,7 +11,7 @@ from typing import Any
 # One process-wide clock orders operations and writes, also when tensors cross threads.
 tick = itertools.count(1).__next__
 
-_ROOM = 32  # views noted before dead ones are first looked for
+ROOM = 32  # views noted before dead ones are first looked for
 _sweeping = threading.Lock()  # one thread at a time forgets dead views
 
 
@@ -24,6 +24,15 @@ def _new_lock() -> None:
 os.register_at_fork(after_in_child=_new_lock)
 
 
+class Views(list[weakref.ref[Any]]):
+    """Weak references to views. Dead ones are looked for when there are ``room`` of them all."""
+
+    __slots__ = ("room",)
+
+    def __init__(self) -> None:
+        self.room = ROOM
+
+
 class Storage:
     """The memory behind a tensor and its views, as far as the tape must know of it.
 
@@ -31,16 +40,14 @@ class Storage:
         version: how many times it was written in place.
         stamp: the clock at the last write; a value saved at clock ``t`` is stale when ``stamp > t``.
         writer: what wrote last, for messages.
-        _views: weak references to views, which in-place writes must bring up to date; None before the first. Dead ones are swept
-            out when there are ``_room`` of them all.
+        _views: its views, which in-place writes must bring up to date; None before the first.
     """
 
     # Class attributes are the defaults, so that making one costs nothing but the object.
     version = 0
     stamp = 0
     writer = ""
-    _views: list[weakref.ref[Any]] | None = None
-    _room = _ROOM
+    _views: Views | None = None
 
     def views(self) -> list[Any]:
         """The living views of this memory: tensors."""
@@ -51,27 +58,25 @@ class Storage:
         """Note a view."""
         views = self._views
         if views is None:
-            views = self.__dict__.setdefault("_views", [])
-        elif len(views) >= self._room:
-            self._forget_dead_views()
+            views = self.__dict__.setdefault("_views", Views())
+        elif len(views) >= views.room:
+            forget_dead(views)
         views.append(weakref.ref(view))
-        if self._views is not views:  # another thread replaced it meanwhile
-            self.add_view(view)
-
-    def _forget_dead_views(self) -> None:
-        """Replace the list by one of the living; others may append to either list meanwhile, and those to the old one look again."""
-        if _sweeping.acquire(blocking=False):
-            try:
-                old = self._views or []
-                count = len(old)
-                self._views = new = [ref for ref in old[:count] if ref() is not None]
-                new += old[count:]
-                self._room = max(_ROOM, 2 * len(new))
-            finally:
-                _sweeping.release()
 
     def wrote(self, writer: str) -> None:
         """Note a write in place."""
         self.stamp = tick()
         self.version = self.version + 1
         self.writer = writer
+
+
+def forget_dead(views: Views) -> None:
+    """Keep the living. Others may append meanwhile, so the list is changed by one statement, which no other thread can split."""
+    if _sweeping.acquire(blocking=False):
+        try:
+            count = len(views)
+            living = [ref for ref in views[:count] if ref() is not None]
+            views[:count] = living
+            views.room = max(ROOM, 2 * len(living))
+        finally:
+            _sweeping.release()

@@ -255,7 +255,7 @@ def own(grads: dict[Any, Any], key: Any) -> Any:
     """A gradient array that aliases nothing: itself when nobody else can see it, else a copy."""
     if sys.getrefcount(grads[key]) == _ALONE and grads[key].base is None and grads[key].flags.carray:
         return grads[key]
-    return grads[key].copy(order="C")
+    return backend(grads[key]).copy(grads[key])
 
 
 # ------------------------------------------------------------------------------------------------------------- messages

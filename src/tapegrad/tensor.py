@@ -16,6 +16,7 @@ from .storage import Storage
 
 # Types that operations take on their fast path: a set, so that Parameter and subclasses are as fast as Tensor.
 TENSOR_TYPES: set[type] = set()
+TENSOR_SLOTS = ("_array", "_storage", "_base", "_entry", "_grad")  # that a new tensor has set
 
 
 class Size(tuple[int, ...]):

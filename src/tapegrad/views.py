@@ -49,7 +49,7 @@ class View:
         tracked: whether it was made while recording, as ``above`` was.
     """
 
-    __slots__ = ("above", "op", "params", "root", "tracked")
+    __slots__ = ("root", "above", "op", "params", "tracked")  # noqa: RUF023  # in the order of arguments
 
     def __init__(self, root: Tensor, above: View | None, op: Any, params: dict[str, Any], tracked: bool) -> None:
         self.root = root

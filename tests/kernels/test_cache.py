@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import types
 import warnings
 from collections.abc import Iterator
@@ -270,6 +271,34 @@ def test_many_cold_starts(warm: Path, tmp_path: Path) -> None:
     for i in range(200):
         shutil.copytree(warm, tmp_path / str(i))
         cold_starts(tmp_path / str(i), 4, LIGHT)
+
+
+def test_a_fork_waits_for_a_thread_that_compiles(warm: Path) -> None:
+    """The child has no such thread, and would wait for it for ever."""
+    code = """
+        import os, threading, time, warnings
+        import tapegrad as tg
+        from tapegrad.kernels.cpu import cache
+
+        warnings.simplefilter("ignore")  # forking with threads is what is tested
+        compiling = threading.Event()
+
+        def compile():
+            with cache.lock:
+                compiling.set()
+                time.sleep(0.2)
+
+        thread = threading.Thread(target=compile)
+        thread.start()
+        compiling.wait()
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if (tg.ones(3) * 2).sum() == 6 else 1)
+        thread.join()
+        print(os.waitpid(pid, 0)[1])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=environment(warm), capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 def test_an_entry_depends_on_the_modules_it_is_built_from_and_no_others() -> None:

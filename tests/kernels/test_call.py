@@ -122,7 +122,7 @@ def test_table_is_bounded() -> None:
     where = arrange((x,), (x,))
     for n in range(1, 100):
         kind = np.dtype(f"S{n}")
-        fast.add((np.zeros(2, kind),), where, lambda: 0, 1, (kind,))
+        fast.add((np.zeros(2, kind),), where, lambda: (0, 0), 1, (kind,))
     assert len(fast._known) == int(fast._table[0]) < 60
     assert fast.call(x) is None
     many = Fast(MOST_OPERANDS, 1)
@@ -191,11 +191,12 @@ def test_references_stay_level() -> None:
 
 def test_launcher_keeps_references_level_and_reports_bad_slots() -> None:
     x, out = np.ones(4, F32), np.empty(4, F32)
-    address = elementwise.kernel(ADD, (x, x), (out,), F32, arrange((x, x), (out,)))
+    where = arrange((x, x), (out,))
+    address, _ = elementwise.kernels(ADD, (x, x), (out,), F32, where)
     launch = call.launcher()
     before = [sys.getrefcount(w) for w in (x, out, None)]
     for _ in range(5_000):
-        launch(address, 4, 32768, x, x, out)
+        launch(address, 4, 32768, x, x, out, *where.slots)
     assert all(abs(sys.getrefcount(w) - b) <= 2 for w, b in zip((x, out, None), before, strict=True))
     assert out.tolist() == [2, 2, 2, 2]
     for bad in ("text", None, 2**70, [1]):
@@ -340,8 +341,9 @@ def test_bit_casts() -> None:
 
 def test_steps_run_like_launches() -> None:
     x, out = np.ones(4, F32), np.zeros(4, F32)
-    address = elementwise.kernel(ADD, (x, x), (out,), F32, arrange((x, x), (out,)))
-    steps = call.Steps([(address, 4, 32768, (x, x, out)), (address, 4, 32768, (out, x, out))])
+    where = arrange((x, x), (out,))
+    address, _ = elementwise.kernels(ADD, (x, x), (out,), F32, where)
+    steps = call.Steps([(address, 4, 32768, (a, x, out, *where.slots)) for a in (x, out)])
     steps.run()
     assert out.tolist() == [3, 3, 3, 3]
     words = call._as_words((1.5, 7, x))

@@ -135,7 +135,10 @@ LAYERS = {  # what each is there for
     "many taps, and images together": square(5, 80, 33, 7, 3, padding=1),
     "columns in turns": square(3, 20, 64, 29, 5, stride=2, padding=2),
     "steps wider than windows": square(2, 9, 24, 20, 2, stride=3),
-    "in place": square(2, 70, 17, 13, 1),
+    "in place": square(2, 70, 17, 13, 3),
+    "single elements": square(3, 70, 17, 13, 1),
+    "single elements, in groups": square(2, 24, 36, 7, 1, groups=3),
+    "images of one element": square(3, 20, 12, 1, 1, groups=2),
     "gaps": square(2, 12, 20, 19, 3, padding=4, dilation=3),
     "few input channels": square(2, 3, 32, 40, 7, stride=2, padding=3),
     "few output channels": square(2, 40, 3, 33, 3, padding=1),
@@ -192,6 +195,11 @@ def test_tiles_of_other_processors(name: str, monkeypatch: pytest.MonkeyPatch) -
             kept.cache_clear()
 
 
+def test_a_large_gradient_of_the_weight_is_summed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv, "_PRODUCTS_BYTES", 0)
+    check(LAYERS["single elements, in groups"], "float32")
+
+
 def test_without_a_bias_and_in_any_layout() -> None:
     case = LAYERS["groups"]
     x, w, b, g = case.arrays("float32")
@@ -239,7 +247,7 @@ def test_threads_change_no_bit(name: str, threads: None) -> None:
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("name", ["many taps, and images together", "depthwise, a step of two"])
+@pytest.mark.parametrize("name", ["many taps, and images together", "depthwise, a step of two", "single elements, in groups"])
 def test_a_replay_computes_again(name: str) -> None:
     case = LAYERS[name]
     arrays, others = case.arrays("float32"), case.arrays("float32", seed=1)

@@ -17,7 +17,7 @@ from hypothesis import given, strategies as st
 import tapegrad as tg
 from tapegrad.kernels import cpu
 from tapegrad.kernels.body import Body
-from tapegrad.kernels.cpu.arrange import FLAT, ROWS, TILES, arrange
+from tapegrad.kernels.cpu.arrange import arrange
 from tapegrad.kernels.cpu.fast import Fast
 from tapegrad.registry import REGISTRY
 from tapegrad.scalarops import ElementwiseOp
@@ -73,11 +73,13 @@ def test_merging_dimensions_changes_nothing(data: st.DataObject) -> None:
     shape = data.draw(shapes.filter(lambda s: 0 not in s))
     arrays = [data.draw(layouts(shape)) for _ in range(2)]
     where = arrange([*arrays, 2.0], [np.empty(shape, F32)])
-    outer, rows, inner, *rest = where.slots or (0, 1, math.prod(shape), *[0] * 4, *[{"c": 1, "s": 0}[x] for x in where.letters])
-    sizes = (*rest[8 : 8 + outer], rows, inner)
+    steps, rows, down = where.slots[:4], where.slots[4], where.slots[5:9]
+    inner, outer, *rest = where.slots[14:] or (math.prod(shape), 0)
+    sizes = (*rest[:outer], rows, inner)
     assert math.prod(sizes) == math.prod(shape)
+    assert where.slots[10:14] in ((), (4, 4, 8, 4))
     for k, a in enumerate(arrays):
-        strides = (*rest[8 + outer * (k + 1) : 8 + outer * (k + 2)], rest[k], rest[4 + k])
+        strides = (*rest[outer * (k + 1) : outer * (k + 2)], down[k], steps[k])
         offsets = sorted(sum(i * s for i, s in zip(at, strides, strict=True)) for at in np.ndindex(*sizes))
         full = np.broadcast_to(a, shape)
         expected = sorted(sum(i * s // a.itemsize for i, s, n in zip(at, full.strides, shape, strict=True) if n > 1) for at in np.ndindex(*shape))
@@ -311,8 +313,8 @@ def test_zero_size_and_single_elements() -> None:
 
 
 def test_source_names_no_address_and_no_text_of_the_users() -> None:
-    for kind, letters in ((FLAT, "csc"), (ROWS, "cxc"), (TILES, "ctc")):
-        source = elementwise.kernel_source(MIX, ("float32", "float64"), ("float32",), "float64", kind, letters)
+    for letters in ("csc", "cxc"):
+        source = elementwise.kernel_source(MIX, ("float32", "float64"), ("float32",), "float64", letters)
         compile(source, "kernel", "exec")
         assert "0x" not in source
         assert source.startswith("# compute float64")

@@ -464,6 +464,7 @@ def test_other_cpus_get_vector_instructions(triple: str, cpu: str, tile: gemm.Ti
     from llvmlite import binding as llvm, ir
 
     from tapegrad.kernels.cpu.linalg import micro
+    from tapegrad.kernels.cpu.vector import Vector
 
     size = np.dtype(dtype).itemsize
     word = ir.IntType(64)
@@ -471,7 +472,7 @@ def test_other_cpus_get_vector_instructions(triple: str, cpu: str, tile: gemm.Ti
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [word] * 9), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
     operands_of_tile = micro._Operands(word(tile.rows), word(tile.vectors), *function.args)
-    micro._emit_tile(builder, micro.Vector(size, tile.vector_bytes // size), tile.rows, tile.vectors, tile.fused, operands_of_tile)
+    micro._emit_tile(builder, Vector(size, tile.vector_bytes // size), tile.rows, tile.vectors, tile.fused, operands_of_tile)
     builder.ret_void()
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()

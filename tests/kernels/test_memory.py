@@ -265,7 +265,8 @@ x = empty((1 << 20,), np.dtype('f4')); x.fill(9)
 sys.exit(0 if status == 0 and (held == 3).all() else 1)
 """
 
-# Threads that make arrays all the while: none may wait for a lock of the forking one with the GIL that this one needs.
+# Threads that make arrays all the while: none may wait for a lock of the forking one with the GIL that this one needs. Unless it is
+# started before, one of them starts the pool, and no child may wait for that one's end.
 _FORKING = """
 import os, sys, threading
 import numpy as np
@@ -275,7 +276,6 @@ done = threading.Event()
 def make():
     while not done.is_set():
         empty((1 << 20,), np.dtype('u1'))
-empty((1 << 20,), np.dtype('u1'))
 threads = [threading.Thread(target=make, daemon=True) for _ in range(2)]
 for t in threads: t.start()
 failed = 0
@@ -304,7 +304,10 @@ ctypes.pythonapi.PyErr_WarnEx.kept = tg.ones(512, 512) * 2
 """
 
 
-@pytest.mark.parametrize("script", [_FORKED, _FORKING, _LATE])
+_STARTED = "import tapegrad; tapegrad.memory_stats()"
+
+
+@pytest.mark.parametrize("script", [_FORKED, _FORKING, _STARTED + _FORKING, _LATE])
 def test_a_process_of_its_own(script: str) -> None:
-    done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-X", "faulthandler", "-W", "ignore::DeprecationWarning", "-c", script], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")

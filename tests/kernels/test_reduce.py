@@ -319,7 +319,7 @@ def test_running_sums(dtype: str) -> None:
                 assert result.dtype == y.dtype and result.flags.c_contiguous
                 np.testing.assert_allclose(result, np.cumsum(z, axis, dtype=z.dtype), rtol=1e-6, atol=atol)
                 back = np.flip(np.cumsum(np.flip(z, axis), axis, dtype=z.dtype), axis)
-                np.testing.assert_allclose(cumsum(y, axis, y.dtype, reverse=True), back, rtol=1e-6, atol=atol)
+                np.testing.assert_allclose(cumsum(y, axis, y.dtype, True), back, rtol=1e-6, atol=atol)
     x = np.full((1_000_000,), 0.1, np.float32)
     assert abs(cumsum(x, 0, x.dtype)[-1] - math.fsum(x.tolist())) < 0.01
     same(cumsum(np.ones(300, bool), 0, np.dtype("int64")), np.arange(1, 301))

@@ -45,13 +45,34 @@ def test_float32_within_two_units_in_the_last_place(name):
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="no wider dtype to compare with")
-@pytest.mark.parametrize("name", ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sinh", "cosh", "tanh", "atanh", "sigmoid"])
+@pytest.mark.parametrize("name", ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sinh", "cosh", "tanh", "atanh", "sigmoid", "asin", "acos", "atan"])
 def test_float64_within_one_and_a_half_units_in_the_last_place(name):
     bits = np.arange(0, 1 << 64, 184_467_440_737_111, dtype=np.uint64)
     with np.errstate(all="ignore"):
         x = np.concatenate([bits.view(np.float64), np.linspace(-4, 4, 50_001), np.linspace(-760, 760, 20_001), np.array(EDGES)])
         exact = SHARED[name](x.astype(np.longdouble))
     compare(name, function(name)(tg.from_numpy(x)).numpy(), exact, 1.5)
+
+
+def test_erf_of_float64_within_one_and_a_half_units_in_the_last_place():
+    x = np.concatenate([np.linspace(-6.5, 6.5, 1501), np.geomspace(1e-320, 1.0, 200), np.array(EDGES)])
+    with mpmath.workdps(40):
+        values = [mpmath.erf(mpmath.mpf(v)) for v in x.tolist()]
+        exact = np.array([np.longdouble(float(v)) + (np.longdouble(float(v - float(v))) if mpmath.isfinite(v) else 0) for v in values])
+    compare("erf", tg.erf(tg.from_numpy(x)).numpy(), np.copysign(exact, x), 1.5)
+
+
+def test_gelu_is_exact_above_0_and_keeps_digits_of_its_small_values_below():
+    x = np.concatenate([np.linspace(-14, 14, 100_001), np.geomspace(1e-40, 1, 1000), -np.geomspace(1e-40, 1, 1000)]).astype(np.float32)
+    exact = x.astype(np.float64) * special.ndtr(x.astype(np.float64))
+    found = tg.nn.functional.gelu(tg.from_numpy(x)).numpy()
+    above = x >= 0
+    compare("gelu", found[above], exact[above], 3.0)
+    below = (x < 0) & (x > -5.5)
+    np.testing.assert_allclose(found[below], exact[below], rtol=5e-6, atol=2.0**-149)
+    assert (np.abs(found[x <= -5.5] - exact[x <= -5.5]) < 1e-8).all()
+    assert np.isinf(tg.nn.functional.gelu(tg.tensor(math.inf)).item())
+    assert tg.nn.functional.gelu(tg.tensor([math.nan])).isnan().item()
 
 
 HUGE = [2.0**100, 3.4e38, 1e22, -1.7e35, 16367173.0 * 2.0**72, 1e9, 123456.7]
@@ -79,6 +100,17 @@ def test_two_operands_as_in_c(name):
     with np.errstate(all="ignore"):
         exact = {"pow": np.power, "atan2": np.arctan2}[name](a.astype(np.float64), b.astype(np.float64))
     compare(name, getattr(tg, name)(tg.from_numpy(a.copy()), tg.from_numpy(b.copy())).numpy(), exact, 2.0)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="no wider dtype to compare with")
+def test_atan2_of_float64_as_in_c():
+    rng = np.random.default_rng(0)
+    pairs = np.array(list(itertools.product(SPECIAL_PAIRS, SPECIAL_PAIRS)))
+    spread = rng.integers(0, 1 << 64, (50_000, 2), dtype=np.uint64).view(np.float64)
+    a, b = np.concatenate([pairs, spread, rng.uniform(-3, 3, (50_000, 2))]).T
+    with np.errstate(all="ignore"):
+        exact = np.arctan2(a.astype(np.longdouble), b.astype(np.longdouble))
+    compare("atan2", tg.atan2(tg.from_numpy(a.copy()), tg.from_numpy(b.copy())).numpy(), exact, 1.5)
 
 
 def test_powers_that_float32_has_are_exact():

@@ -107,7 +107,10 @@ def test_sums_of_products_write_in_place() -> None:
 
 
 def test_beta_zero_ignores_the_input() -> None:
-    out = tg.addmm(tg.full((2, 2), math.nan), tg.ones(2, 3), tg.ones(3, 2), beta=0)
+    given = tg.full((2,), math.nan, requires_grad=True)
+    out = tg.addmm(given, tg.ones(2, 3), tg.ones(3, 2), beta=0)
+    out.sum().backward()
+    assert given.grad.tolist() == [0, 0]
     assert out.tolist() == [[3.0, 3.0], [3.0, 3.0]]
     with pytest.raises(RuntimeError, match="addmm: beta and alpha must be integers"):
         tg.addmm(tg.ones(2, 2).long(), tg.ones(2, 3).long(), tg.ones(3, 2).long(), beta=0.5)

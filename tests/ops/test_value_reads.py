@@ -24,11 +24,8 @@ ALLOWED = {
     "loss/ctc.py: _second_order": "where nothing is traced, to return the arrays that it was given tensors for",
     "nn/recurrent.py: _second_order": "where nothing is traced, to return the arrays that it was given tensors for",
     "python_protocols.py: copied": "shares the memory",
-    "shape/reshape.py: _reshaped": "shares the memory",
     "shape/reshape.py: _view_bits": "shares the memory",
     "shape/reshape.py: replace_with_view": "shares the memory",
-    "shape/reshape.py: squeeze": "shares the memory",
-    "shape/reshape.py: unsqueeze": "shares the memory",
     "shape/windows.py: as_strided": "asks for the strides",
     "vision/grid_sample.py: grid_sample": "a trace always takes the way that holds for any grid",
 }

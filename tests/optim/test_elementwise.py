@@ -129,6 +129,33 @@ def test_gradients_come_and_go():
     run_both(optim.SGD, {"momentum": 0.9, "dampening": 0.5}, "float32", skip=lambda step: ((0,), (2,), (), (1, 5))[step])
 
 
+@pytest.mark.parametrize("layout", [lambda p: p, lambda p: p.T, lambda p: p[:, ::2], lambda p: p.half(), lambda p: p.bfloat16()])
+@pytest.mark.parametrize("late", [False, True])
+def test_the_first_step_adds_all_of_the_gradient(layout, late):
+    """Whether one launch updates a parameter, or tensor operations do, and whether it begins together with the others."""
+    params = [tg.zeros(4, 4).requires_grad_(), layout(tg.zeros(4, 4)).detach().requires_grad_()]
+    optimizer = optim.SGD(params, lr=1.0, momentum=0.5, dampening=0.75)
+    for step in range(3):
+        for p in params[: 1 if late and step == 0 else 2]:
+            p.grad = tg.full_like(p, 8.0)
+        optimizer.step()
+    moved = [-8, -8 - 6, -14 - 5]  # by v = 8, then v / 2 + 2
+    assert params[0].unique().tolist() == [moved[2]]
+    assert params[1].unique().tolist() == [moved[1 if late else 2]]
+
+
+def test_a_first_gradient_that_shares_memory_with_the_parameter():
+    found = []
+    for make in (optim.SGD, tensor_by_tensor(optim.SGD)):
+        p = tg.full((5,), 8.0, requires_grad=True)
+        optimizer = make([p], lr=0.5, momentum=0.5, dampening=0.75)
+        for step in range(3):
+            p.grad = p.detach() if step == 0 else tg.ones(5)
+            optimizer.step()
+        found.append(p.tolist())
+    assert found[0] == found[1]
+
+
 def test_options_change_between_steps():
     def between(optimizer, step):
         group = optimizer.param_groups[0]

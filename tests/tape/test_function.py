@@ -430,7 +430,7 @@ def test_two_inputs_broadcast_and_promote() -> None:
     f = tg.elementwise(lambda x, y: x * E.tanh(y) + E.exp(-y * y))
     x, y = leaf([[0.5], [1.5]]), leaf([-1.0, 0.25, 2.0])
     assert f(x, y).shape == (2, 3)
-    check_grads(f, [x, y], order=3)
+    check_grads(f, [x, y], order=2)
     assert f(x.to(tg.float32), 2).dtype is tg.float32
     assert f(tg.tensor([1, 2]), 1.0).dtype is tg.float32
     a, b = leaf([1.0, 2.0], tg.float32), leaf([1.0, 2.0])

@@ -13,7 +13,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.autograd import grad
 from tapegrad.plan import ON_ARRAYS, ON_TENSORS
-from tapegrad.registry import REGISTRY, Op, apply, register
+from tapegrad.registry import REGISTRY, Op, register
 from tapegrad.tensor import Tensor
 from tapegrad.testing import check_grads
 
@@ -39,7 +39,7 @@ def _forget(name: str) -> None:
 
 
 def both(op: Op, x: Tensor) -> tuple[Tensor, Tensor]:
-    return apply(op, (x,), {})  # type: ignore[no-any-return]
+    return op.call(x)  # type: ignore[no-any-return]
 
 
 def test_gradients_of_any_order(powers: Op) -> None:
@@ -102,7 +102,7 @@ def test_residuals_reach_the_formula_and_nobody_else() -> None:
     )  # fmt: skip
     try:
         x = tg.ones(2, requires_grad=True)
-        y = apply(op, (x,), {})
+        y = op.call(x)
         assert isinstance(y, Tensor) and y.tolist() == [3.0, 3.0]
         assert "8 B" in str(y.tape())
         y.sum().backward()
@@ -124,7 +124,7 @@ def test_a_formula_that_returns_the_wrong_shape_or_dtype_is_refused(wrong: Any, 
     try:
         x = tg.ones(3, requires_grad=True)
         with pytest.raises(RuntimeError, match=rf"test_wrong: the gradient for 'input' has .*{message}.*mistake in the operation's VJP"):
-            apply(op, (x,), {}).sum().backward()
+            op.call(x).sum().backward()
         assert x.grad is None
     finally:
         _forget("test_wrong")

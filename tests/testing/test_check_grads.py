@@ -131,7 +131,7 @@ BROKEN: dict[str, tuple[Callable[..., Any], str]] = {
     "random": (lambda x: x * tg.rand(3, dtype=tg.float64), "output 0 differs in a second call"),
     "wrong shape": (a_function(lambda x: x.exp(), lambda g, x: (g * x.exp()).sum()), "shape"),
     "modifies its input": (lambda x: modified(x), "modified argument 0"),
-    "aliases its input": (dataclasses.replace(REGISTRY["clone"], forward=lambda B, x: x), "shares memory with argument 0 but is not recorded"),
+    "aliases its input": (dataclasses.replace(REGISTRY["clone"], forward=lambda B, x: x).call, "shares memory with argument 0 but is not recorded"),
     "aliases its outputs": (lambda x: aliased(x), "output 1 shares memory with output 0"),
     "detached": (lambda x: x.detach() * x, "output 0 with respect to input 0\n  wrong"),
     "other bits with create_graph": (

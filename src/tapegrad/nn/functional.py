@@ -24,9 +24,11 @@ from ..ops.nn.smooth_activation import *
 from ..ops.nn.softmax import *
 from ..ops.vision.conv import *
 from ..ops.vision.fold import *
+from ..ops.vision.fractional_pool import *
 from ..ops.vision.grid_sample import *
 from ..ops.vision.interpolate import *
 from ..ops.vision.max_pool import *
+from ..ops.vision.max_unpool import *
 from ..ops.vision.pad import *
 from ..ops.vision.pixel import *
 from ..ops.vision.pool import *

@@ -111,9 +111,11 @@ from .shape import (
 from .vision import (
     conv as conv,
     fold as fold,
+    fractional_pool as fractional_pool,
     grid_sample as grid_sample,
     interpolate as interpolate,
     max_pool as max_pool,
+    max_unpool as max_unpool,
     pad as pad,
     pixel as pixel,
     pool as pool,

@@ -38,7 +38,11 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     source = as_tensor_input(src, "copy_", "src")
     if isinstance(self, Tensor) and broadcast_shape("copy_", [self._array.shape, source._array.shape]) != self._array.shape:
         raise RuntimeError(f"copy_: src of shape {tuple(source.shape)} can't be broadcast to shape {tuple(self.shape)}")
-    return inplace.write(_copy, self, (source,), {}, cast=True)
+    return _overwrite(self, source, "copy_")
+
+
+def _overwrite(self: Tensor, source: Tensor, name: str) -> Tensor:
+    return inplace.write(_copy, self, (source,), {}, cast=True, name=name)
 
 
 @method
@@ -46,9 +50,9 @@ def zero_(self: Tensor) -> Tensor:
     """Overwrite with zeros; returns the tensor."""
     memory = inplace.untaped_memory(self)
     if memory is None:
-        return fill_(self, 0)
+        return _overwrite(self, wrap(np.zeros((), self._array.dtype)), "zero_")
     memory.fill(0)
-    self._storage.wrote("copy_")
+    self._storage.wrote("zero_")
     return self
 
 
@@ -63,12 +67,12 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         memory = inplace.untaped_memory(self)
         if memory is not None and dtypes.surely_fits(value, memory.dtype):
             memory.fill(value)
-            self._storage.wrote("copy_")
+            self._storage.wrote("fill_")
             return self
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"fill_: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}; use copy_()")
     source = value if isinstance(value, Tensor) else wrap(scalar("fill_", value, self._array.dtype))
-    return copy_(self, source)
+    return _overwrite(self, source, "fill_")
 
 
 _terms = ("input", "other", "alpha")

@@ -90,11 +90,15 @@ class ElementwiseOptimizer(Optimizer):
         if plan is None or not plan.fits(live, self.state, group):
             plan = plans[id(params)] = _Plan(self, live, group)
         grads = list(map(_grad, live))
-        if not plan.takes(grads):
+        launched = plan.takes(grads)
+        if plan.begun and plan.withdraw(plan.rest if launched else live):
+            del plans[id(params)]
+        if not launched:
             return super()._update_group(group, differentiable)
+        plan.begun.clear()
         for part in plan.parts:
             if not self._update_part(part, [grads[i] for i in part.places], group):
-                del plans[id(params)]
+                plans.pop(id(params), None)
                 super()._update_group({**group, "params": part.params}, differentiable)
         if plan.rest:
             super()._update_group({**group, "params": plan.rest}, differentiable)
@@ -148,6 +152,7 @@ class _Plan:
     Attributes:
         parts: those that one launch each can update.
         rest: the others.
+        begun: of optimizers that don't count, the state made here, by parameter: none of it has seen a step.
     """
 
     def __init__(self, optimizer: ElementwiseOptimizer, live: list[Tensor], group: dict[str, Any]) -> None:
@@ -156,11 +161,14 @@ class _Plan:
         self._names = [*names, *(["step"] if optimizer.counts else [])]
         parts: dict[Any, list[int]] = {}
         self.rest: list[Tensor] = []
+        self.begun: dict[int, tuple[dict[str, Any], list[str]]] = {}
         for i, param in enumerate(live):
             state = optimizer.state[param]
             first = optimizer.counts or not all(isinstance(state.get(name), Tensor) for name in names)
             if optimizer.counts:
                 begin(state)
+            elif first and names:
+                self.begun[id(param)] = (state, [name for name in names if not isinstance(state.get(name), Tensor)])
             both = param.dtype.is_complex
             written = [param, *(slot(state, name, param, complex(value, value) if both else value) for name, value in names.items())]
             if all(map(_is_simple, written)) and len({(t.dtype, t.shape) for t in written}) == 1:
@@ -178,6 +186,14 @@ class _Plan:
             self.parts, self.rest, written = [], live, []
         self._written = set(map(_storage, written))
         self._shapes, self._dtypes = [p._array.shape for p in live], [p._array.dtype for p in live]
+
+    def withdraw(self, params: list[Tensor]) -> bool:
+        """Drop what was made for parameters that are updated one by one: they tell their first step by its absence. Whether there was any."""
+        made = [self.begun[id(param)] for param in params if id(param) in self.begun]
+        for state, names in made:
+            for name in names:
+                del state[name]
+        return bool(made)
 
     def _now(self) -> list[Tensor]:
         return self._live + [state[name] for state in self._states for name in self._names]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -19,6 +19,11 @@ SLOTS = types.CPointer(types.int64)
 KERNEL = types.void(SLOTS, I64, I64)
 
 _WORD = ir.IntType(64)
+
+
+def inline(function: Any) -> Any:
+    """Compile a helper into its callers: for what differs from one kernel to the next."""
+    return njit(inline="always", error_model="numpy")(function)
 
 
 def _pointer_intrinsic(scalar: Any) -> Any:
@@ -155,6 +160,20 @@ def stack_words(typing_context: Any, count: Any) -> Any:
     return I64(types.literal(words)), generate
 
 
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def stack_bytes(typing_context: Any, count: Any) -> Any:
+    """The address of ``count`` (a literal) bytes on the stack, aligned to a cache line, not cleared."""
+    room = ir.ArrayType(ir.IntType(8), count.literal_value)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        with builder.goto_entry_block():
+            place = builder.alloca(room)
+        place.align = 64
+        return builder.ptrtoint(place, _WORD)
+
+    return I64(count), generate
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def stack_array(typing_context: Any, count: Any) -> Any:
     """The address of ``count`` 64-bit words on the stack; they last until the function returns, so not for loops."""
@@ -201,7 +220,7 @@ def repeated(builder: Any, scalar: Any, lanes: int) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, lanes), [0] * lanes))
 
 
-def _call_intrinsic(parameters: int, returns: bool) -> Any:
+def call_intrinsic(parameters: int, returns: bool) -> Any:
     """An intrinsic that calls a C function of 64-bit integers by address."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -217,9 +236,9 @@ def _call_intrinsic(parameters: int, returns: bool) -> Any:
     return intrinsic(scope["call"])
 
 
-call0, call1, call2, call3, call4 = (_call_intrinsic(n, True) for n in range(5))
-call7 = _call_intrinsic(7, True)
-call6 = _call_intrinsic(6, True)
-call_void1 = _call_intrinsic(1, False)
-call_kernel = _call_intrinsic(3, False)
-call_parallel_for = _call_intrinsic(8, False)
+call0, call1, call2, call3, call4 = (call_intrinsic(n, True) for n in range(5))
+call7 = call_intrinsic(7, True)
+call6 = call_intrinsic(6, True)
+call_void1 = call_intrinsic(1, False)
+call_kernel = call_intrinsic(3, False)
+call_parallel_for = call_intrinsic(8, False)

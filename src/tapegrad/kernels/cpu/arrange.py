@@ -11,9 +11,10 @@ x   any stride
 t   lies across (in tiles)
 ==  ===========================================================================================================
 
-A kernel is told the rest by its slots: the pointers; then, unless ``FLAT``, the number of outer dimensions, the sizes of the last but
-one and the last, each operand's steps in the last but one, each one's steps in the last, the outer sizes, and each operand's outer
-strides, all in elements.
+A kernel runs over a part of each of some rows. It is told by its slots: the pointers, each operand's step along a row, the number of
+rows, and each operand's step from row to row. What walks over more dimensions or tiles (see ``walk``) finds the same in its slots;
+then the address of the kernel, the operands' item sizes, the size of a row, the number of outer dimensions, their sizes, and each
+operand's strides over them. Steps and strides are in elements.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _PER_OPERAND = 4 + MOST_DIMS
 
 def words(operands: int) -> tuple[int, int]:
     """How many words the slots of so many operands take at most, and the memory to work in."""
-    return operands * 3 + 3 + (operands + 1) * MOST_DIMS, DTYPES + operands * _PER_OPERAND
+    return operands * 4 + 4 + (operands + 1) * MOST_DIMS, DTYPES + operands * _PER_OPERAND
 
 
 def _function() -> Any:
@@ -222,8 +223,6 @@ def _function() -> Any:
                 for d in range(inner):
                     if across < 0 and get(row, d) == 1 and get(sizes, d) >= _FEWEST:
                         across = d
-            if letter == _X and kind == FLAT:
-                kind = ROWS
             put(letters, k, letter)
         if across >= 0:
             kind = TILES
@@ -234,20 +233,23 @@ def _function() -> Any:
                     put(letters, k, _T)
         outer, units = max(beside, 0), n
         rows = get(sizes, beside) if merged > 1 else 1
-        at = slots + 8 * operands
-        put(at, 0, outer)
-        put(at, 1, rows)
-        put(at, 2, get(sizes, inner))
+        steps, down, item_sizes = slots + 8 * operands, slots + 8 * (2 * operands + 1), slots + 8 * (3 * operands + 2)
+        beyond = slots + 8 * (4 * operands + 4)
+        put(slots, 2 * operands, rows)
+        put(slots, 3 * operands + 1, 0)
+        put(slots, 4 * operands + 2, get(sizes, inner))
+        put(slots, 4 * operands + 3, outer)
         for k in range(operands):
             row = strides + 8 * MOST_DIMS * k
-            put(at, 3 + k, get(row, beside) if merged > 1 else 0)
-            put(at, 3 + operands + k, get(row, inner))
+            put(steps, k, get(row, inner))
+            put(down, k, get(row, beside) if merged > 1 else 0)
+            put(item_sizes, k, load(get(dtypes, k) + rt.ITEMSIZE) if k < given and get(dtypes, k) > 1 else 8)
             for d in range(outer):
-                put(at, 3 + 2 * operands + outer + k * outer + d, get(row, d))
+                put(beyond, outer + k * outer + d, get(row, d))
         if kind == TILES:
             units = (rows + TILE_ROWS - 1) // TILE_ROWS * ((get(sizes, inner) + TILE_COLUMNS - 1) // TILE_COLUMNS)
         for d in range(outer):
-            put(at, 3 + 2 * operands + d, get(sizes, d))
+            put(beyond, d, get(sizes, d))
             if kind == TILES:
                 units *= get(sizes, d)
         put(work, UNITS, units)
@@ -287,6 +289,16 @@ class Arrangement(NamedTuple):
     units: int
     slots: tuple[int, ...]
 
+    @property
+    def row(self) -> str:
+        """The letters as a kernel sees them: what lies across is turned over before."""
+        return self.letters.replace("t", "c")
+
+    def slots_with(self, kernel: int) -> tuple[int, ...]:
+        """The slots, with the address of the kernel where there is a walk."""
+        count = len(self.letters)
+        return self.slots if self.kind == FLAT else (*self.slots[: 2 * count + 1], kernel, *self.slots[2 * count + 2 :])
+
 
 def arrange(inputs: Sequence[Any], outputs: Sequence[Any]) -> Arrangement:
     """How inputs (arrays and numbers) and outputs (arrays of the broadcast shape) lie beside each other.
@@ -303,5 +315,5 @@ def arrange(inputs: Sequence[Any], outputs: Sequence[Any]) -> Arrangement:
     first = DTYPES + 2 * count
     letters = "".join([LETTERS[i] for i in work[first : first + count]])
     alone = tuple(work[first + count : first + 2 * count].astype(bool).tolist())
-    used = 0 if kind == FLAT else 3 + 2 * count + int(slots[count]) * (count + 1)
+    used = 2 * count + 1 if kind == FLAT else 3 * count + 4 + int(slots[4 * count + 3]) * (count + 1)
     return Arrangement(kind, letters, alone, int(work[UNITS]), tuple(slots[count : count + used].tolist()))

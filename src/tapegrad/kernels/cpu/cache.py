@@ -30,7 +30,9 @@ import llvmlite.binding as llvm
 import numpy
 
 _MAGIC = b"tapegrad-kernel-1\n"
-_lock = threading.RLock()
+lock = threading.RLock()  # around what happens once in a process: loading and compiling code, starting threads and the pool of memory
+# A child forked meanwhile would wait for a thread that it does not have: so forks wait until nobody is at it.
+os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 _addresses: dict[str, int] = {}
 _engines: list[Any] = []  # loaded code must outlive every pointer into it
 statistics = {"compiled": 0, "loaded": 0}
@@ -71,7 +73,7 @@ def native(key: str, build: Callable[[], Any], *, fastmath: Iterable[str] = (), 
     address = _addresses.get(name)
     if address is not None:
         return address
-    with _lock:
+    with lock:
         if name not in _addresses:
             found = _read(name)
             if found is None:

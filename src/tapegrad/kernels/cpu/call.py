@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import struct
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -203,6 +205,7 @@ class Launches:
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, int, int, tuple[Any, ...]]] = []
+        self.fresh: list[np.ndarray[Any, Any]] = []  # see planned.fresh
 
     def launch(self, kernel: int, n: int, grain: int, *slots: Any) -> None:
         """Note a launch and perform it."""
@@ -211,10 +214,14 @@ class Launches:
 
     def __enter__(self) -> Launches:
         _recording.to = self
+        with cache.lock:
+            rt.block[rt.RECORDERS] += 1
         return self
 
     def __exit__(self, *exc: object) -> None:
         _recording.to = None
+        with cache.lock:
+            rt.block[rt.RECORDERS] -= 1
 
 
 class _Recording(threading.local):
@@ -222,6 +229,11 @@ class _Recording(threading.local):
 
 
 _recording = _Recording()
+
+
+def recorder() -> Launches | None:
+    """What this thread's launches are recorded by."""
+    return _recording.to
 
 
 def recording() -> bool:
@@ -249,10 +261,10 @@ class Steps:
 def _as_words(slots: tuple[Any, ...]) -> np.ndarray[Any, Any]:
     words = np.zeros(max(len(slots), 1), np.int64)
     for i, slot in enumerate(slots):
-        if isinstance(slot, np.ndarray):
-            words[i] = slot.ctypes.data
-        elif isinstance(slot, float):
-            words[i : i + 1].view(np.float64)[0] = slot
-        else:
-            words[i] = slot
+        words[i] = slot.ctypes.data if isinstance(slot, np.ndarray) else as_word(slot)
     return words
+
+
+def as_word(number: float) -> int:
+    """A number as a slot holds it: an integer, or the bits of a float."""
+    return int.from_bytes(struct.pack("d", number), sys.byteorder, signed=True) if isinstance(number, float) else number

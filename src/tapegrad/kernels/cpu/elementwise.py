@@ -1,12 +1,11 @@
 """Elementwise kernels, generated from a body of scalar statements (see ``expr.emit``).
 
-A kernel is generated per operands' dtypes and per arrangement: how they lie beside each other (see ``arrange``). Its range is one of
-elements, or of tiles.
+A kernel runs over rows; it is generated per operands' dtypes and how they lie along a row (see ``arrange``). More dimensions are
+walked by a kernel that calls it (see ``walk``). Ranges are of elements, or of tiles.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,9 +14,10 @@ import numpy as np
 
 from ..body import Body
 from . import call, runtime as rt
-from .arrange import FLAT, ROWS, TILE_COLUMNS, TILE_ROWS, TILES, Arrangement, arrange
+from .arrange import FLAT, TILE_COLUMNS, TILE_ROWS, TILES, Arrangement, arrange
 from .arrays import empty
 from .fast import Fast
+from .walk import walker
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Operand = Array | float  # or int
@@ -68,7 +68,8 @@ def _plan(body: Body, operands: Sequence[Operand], outputs: Sequence[Array], com
         grain = max(1, grain // (TILE_ROWS * TILE_COLUMNS))
     if where.units > grain:
         rt.start_threads()
-    return _Plan(kernel(body, operands, outputs, compute, where), where.units, grain, where.slots)
+    address, row = kernels(body, operands, outputs, compute, where)
+    return _Plan(address, where.units, grain, where.slots_with(row))
 
 
 def learn(fast: Fast, body: Body, operands: Sequence[Operand], outputs: Sequence[Array], compute: np.dtype[Any]) -> None:
@@ -76,7 +77,7 @@ def learn(fast: Fast, body: Body, operands: Sequence[Operand], outputs: Sequence
     if outputs[0].size:
         where = arrange(operands, outputs)
         dtypes = [o.dtype for o in outputs]
-        fast.add(operands, where, lambda: kernel(body, operands, outputs, compute, where), grain_of(body), dtypes)
+        fast.add(operands, where, lambda: kernels(body, operands, outputs, compute, where), grain_of(body), dtypes)
 
 
 def grain_of(body: Body) -> int:
@@ -85,29 +86,28 @@ def grain_of(body: Body) -> int:
     return _GRAIN if functions <= _SHORT else _GRAIN_OF_FUNCTIONS
 
 
-def kernel(body: Body, operands: Sequence[Operand], outputs: Sequence[Array], compute: np.dtype[Any], where: Arrangement) -> int:
-    """The address of the kernel for such operands, compiled on first use."""
-    dtypes = tuple("number" if isinstance(o, _NUMBERS) else o.dtype.name for o in operands)
-    source = kernel_source(body, dtypes, tuple(o.dtype.name for o in outputs), compute.name, where.kind, where.letters)
+def kernels(
+    body: Body, operands: Sequence[Operand], outputs: Sequence[Array], compute: np.dtype[Any], where: Arrangement
+) -> tuple[int, int]:
+    """The addresses of what to launch on such operands, and of the kernel that it calls, or 0; compiled on first use."""
+    dtypes = tuple(None if isinstance(o, _NUMBERS) else o.dtype for o in (*operands, *outputs))
+    names = ["number" if dtype is None else dtype.name for dtype in dtypes]
+    source = kernel_source(body, tuple(names[: len(operands)]), tuple(names[len(operands) :]), compute.name, where.row)
+    row = call.cache.native(source, lambda: _build(source, compute.name))
+    return (row, 0) if where.kind == FLAT else (walker(where, dtypes), row)
 
-    def build() -> Any:
-        from . import abi, loops
-        from .vmath import functions as vmath
 
-        scope: dict[str, Any] = vmath.functions("float32" if compute.name in ("float16", "bfloat16") else compute.name)
-        scope |= {f"P_{name}": pointer for name, pointer in abi.POINTERS.items()}
-        scope["independent_iterations"] = loops.independent_iterations
-        scope |= {"float_to_bfloat16": vmath.float_to_bfloat16, "bfloat16_to_float": vmath.bfloat16_to_float}
-        scope |= {"float_to_float16": abi.float_to_float16, "float16_to_float": abi.float16_to_float, "types": vmath.types, "least": min}
-        scope |= {"offsets": None if where.kind == FLAT else _offsets(len(where.letters)), "stack_words": abi.stack_words}
-        if where.kind == TILES:
-            from .transpose import turners
+def _build(source: str, compute: str) -> Any:
+    from . import abi, loops
+    from .vmath import functions as vmath
 
-            scope |= turners()
-        exec(compile(source, "<tapegrad elementwise kernel>", "exec"), scope)
-        return scope["kernel"]
-
-    return call.cache.native(source, build)
+    scope: dict[str, Any] = vmath.functions("float32" if compute in ("float16", "bfloat16") else compute)
+    scope |= {f"P_{name}": pointer for name, pointer in abi.POINTERS.items()}
+    scope["independent_iterations"] = loops.independent_iterations
+    scope |= {"float_to_bfloat16": vmath.float_to_bfloat16, "bfloat16_to_float": vmath.bfloat16_to_float}
+    scope |= {"float_to_float16": abi.float_to_float16, "float16_to_float": abi.float16_to_float, "types": vmath.types}
+    exec(compile(source, "<tapegrad elementwise kernel>", "exec"), scope)
+    return scope["kernel"]
 
 
 class _Operand(NamedTuple):
@@ -118,99 +118,30 @@ class _Operand(NamedTuple):
     letter: str
 
     @property
-    def size(self) -> int:
-        return 2 if self.dtype == "bfloat16" else np.dtype("float64" if self.dtype == "number" else self.dtype).itemsize
-
-    @property
     def memory(self) -> str:
         """The dtype that its elements are read and written as."""
         return {"number": "float64", "float16": "uint16", "bfloat16": "uint16"}.get(self.dtype, self.dtype)
 
 
-def kernel_source(
-    body: Body, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...], compute: str, kind: int, letters: str
-) -> str:
+def kernel_source(body: Body, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...], compute: str, letters: str) -> str:
     """The Python source that Numba compiles; it holds no text of the user's but identifiers made by ``expr``."""
     operands = [_Operand(k, *both) for k, both in enumerate(zip((*in_dtypes, *out_dtypes), letters, strict=True))]
     inputs, outputs = operands[: len(in_dtypes)], operands[len(in_dtypes) :]
+    rows = 2 * len(operands)
     out = [f"# compute {compute}", "def kernel(slots, start, stop):"]
-    out += [f"    p{o.k} = P_{o.memory}(slots[{o.k}])" for o in operands]
-    if kind == FLAT:
-        indent, count, places = "    ", "start, stop", dict.fromkeys(range(len(operands)), "0")
-    else:
-        out, indent, count = {ROWS: _rows, TILES: _tiles}[kind](operands, out)
-        places = {o.k: f"b{o.k}" for o in operands}
-    step = {"c": "{0} + i", "s": "{0}", "x": "{0} + i * step{1}", "t": "i"}
-    at = {o.k: f"p{o.k}[{step[o.letter].format(places[o.k], o.k)}]" for o in operands}
-    at |= {o.k: f"w{o.k}[i]" for o in operands if o.letter == "t"}
+    out += [f"    p{o.k}, b{o.k}, down{o.k} = P_{o.memory}(slots[{o.k}]), 0, slots[{rows + 1 + o.k}]" for o in operands]
+    out += [f"    step{o.k} = slots[{len(operands) + o.k}]" for o in operands if o.letter == "x"]
+    out += [f"    for _ in range(slots[{rows}]):"]
+    at = {o.k: f"p{o.k}[b{o.k}" + {"c": " + i", "s": "", "x": f" + i * step{o.k}"}[o.letter] + "]" for o in operands}
     loads = {o.k: f"{body.inputs[o.k]} = {_load(body, o, compute, at[o.k])}" for o in inputs}
-    out += [indent + loads[o.k] for o in inputs if o.letter == "s"]
-    out += [f"{indent}for i in range({count}):"]
-    out += [f"{indent}    {loads[o.k]}" for o in inputs if o.letter != "s"]
+    out += [f"        {loads[o.k]}" for o in inputs if o.letter == "s"]
+    out += ["        for i in range(start, stop):"]
+    out += [f"            {loads[o.k]}" for o in inputs if o.letter != "s"]
     lines = [_QUOTIENT.sub(r"= div(\1, \2)", line) for line in body.lines] if compute.startswith("complex") else body.lines
-    out += [f"{indent}    {line}" for line in lines]
-    out += [f"{indent}    {at[o.k]} = {_store(result, o.dtype)}" for o, result in zip(outputs, body.results, strict=True)]
-    if kind == ROWS:
-        out += [f"{indent}position_ += count_", f"{indent}first_ = 0", f"{indent}row_ += 1", "        row_, plane_ = 0, plane_ + 1"]
-    out.append("    independent_iterations()")
-    return "\n".join(out).replace(" 0 + i", " i").replace("[0 + i", "[i") + "\n"
-
-
-def _frame(operands: Sequence[_Operand], out: list[str]) -> list[str]:
-    """The sizes and steps that a kernel of more than one dimension reads. Its names end in _, as those of no operand do."""
-    count = len(operands)
-    out += [f"    rows_ = slots[{count + 1}]", f"    inner_ = slots[{count + 2}]"]
-    out += [f"    down_{o.k} = slots[{count + 3 + o.k}]" for o in operands]
-    return out + [f"    step{o.k} = slots[{2 * count + 3 + o.k}]" for o in operands if o.letter in "xt"]
-
-
-def _rows(operands: Sequence[_Operand], out: list[str]) -> tuple[list[str], str, str]:
-    """Walk some of the elements, row by row; the first row and the last may be cut."""
-    out = _frame(operands, out)
-    out += ["    position_ = start", "    row_, plane_ = start // inner_ % rows_, start // inner_ // rows_", "    first_ = start % inner_"]
-    out += ["    while position_ < stop:", f"        {''.join(f'o{o.k}, ' for o in operands)}= offsets(slots, plane_)"]
-    out += ["        while row_ < rows_ and position_ < stop:", "            count_ = least(inner_ - first_, stop - position_)"]
-    for o in operands:
-        move = {"c": " + first_", "x": f" + first_ * step{o.k}"}.get(o.letter, "")
-        out += [f"            b{o.k} = o{o.k} + row_ * down_{o.k}{move}"]
-    return out, " " * 12, "count_"
-
-
-def _tiles(operands: Sequence[_Operand], out: list[str]) -> tuple[list[str], str, str]:
-    """Walk some of the tiles, going down; an operand that lies across is turned over into memory on the stack."""
-    out = _frame(operands, out)
-    across = [o for o in operands if o.letter == "t"]
-    out += [f"    m{o.k} = stack_words({TILE_ROWS * TILE_COLUMNS * o.size // 8})" for o in across]
-    out += [f"    down_ = (rows_ + {TILE_ROWS - 1}) // {TILE_ROWS}", f"    plane_tiles_ = down_ * ((inner_ + {TILE_COLUMNS - 1}) // {TILE_COLUMNS})"]
-    out += ["    for tile_ in range(start, stop):", f"        {''.join(f'o{o.k}, ' for o in operands)}= offsets(slots, tile_ // plane_tiles_)"]
-    out += [f"        top_ = tile_ % plane_tiles_ % down_ * {TILE_ROWS}", f"        left_ = tile_ % plane_tiles_ // down_ * {TILE_COLUMNS}"]
-    out += [f"        height_ = least({TILE_ROWS}, rows_ - top_)", f"        width_ = least({TILE_COLUMNS}, inner_ - left_)"]
-    for o in across:
-        source = f"slots[{o.k}] + (o{o.k} + top_ + left_ * step{o.k}) * {o.size}"
-        out += [f"        turn{o.size}({source}, step{o.k} * {o.size}, m{o.k}, height_, width_)"]
-    out += ["        for r_ in range(height_):"]
-    for o in operands:
-        move = {"c": " + left_", "x": f" + left_ * step{o.k}"}.get(o.letter, "")
-        out += [f"            b{o.k} = o{o.k} + (top_ + r_) * down_{o.k}{move}"]
-    out += [f"            w{o.k} = P_{o.memory}(m{o.k} + r_ * {TILE_COLUMNS * o.size})" for o in across]
-    return out, " " * 12, "width_"
-
-
-@functools.cache
-def _offsets(count: int) -> Any:
-    """Where a plane begins in each of ``count`` operands: compiled once, since a kernel takes longer to compile with each statement."""
-    from numba import njit
-
-    sizes = 3 * count + 3
-    out = ["def offsets(slots, plane):", f"    outer = slots[{count}]"]
-    out += [f"    o{k} = 0" for k in range(count)]
-    out += ["    for d in range(outer - 1, -1, -1):", f"        size = slots[{sizes} + d]"]
-    out += ["        index = plane % size", "        plane = plane // size", f"        at = {sizes} + outer + d"]
-    out += [f"        o{k} += index * slots[at + {k} * outer]" for k in range(count)]
-    out += [f"    return {''.join(f'o{k}, ' for k in range(count))}"]
-    scope: dict[str, Any] = {}
-    exec(compile("\n".join(out), "<tapegrad offsets of planes>", "exec"), scope)
-    return njit(error_model="numpy", forceinline=True)(scope["offsets"])
+    out += [f"            {line}" for line in lines]
+    out += [f"            {at[o.k]} = {_store(result, o.dtype)}" for o, result in zip(outputs, body.results, strict=True)]
+    out += [f"        b{o.k} += down{o.k}" for o in operands]
+    return "\n".join([*out, "    independent_iterations()"]) + "\n"
 
 
 def _load(body: Body, operand: _Operand, compute: str, place: str) -> str:

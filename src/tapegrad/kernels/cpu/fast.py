@@ -18,7 +18,7 @@ from .arrange import LETTERS, Arrangement
 from .call import builtin, fastcall_signature, runner
 
 # Words of a fast path's control block. Its table: the number of rows; then rows of the pattern, the operands' dtypes (0: a float, 1: an
-# int), the kernel, its grain, and the outputs' dtypes.
+# int), what to launch, the kernel which that calls, the grain, and the outputs' dtypes.
 _RUNTIME, _INPUTS, _OUTPUTS, _GIVEN, _ARRANGE, _ROWS = range(6)
 _CAPACITY = 48
 MOST_OPERANDS = 15  # and outputs; operations with more take the general path
@@ -45,11 +45,11 @@ def _functions() -> dict[str, Callable[..., Any]]:
     new_array = array_maker()
     C, F, ALIGNED = rt.C_CONTIGUOUS, rt.F_CONTIGUOUS, rt.ALIGNED
     SCALAR = LETTERS.index("s")
-    COUNT, (SLOTS, WORK) = MOST_OPERANDS, layouts.words(MOST_OPERANDS)
+    COUNT, FRAME, (SLOTS, WORK) = MOST_OPERANDS, 3 * MOST_OPERANDS + 1, layouts.words(MOST_OPERANDS)
 
     @njit(inline="always")  # type: ignore[untyped-decorator]
     def find(control, pattern, dtypes, inputs, outputs, given):  # type: ignore[no-untyped-def]
-        """The rest of the table's row for such operands, or 0: the kernel, its grain, and the outputs' dtypes."""
+        """The rest of the table's row for such operands, or 0: what to launch, the kernel it calls, the grain, the outputs' dtypes."""
         table = load(control + 8 * _ROWS)
         row = table + 8
         for _ in range(load(table)):
@@ -58,10 +58,10 @@ def _functions() -> dict[str, Callable[..., Any]]:
                 for i in range(inputs):
                     same = same and load(row + 8 + 8 * i) == load(dtypes + 8 * i)
                 for k in range(outputs if given else 0):
-                    same = same and load(row + 8 * (3 + inputs + k)) == load(dtypes + 8 * (inputs + k))
+                    same = same and load(row + 8 * (4 + inputs + k)) == load(dtypes + 8 * (inputs + k))
                 if same:
                     return row + 8 + 8 * inputs
-            row += 8 * (3 + inputs + outputs)
+            row += 8 * (4 + inputs + outputs)
         return 0
 
     @njit(inline="always")  # type: ignore[untyped-decorator]
@@ -82,7 +82,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
                 if result == 0:
                     return 0
             for k in range(outputs):
-                dtype = load(row + 16 + 8 * k)
+                dtype = load(row + 24 + 8 * k)
                 call_void1(load(runtime + 8 * rt.INCREF), dtype)
                 array = new_array(runtime, ndim, shape, dtype, column_major)
                 if array == 0:
@@ -109,7 +109,8 @@ def _functions() -> dict[str, Callable[..., Any]]:
         if nargs != (inputs + outputs if given else inputs) or inputs + outputs > MOST_OPERANDS:
             return refused(runtime)
         first, ndim, shape, pattern, order = 0, 0, 0, 0, C | F
-        slots, dtypes, numbers = stack_words(COUNT), stack_words(COUNT), stack_words(COUNT)
+        slots, dtypes, numbers = stack_words(FRAME), stack_words(COUNT), stack_words(COUNT)
+        store(slots + 16 * (inputs + outputs), 1)  # row
         for i in range(nargs):
             operand, dtype = load(args + 8 * i), 0
             kind = load(operand + rt.TYPE)
@@ -152,9 +153,9 @@ def _functions() -> dict[str, Callable[..., Any]]:
         row, n = find(control, pattern, dtypes, inputs, outputs, given), 1
         for d in range(ndim):
             n *= load(shape + 8 * d)
-        if row == 0 or not ready(runtime, n, load(row + 8)):
+        if row == 0 or not ready(runtime, n, load(row + 16)):
             return refused(runtime)
-        return finish(runtime, args, given, inputs, outputs, row, ndim, shape, order == F, slots, n, load(row + 8))
+        return finish(runtime, args, given, inputs, outputs, row, ndim, shape, order == F, slots, n, load(row + 16))
 
     def wide(self, args, nargs):  # type: ignore[no-untyped-def]
         control = load(self + rt.DATA)
@@ -173,7 +174,10 @@ def _functions() -> dict[str, Callable[..., Any]]:
         row, n = find(control, pattern, work + 8 * layouts.DTYPES, inputs, outputs, given), load(work + 8 * layouts.UNITS)
         if row == 0:
             return refused(runtime)
-        grain = load(row + 8)
+        store(slots + 8 * (3 * operands + 1), load(row + 8))
+        for k in range(outputs):
+            store(slots + 8 * (3 * operands + 2 + inputs + k), load(load(row + 24 + 8 * k) + rt.ITEMSIZE))
+        grain = load(row + 16)
         if tiles:
             grain = max(1, grain // (layouts.TILE_ROWS * layouts.TILE_COLUMNS))
         if not ready(runtime, n, grain):
@@ -210,15 +214,15 @@ class Fast:
         return builtin("wide", _address("wide"), self._control)
 
     def add(
-        self, operands: Sequence[Any], arrangement: Arrangement, kernel: Callable[[], int], grain: int, out_dtypes: Sequence[np.dtype[Any]]
+        self, operands: Sequence[Any], arrangement: Arrangement, kernels: Callable[[], tuple[int, int]], grain: int, out_dtypes: Sequence[np.dtype[Any]]
     ) -> None:
-        """Let the fast path run what ``kernel`` compiles on inputs (and given outputs) like these, unless it does already."""
+        """Let the fast path run what ``kernels`` compiles on inputs (and given outputs) like these, unless it does already."""
         inputs = (pattern_of(arrangement), *map(_kind, operands))
         outputs = tuple(map(id, out_dtypes))
         key = (*inputs, *outputs)
         if len(self._known) >= _CAPACITY or key in self._known or len(arrangement.letters) > MOST_OPERANDS:
             return
-        row = np.array([*inputs, kernel(), grain, *outputs], np.int64)
+        row = np.array([*inputs, *kernels(), grain, *outputs], np.int64)
         table = np.concatenate([self._table, row])
         table[0] += 1
         # Another thread may be about to read the old table, and it has addresses of dtypes: nothing is let go.

@@ -18,7 +18,6 @@ import ctypes
 import functools
 import mmap
 import os
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -255,9 +254,6 @@ def default_limit() -> int:
         return 1 << 30
 
 
-_starting = threading.Lock()
-
-
 @functools.cache
 def _started() -> _Pool:
     pool = _Pool()
@@ -268,7 +264,7 @@ def _started() -> _Pool:
 
 def _start() -> _Pool:
     """Let large arrays come from the pool from now on; native code calls this before the first."""
-    with _starting:
+    with cache.lock:
         rt.block[rt.POOL] = id(_started().capsule)
         return _started()
 

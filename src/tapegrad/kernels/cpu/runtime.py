@@ -21,8 +21,9 @@ from . import cache
 THREADS, PARALLEL_FOR, CHUNK, BUSY, PROCESS, GETPID, SAVE_THREAD, RESTORE_THREAD = range(8)
 ARRAY_EMPTY, INCREF, NDARRAY, FLOAT, INT, NONE, TUPLE_NEW, TUPLE_SET, LONG_AS_INT64, ERR_OCCURRED = range(8, 18)
 DECREF, VECTORCALL, ERR_CLEAR, TUPLE, DTYPE_META, NUMPY_EMPTY, SET_HANDLER, POOL, POOL_FROM, START_POOL = range(18, 28)
-LONG_AND_OVERFLOW = 28
-WORDS = 29
+LONG_AND_OVERFLOW, GENERIC_ALLOC = 28, 29
+RECORDERS = 30  # how many threads record launches: planned functions then take no short cut
+WORDS = 31
 
 # Offsets in a NumPy array object, from the end of the object header (numpy/ndarraytypes.h, part of NumPy's stable ABI).
 HEADER = object.__basicsize__
@@ -34,11 +35,11 @@ ITEMSIZE = HEADER + 24  # in a dtype
 C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED = 1, 2, 0x100
 
 
-def _c_function(name: str) -> int:
+def c_function(name: str) -> int:
     return int(ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0)
 
 
-def _numpy_function(index: int) -> int:
+def numpy_function(index: int) -> int:
     module: Any = importlib.import_module("numpy._core._multiarray_umath")
 
     get = ctypes.pythonapi.PyCapsule_GetPointer
@@ -68,15 +69,16 @@ _check_layout()
 block = np.zeros(WORDS, np.int64)
 block[[PROCESS, GETPID]] = [os.getpid(), ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p).value or 0]
 block[[SAVE_THREAD, RESTORE_THREAD, INCREF]] = [
-    _c_function(name) for name in ("PyEval_SaveThread", "PyEval_RestoreThread", "Py_IncRef")
+    c_function(name) for name in ("PyEval_SaveThread", "PyEval_RestoreThread", "Py_IncRef")
 ]
 block[[TUPLE_NEW, TUPLE_SET, LONG_AS_INT64, ERR_OCCURRED]] = [
-    _c_function(name) for name in ("PyTuple_New", "PyTuple_SetItem", "PyLong_AsLongLong", "PyErr_Occurred")
+    c_function(name) for name in ("PyTuple_New", "PyTuple_SetItem", "PyLong_AsLongLong", "PyErr_Occurred")
 ]
-block[LONG_AND_OVERFLOW] = _c_function("PyLong_AsLongLongAndOverflow")  # (int, *int32 overflow)
-block[ARRAY_EMPTY] = _numpy_function(184)  # PyArray_Empty(nd, dims, descr (stolen), fortran)
-block[SET_HANDLER] = _numpy_function(304)  # PyDataMem_SetHandler(capsule) -> the handler before
-block[[DECREF, VECTORCALL, ERR_CLEAR]] = [_c_function(name) for name in ("Py_DecRef", "PyObject_Vectorcall", "PyErr_Clear")]
+block[LONG_AND_OVERFLOW] = c_function("PyLong_AsLongLongAndOverflow")  # (int, *int32 overflow)
+block[GENERIC_ALLOC] = c_function("PyType_GenericAlloc")
+block[ARRAY_EMPTY] = numpy_function(184)  # PyArray_Empty(nd, dims, descr (stolen), fortran)
+block[SET_HANDLER] = numpy_function(304)  # PyDataMem_SetHandler(capsule) -> the handler before
+block[[DECREF, VECTORCALL, ERR_CLEAR]] = [c_function(name) for name in ("Py_DecRef", "PyObject_Vectorcall", "PyErr_Clear")]
 block[[NDARRAY, FLOAT, INT, NONE]] = id(np.ndarray), id(float), id(int), id(None)
 block[[TUPLE, DTYPE_META, NUMPY_EMPTY]] = id(tuple), id(type(np.dtype)), id(np.empty)
 block[THREADS] = int(os.environ.get("NUMBA_NUM_THREADS") or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
@@ -106,19 +108,20 @@ def start_threads() -> str:
     The pool's entry point is what Numba's own ``parallel=True`` code calls: it splits an index range over the threads.
     """
     try:
-        from numba import config
-        from numba.np.ufunc import parallel
+        with cache.lock:
+            from numba import config
+            from numba.np.ufunc import parallel
 
-        parallel._launch_threads()
-        entry = cache.llvm.address_of_symbol("numba_parallel_for")
-        if not entry:
-            return "serial"
-        block[THREADS] = min(int(block[THREADS]), int(config.NUMBA_NUM_THREADS))
-        from .call import chunk_address
+            parallel._launch_threads()
+            entry = cache.llvm.address_of_symbol("numba_parallel_for")
+            if not entry:
+                return "serial"
+            block[THREADS] = min(int(block[THREADS]), int(config.NUMBA_NUM_THREADS))
+            from .call import chunk_address
 
-        block[CHUNK] = chunk_address()
-        block[PARALLEL_FOR] = entry
-        return str(parallel.threading_layer())
+            block[CHUNK] = chunk_address()
+            block[PARALLEL_FOR] = entry
+            return str(parallel.threading_layer())
     except (ImportError, AttributeError, ValueError, RuntimeError):  # a Numba that changed: correct, on one thread
         block[THREADS] = 1
         return "serial"

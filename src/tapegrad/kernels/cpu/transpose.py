@@ -9,7 +9,8 @@ from numba import njit
 
 from . import abi
 from .arrange import TILE_COLUMNS, TILE_ROWS
-from .linalg.micro import Vector, transpose_block
+from .linalg.micro import transpose_block
+from .vector import Vector
 
 
 @functools.cache

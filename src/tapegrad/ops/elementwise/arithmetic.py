@@ -13,7 +13,7 @@ from ...samples import EdgePoint, ErrorInput, Input, Sample, binary
 from ...scalarops import elementwise, elementwise_op
 from ...tensor import Tensor
 from ..checks import accept, need_fitting
-from .basic import sub
+from .basic import sub, where
 
 __all__ = ["addcdiv", "addcmul", "fmax", "fmin", "lerp", "rsub"]
 
@@ -43,7 +43,7 @@ fmin = elementwise(
 )
 lerp = elementwise(
     "lerp",  # from the nearer end, so that weights 0 and 1 give the ends exactly
-    lambda input, end, weight: E.where(weight < 0.5, input + weight * (end - input), end - (end - input) * (1.0 - weight)),
+    lambda input, end, weight: E.where(E.abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1.0 - weight)),
     {
         "input": lambda g, weight: g * (1.0 - weight),
         "end": lambda g, weight: g * weight,
@@ -55,7 +55,7 @@ lerp = elementwise(
     ],
     reference=lambda start, end, weight: start + weight * (end - start),
     edge_points=[EdgePoint((1.0, 3.0, 0.5), (0.5, 0.5, 2.0))],
-    kinds="f",
+    kinds="fc",
 )
 _addcmul = elementwise(
     "addcmul",
@@ -85,8 +85,16 @@ _addcdiv = elementwise(
 )
 
 
+def _lerp_of_complex(input: Any, end: Any, weight: Any) -> Any:
+    """As the expression, which can't choose by the size of a complex weight."""
+    step, near = end - input, abs(weight.detach() if isinstance(weight, Tensor) else weight) < 0.5
+    first, second = input + weight * step, end - step * (1.0 - weight)
+    return where(near, first, second) if isinstance(near, Tensor) else first if near else second
+
+
+elementwise_op("lerp").of_complex = _lerp_of_complex
 need_fitting("addcmul", 3)
-accept("f", "lerp", instead="convert one with .float()")
+accept("fc", "lerp", instead="convert one with .float()")
 accept("fc", "addcdiv", instead="use input + value * div(tensor1, tensor2, rounding_mode='trunc'), or convert one with .float()")
 
 _THREE = [

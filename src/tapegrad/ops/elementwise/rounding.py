@@ -107,7 +107,7 @@ def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None,
     """Replace NaN by ``nan``, infinities by ``posinf`` and ``neginf``: by default the dtype's largest and smallest numbers."""
     dtype = as_tensor_input(input, "nan_to_num", "input").dtype
     if dtype.category < 2:
-        return REGISTRY["clone"](input)
+        return REGISTRY["clone"].call(input)
     return _nan_to_num(input, *_replacements(dtype, nan, posinf, neginf))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...computation import broadcast_shape
 from ...device import backend
 from ...public import composite, method, public
-from ...registry import Op, apply, as_tensor_input, register
+from ...registry import Op, as_tensor_input, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, no_tensor, wrap
 from ..checks import need_in_range, need_same_dtype, read_values
@@ -85,7 +85,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         IndexError: when an index is out of range (negative ones are).
     """
     at, index = _check_index("gather", input, dim, index)
-    return apply(_gather, (input, index), {"dim": at})  # type: ignore[no-any-return]
+    return _gather.call(input, index, dim=at)  # type: ignore[no-any-return]
 
 
 @composite(
@@ -124,7 +124,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         if (places < 0).any():  # counted from the end, unlike gather's
             spread[1] = wrap(np.where(places < 0, places + (spread[0]._array.shape[at] if input.ndim else 1), places))
     _check_index("take_along_dim", spread[0], at, spread[1])
-    return apply(_gather, tuple(spread), {"dim": at})  # type: ignore[no-any-return]
+    return _gather.call(*spread, dim=at)  # type: ignore[no-any-return]
 
 
 # --------------------------------------------------------------------------------------------------------------- scatter

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ... import dtypes
 from ...public import composite, method
 from ...registry import as_tensor_input
 from ...samples import ErrorInput, Input, Sample
@@ -157,27 +156,17 @@ def _put(name: str, input: Tensor, index: Tensor, source: Tensor, accumulate: bo
 
 
 def constant(value: Any, like: Tensor, name: str) -> Tensor:
-    """A number or 0-d tensor to write into a tensor, of its dtype.
+    """A number or 0-d tensor to write into a tensor, of its dtype; integers take floating-point ones truncated.
 
     Raises:
         RuntimeError: for other tensors, or a value that the dtype can't hold.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(f"{name}: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}")
-        if value.dtype is like.dtype:
-            return value
-        if value.dtype.category > like.dtype.category:
-            raise RuntimeError(f"{name}: a value of dtype {value.dtype} can't be written into dtype {like.dtype}")
-        if like.dtype.category == 1:  # looked at, since it must fit
-            return wrap(scalar(name, read_values(value, "the value that a tensor is filled with"), like.dtype.numpy))
-        return value.to(like.dtype)
-    if like.dtype is dtypes.bool_ and isinstance(value, (int, float)):  # any number is a truth value
-        value = bool(value)
-    with np.errstate(all="ignore"):
-        number = as_tensor_input(value, name, "value")
-    if number.dtype.category > like.dtype.category:
-        raise RuntimeError(f"{name}: the value {value!r} can't be written into dtype {like.dtype}")
+        if value.dtype is like.dtype or (like.dtype.category >= 2 and value.dtype.category <= like.dtype.category):
+            return value.to(like.dtype)
+        value = read_values(value, "the value that a tensor is filled with")  # looked at, since it must fit
+    elif not isinstance(value, (bool, int, float, complex, np.generic)):
+        as_tensor_input(value, name, "value")
     return wrap(scalar(name, value, like.dtype.numpy))

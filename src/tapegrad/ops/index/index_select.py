@@ -21,8 +21,8 @@ __all__ = ["index_add", "index_copy", "index_fill", "index_select"]
 _INDEX = Input((3,), 0, 3, "int")
 
 
-def _place(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, tuple[Any, ...]]:
-    """The dimension counted from the front, and the index of arrays."""
+def _place(name: str, input: Tensor, dim: int, index: Tensor, *, from_end: bool = False) -> tuple[int, tuple[Any, ...]]:
+    """The dimension counted from the front, and the index of arrays; negative ones count ``from_end`` or are wrong."""
     at = normalize_dim(dim, input.ndim, name)
     index = as_tensor_input(index, name, "index")
     i, n = index._array, input._array.shape[at] if input.ndim else 1
@@ -30,7 +30,7 @@ def _place(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, tupl
         raise (RuntimeError if i.dtype.kind not in "iu" else IndexError)(
             f"{name}: the index must be a vector of integers, got dtype {index.dtype} and shape {tuple(index.shape)}"
         )
-    need_in_range(name, index, n, f"dimension {at} of shape {tuple(input.shape)}")
+    need_in_range(name, index, n, f"dimension {at} of shape {tuple(input.shape)}", lowest=-n if from_end else 0)
     return at, (slice(None),) * at + (read_values(index, f"{name}()").reshape(-1),)
 
 
@@ -170,11 +170,12 @@ def _filled(input: Any, index: Any, value: Any, dim: int) -> Any:
     reference=_filled,
     error_inputs=[
         ErrorInput(lambda tg: tg.ones(3).index_fill(0, tg.tensor([3]), 0), IndexError, "index_fill: index 3 is out of range"),
-        ErrorInput(lambda tg: tg.arange(3).index_fill(0, tg.tensor([0]), 0.5), RuntimeError, "index_fill: the value 0.5 can't be written into .*int64"),
+        ErrorInput(lambda tg: tg.ones(3).index_fill(0, tg.tensor([-4]), 0), IndexError, "index_fill: index -4 is out of range"),
+        ErrorInput(lambda tg: tg.arange(3).index_fill(0, tg.tensor([0]), 1e20), RuntimeError, "index_fill: the value 1e.20 can't be converted to int64"),
     ],
 )
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """A copy with a number (or 0-d tensor) in the slices that ``index`` names along ``dim``.
+    """A copy with a number (or 0-d tensor) in the slices that ``index`` names along ``dim``; negative indices count from the end.
 
     Raises:
         IndexError: when an index is out of range; nothing is written then.
@@ -190,7 +191,7 @@ def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 
 def _fill(name: str, input: Tensor, dim: int, index: Tensor, value: Any, in_place: bool) -> Tensor:
-    _, places = _place(name, input, dim, index)
+    _, places = _place(name, input, dim, index, from_end=True)
     number = constant(value, input, name)
     if input.ndim == 0:
         made = put_at(name, reshape(input, 1), number, places, in_place=in_place)

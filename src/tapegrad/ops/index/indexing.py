@@ -8,8 +8,10 @@ import numpy as np
 
 from ... import dtypes, inplace
 from ...device import backend
-from ...registry import Op, apply, as_tensor_input, register
+from ...modes import local
+from ...registry import Op, as_tensor_input, register
 from ...samples import Input, Sample
+from ...shown import Shown
 from ...tensor import Tensor, wrap
 from ..checks import need_same_dtype, read_values
 from ..create import converted
@@ -240,6 +242,12 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     Raises:
         IndexError: when an index is out of range or there are too many.
     """
+    made = _indexed.quick(self, local.flags, index)
+    return _indexed(self, index) if made is None else made  # type: ignore[no-any-return]
+
+
+@Shown
+def _indexed(self: Tensor, index: Any) -> Tensor:
     simple = basic_index(index)
     parsed, basic = parsed_index(index) if simple is None else (simple, True)
     try:
@@ -270,7 +278,7 @@ def put(name: str, input: Tensor, values: Tensor, index: tuple[Any, ...], *, acc
     try:
         if in_place:
             return inplace.write(op, input, (values,), {"index": index})
-        return apply(op, (input, values), {"index": index})  # type: ignore[no-any-return]
+        return op.call(input, values, index=index)  # type: ignore[no-any-return]
     except IndexError as error:
         raise IndexError(f"{name}: {error}; the input has shape {tuple(input.shape)}") from None
     except ValueError as error:

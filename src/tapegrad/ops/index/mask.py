@@ -9,7 +9,7 @@ import numpy as np
 from ... import dtypes
 from ...computation import broadcast_shape
 from ...public import composite, method, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, no_tensor
 from ..checks import read_values
@@ -48,7 +48,7 @@ def _need_fit(self: Tensor, mask: Tensor, name: str) -> None:
     error_inputs=[
         ErrorInput(lambda tg: tg.ones(2).masked_fill(tg.ones(2), 1), RuntimeError, "masked_fill: expected a bool mask"),
         ErrorInput(lambda tg: tg.ones(2).masked_fill(tg.ones(2) > 0, tg.ones(2)), RuntimeError, r"masked_fill: the value must be a number .*\(2,\)"),
-        ErrorInput(lambda tg: tg.arange(2).masked_fill(tg.arange(2) > 0, 0.5), RuntimeError, "masked_fill: the value 0.5 can't be written"),
+        ErrorInput(lambda tg: tg.arange(2).masked_fill(tg.arange(2) > 0, 1e20), RuntimeError, "masked_fill: the value 1e.20 can't be converted to int64"),
     ],
 )
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -154,11 +154,11 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         raise TypeError(f"nonzero(): argument 'input' must be a Tensor, not {no_tensor(input)}")
     if as_tuple and input.ndim == 0:
         input = reshape(input, 1)
-    places = apply(_nonzero, (input,), {})
+    places = _nonzero.call(input)
     return unbind(places, 1) if as_tuple else places
 
 
 @composite(samples=[Sample((_SOME,)), Sample((M,))], reference="index_references.argwhere", differentiable=False)
 def argwhere(input: Tensor) -> Tensor:
     """The places of elements that are not zero, one row each: int64 (n, ndim)."""
-    return apply(_nonzero, (input,), {})
+    return _nonzero.call(input)

@@ -9,7 +9,7 @@ import numpy as np
 from ... import dtypes, inplace
 from ...device import backend
 from ...public import composite, method
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
 from ..checks import read_values
@@ -187,12 +187,12 @@ def _reduce(input: Tensor, places: tuple[Any, ...], src: Tensor, reduce: str, in
             start: float = least if reduce == "amax" else most
         else:
             start = _START[reduce]
-        input = apply(INDEX_PUT, (input, wrap(np.array(start).astype(kind))), params)
+        input = INDEX_PUT.call(input, wrap(np.array(start).astype(kind)), **params)
     if reduce in ("amax", "amin"):
-        return apply(_EXTREME, (input, src), {**params, "how": reduce})
+        return _EXTREME.call(input, src, **params, how=reduce)
     if reduce == "prod":
-        return apply(_PROD, (input, src), params)
-    total: Tensor = apply(INDEX_ACCUMULATE, (input, src), params)
+        return _PROD.call(input, src, **params)
+    total: Tensor = INDEX_ACCUMULATE.call(input, src, **params)
     if reduce == "sum":
         return total
     count = to_dtype(wrap(backend(total._array).count_at(total._array.shape, places, int(include_self))).clamp(min=1), total.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import dtypes
 from ...public import composite, public
-from ...registry import Op, apply, as_tensor_input, register
+from ...registry import Op, as_tensor_input, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_floating, read_values
@@ -97,7 +97,7 @@ def _search(name: str, boundaries: Tensor, input: Any, out_int32: bool, right: b
             raise RuntimeError(f"{name}: the sorter of shape {tuple(sorter.shape)} must have the shape {tuple(boundaries.shape)} of the boundaries")
         boundaries = boundaries.detach().take_along_dim(sorter, -1)
     params = {"right": right or side == "right", "dtype": dtypes.int32 if out_int32 else dtypes.int64}
-    return apply(_searchsorted, (boundaries.detach(), values.detach()), params)
+    return _searchsorted.call(boundaries.detach(), values.detach(), **params)
 
 
 @composite(
@@ -164,7 +164,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         low, high = low - 1, high + 1
     if not (math.isfinite(low) and math.isfinite(high)):
         raise RuntimeError(f"histc: the range from {low} to {high} is not finite")
-    return apply(_histc, (input.detach(),), {"bins": bins, "min": low, "max": high})
+    return _histc.call(input.detach(), bins=bins, min=low, max=high)
 
 
 _bincount = register(
@@ -212,7 +212,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if minlength < 0:
         raise RuntimeError(f"bincount: minlength must not be negative, got {minlength}")
     if weights is None:
-        return apply(_bincount, (input,), {"minlength": minlength})
+        return _bincount.call(input, minlength=minlength)
     if weights.shape != input.shape:
         raise RuntimeError(f"bincount: weights of shape {tuple(weights.shape)} for an input of shape {tuple(input.shape)}")
     wide = weights if weights.dtype is dtypes.float32 else weights.to(dtypes.float64)
@@ -248,4 +248,4 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         raise TypeError("isin(): one of elements and test_elements must be a Tensor")
     given = [as_tensor_input(x, "isin", name).detach() for x, name in ((elements, "elements"), (test_elements, "test_elements"))]
-    return apply(_isin, tuple(given), {"invert": invert})
+    return _isin.call(*given, invert=invert)

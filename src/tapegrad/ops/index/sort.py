@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...public import composite
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample, along_dim
 from ...tensor import Tensor
 from ..checks import read_values
@@ -74,7 +74,7 @@ def _sort_along(name: str, input: Tensor, dim: int, descending: bool) -> tuple[T
     at = normalize_dim(dim, input.ndim, name)
     if input.is_complex():
         raise RuntimeError(f"{name}: complex numbers have no order")
-    return apply(_sort, (input,), {"dim": at, "descending": bool(descending)})
+    return _sort.call(input, dim=at, descending=bool(descending))
 
 
 @composite(
@@ -184,7 +184,7 @@ def _different(op: Op, input: Tensor, return_inverse: bool, return_counts: bool,
     at = None if dim is None else normalize_dim(dim, input.ndim, name)
     if at is not None and input.ndim == 0:
         input = reshape(input, 1)
-    first, inverse, counts = apply(op, (input.detach(),), {"dim": at})
+    first, inverse, counts = op.call(input.detach(), dim=at)
     if at is None:
         values = picked(reshape(input, input.numel()), (read_values(first, f"{name}()"),))
     else:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...computation import broadcast_shape
 from ...public import composite, public
-from ...registry import Op, apply, check_devices, register
+from ...registry import Op, check_devices, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_floating, need_same_dtype
@@ -96,7 +96,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
         return solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT  # type: ignore[no-any-return]
     batch = broadcast_shape(name, [tuple(A.shape[:-2]), tuple(B.shape[:-2])])
     operands = tuple(x if x.shape[:-2] == batch else x.expand(*batch, *x.shape[-2:]) for x in (A, B))
-    return apply(_triangular_solve, operands, {"upper": upper, "unitriangular": unitriangular})  # type: ignore[no-any-return]
+    return _triangular_solve.call(*operands, upper=upper, unitriangular=unitriangular)  # type: ignore[no-any-return]
 
 
 # ----------------------------------------------------------------------------------------------------- Cholesky's factorization
@@ -160,7 +160,7 @@ def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
         LinAlgError: when one is not positive definite.
     """
     _need_square("linalg.cholesky", "input", input)
-    factor: Tensor = apply(_cholesky, (input,), {})
+    factor: Tensor = _cholesky.call(input)
     return factor.mH if upper else factor  # type: ignore[no-any-return]
 
 

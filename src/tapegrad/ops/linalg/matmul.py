@@ -9,7 +9,7 @@ import numpy as np
 
 from ...computation import broadcast_shape
 from ...public import alias, composite, public
-from ...registry import Op, apply, as_tensor_input, check_devices, register
+from ...registry import Op, as_tensor_input, check_devices, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import TENSOR_TYPES, Tensor
 from ..checks import need_same_dtype
@@ -94,7 +94,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if input.__class__ in TENSOR_TYPES and other.__class__ in TENSOR_TYPES:
         a, b = input._array, other._array
         if a.__class__ is np.ndarray is b.__class__ and a.ndim == 2 == b.ndim and a.shape[1] == b.shape[0] and a.dtype is b.dtype:
-            return apply(_bmm, (input, other), {})  # type: ignore[no-any-return]
+            return _bmm.call(input, other)  # type: ignore[no-any-return]
     input, other = as_tensor_input(input, "matmul", "input"), as_tensor_input(other, "matmul", "other")
     check_devices("matmul", (input, other))
     a, b = input._array, other._array
@@ -109,7 +109,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         broadcast_shape("matmul", [a.shape[:-2], b.shape[:-2]])
     left = input if a.ndim > 1 else input.unsqueeze(0)
     right = other if b.ndim > 1 else other.unsqueeze(1)
-    out: Tensor = apply(_bmm, (left, right), {})
+    out: Tensor = _bmm.call(left, right)
     if a.ndim == 1:
         out = out.squeeze(-2)
     return out.squeeze(-1) if b.ndim == 1 else out  # type: ignore[no-any-return]

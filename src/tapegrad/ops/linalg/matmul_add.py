@@ -10,11 +10,11 @@ import numpy as np
 from ...casting import as_they_are
 from ...computation import broadcast_shape
 from ...public import METHODS, composite, named
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
-from ...tensor import Tensor
+from ...tensor import Tensor, wrap
 from ..checks import need_same_dtype
-from ..elementwise.basic import add, mul
+from ..elementwise.basic import add, mul, where
 from .matmul import conjugate, matmul, mT, need_dims, outer, summed_to
 
 __all__ = ["addbmm", "addmm", "addmv", "addr", "baddbmm"]
@@ -50,12 +50,12 @@ def _plus_product(name: str, input: Tensor, a: Tensor, b: Tensor, beta: Any, alp
     if plain and a.shape[-1] == b.shape[-2]:
         shape = (*a.shape[:-1], b.shape[-1])
         if broadcast_shape(name, [tuple(input.shape), shape]) == shape:
-            return apply(_fused, (input, a, b), {})  # type: ignore[no-any-return]
+            return _fused.call(input, a, b)  # type: ignore[no-any-return]
     return _sum(name, input, matmul(a, b), beta, alpha)
 
 
 def _sum(name: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
-    """With ``beta`` 0 the input plays no part, not even its NaNs."""
+    """With ``beta`` 0 the input plays no part, not even its NaNs; its gradient is 0."""
     need_same_dtype(name, input=input, product=product)
     shape = tuple(product.shape)
     if broadcast_shape(name, [tuple(input.shape), shape]) != shape:
@@ -63,7 +63,9 @@ def _sum(name: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Te
     if not input.dtype.differentiable and (isinstance(beta, float) or isinstance(alpha, float)):
         raise RuntimeError(f"{name}: beta and alpha must be integers for dtype {input.dtype}")
     product = product if alpha == 1 else mul(product, alpha)
-    return product if beta == 0 else add(product, input if beta == 1 else mul(input, beta))  # type: ignore[no-any-return]
+    if beta == 0:
+        return where(wrap(np.array(False)), input, product) if input.requires_grad else product  # type: ignore[no-any-return]
+    return add(product, input if beta == 1 else mul(input, beta))  # type: ignore[no-any-return]
 
 
 def _reference(product: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from ...device import backend
 from ...modes import enable_grad
 from ...plan import ON_TENSORS
 from ...public import public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tape import grad
 from ...tensor import Tensor, wrap
@@ -263,7 +263,7 @@ def ctc_loss(
         raise RuntimeError(f"ctc_loss: blank {blank} is none of the {classes} classes")
     inputs = _lengths("input_lengths", input_lengths, n, times)
     labels, counts = _labels(targets, n, target_lengths, classes, blank)
-    loss: Tensor = apply(_ctc, (x, wrap(labels), wrap(inputs), wrap(counts)), {"blank": blank})
+    loss: Tensor = _ctc.call(x, wrap(labels), wrap(inputs), wrap(counts), blank=blank)
     if zero_infinity:
         loss = where(isinf(loss), 0.0, loss)
     if reduction == "mean":

@@ -10,7 +10,7 @@ import numpy as np
 from ... import dtypes
 from ...computation import broadcast_shape
 from ...public import public
-from ...registry import Op, apply, check_devices, register
+from ...registry import Op, check_devices, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample
 from ...tensor import TENSOR_TYPES, Tensor, wrap
 from ..checks import need_floating, need_same_dtype
@@ -271,7 +271,7 @@ def scaled_dot_product_attention(
         ValueError: when ``dropout_p`` is not in [0, 1].
     """
     if attn_mask is None and not (dropout_p or enable_gqa) and _plain(query, key, value):
-        return _attention(query, key, value, None, scale=query._array.shape[-1] ** -0.5 if scale is None else float(scale), causal=bool(is_causal))  # type: ignore[no-any-return]
+        return _attention.call(query, key, value, None, scale=query._array.shape[-1] ** -0.5 if scale is None else float(scale), causal=bool(is_causal))  # type: ignore[no-any-return]
     name = "scaled_dot_product_attention"
     check_devices(name, (query, key, value, attn_mask))
     q, k, v = query._array.shape, key._array.shape, value._array.shape
@@ -296,10 +296,10 @@ def scaled_dot_product_attention(
         if is_causal:
             mask = wrap(_causal_mask(scores[-2:], wide))
         products = matmul(query * scale, key.mT)
-        weights = apply(_masked_softmax, (products if mask is None else products + mask,), {})
+        weights = _masked_softmax.call(products if mask is None else products + mask)
         result = matmul(dropout(weights, dropout_p), value)
     else:
-        result = apply(_attention, (query, key, value, mask), {"scale": scale, "causal": bool(is_causal)})
+        result = _attention.call(query, key, value, mask, scale=scale, causal=bool(is_causal))
     return result if wide is dtype else to_dtype(result, dtype)
 
 

@@ -73,7 +73,7 @@ def _drop(name: str, input: Tensor, p: float, training: bool, inplace: bool, sha
     """Drop features with a mask of ``shape``, which broadcasts to the input's."""
     if _idle(name, input, p, training):
         return input
-    result: Tensor = _drop_features(input, p=p, mask=_kept(shape, p))
+    result: Tensor = _drop_features.call(input, p=p, mask=_kept(shape, p))
     return input.copy_(result) if inplace else result
 
 
@@ -96,7 +96,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     """
     if _idle("dropout", input, p, training):
         return input
-    result: Tensor = _dropout(input, p=float(p), start=drawn(None, "blocks", -(-input._array.size // 4)))
+    result: Tensor = _dropout.call(input, p=float(p), start=drawn(None, "blocks", -(-input._array.size // 4)))
     return input.copy_(result) if inplace else result
 
 

@@ -147,4 +147,4 @@ def embedding(
     padding_idx = check_rows("embedding", input, weight, padding_idx, sparse)
     if max_norm is not None:
         limit_rows(input, weight, max_norm, norm_type)
-    return _embedding(weight, input, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)  # type: ignore[no-any-return]
+    return _embedding.call(weight, input, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...device import backend
 from ...public import composite
-from ...registry import REGISTRY, apply
+from ...registry import REGISTRY
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
 from ..checks import need_same_dtype, read_values
@@ -147,7 +147,7 @@ def embedding_bag(
 def _summed(rows: Tensor, bag: Any, bags: int) -> Tensor:
     """Rows added up by bag: what an embedding's backward does with gradients."""
     size = (bags, int(rows._array.shape[1]))
-    return apply(REGISTRY["embedding_backward"], (rows, wrap(bag)), {"size": size, "padding_idx": None})
+    return REGISTRY["embedding_backward"].call(rows, wrap(bag), size=size, padding_idx=None)
 
 
 def _bags(input: Tensor, offsets: Tensor | None, include_last_offset: bool) -> tuple[Any, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...public import composite, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_same_dtype
@@ -84,7 +84,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         hint = f": the input has {x.shape[-1]} features, the weight takes {w.shape[1]}" if x.ndim and w.ndim == 2 and x.shape[-1] != w.shape[1] else ""
         raise RuntimeError(f"linear: shapes don't fit: {got}; expected (..., in), (out, in) and (out,){hint}")
     need_same_dtype("linear", input=input, weight=weight, bias=bias)
-    return apply(_linear, (input, weight, bias), {})  # type: ignore[no-any-return]
+    return _linear.call(input, weight, bias)  # type: ignore[no-any-return]
 
 
 @composite(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...public import public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_in_range, read_values
@@ -53,4 +53,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if num_classes < 0:
         count = int(read_values(tensor, "the number of classes that one_hot() counts").max()) + 1
     need_in_range("one_hot", tensor, count, f"{count} classes", what="class", error=RuntimeError)
-    return apply(_one_hot, (tensor,), {"num_classes": count})
+    return _one_hot.call(tensor, num_classes=count)

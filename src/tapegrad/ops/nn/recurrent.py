@@ -13,7 +13,7 @@ import numpy as np
 from ... import dtypes
 from ...modes import enable_grad, local
 from ...plan import ON_TENSORS
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import Input, Sample
 from ...tape import grad
 from ...tensor import Tensor, wrap
@@ -354,4 +354,4 @@ def whole_layer(mode: str, x: Tensor, weights: dict[str, Any], state: tuple[Tens
         reverse: begin at the last step.
     """
     parameters = [weights[name] for name in _NAMES[1:5]]
-    return apply(_LAYERS[mode], (x, *parameters, *state), {"reverse": reverse})  # type: ignore[no-any-return]
+    return _LAYERS[mode].call(x, *parameters, *state, reverse=reverse)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...public import composite
-from ...registry import REGISTRY, apply
+from ...registry import REGISTRY
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 
@@ -56,4 +56,4 @@ def _shifted(x: Tensor, offset: int, channels: int) -> Tensor:
     """Channel c + offset in the place of channel c, zeros where there is none."""
     kept = channels - abs(offset)
     part = x.narrow(1, max(offset, 0), kept)
-    return apply(REGISTRY["pad_zeros"], (part,), {"dim": 1, "before": max(-offset, 0), "total": channels})
+    return REGISTRY["pad_zeros"].call(part, dim=1, before=max(-offset, 0), total=channels)

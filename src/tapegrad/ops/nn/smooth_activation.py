@@ -137,7 +137,7 @@ def _mish(x: Any) -> Any:
 def _mish_slope(x: Any) -> Any:
     e = _exp_up_to_20(x)
     n = e * (e + 2.0)
-    return E.where(x > 20.0, 1.0, (n * (n + 2.0) + 4.0 * x * (e * (e + 1.0))) / ((n + 2.0) * (n + 2.0)))
+    return E.where(x > 20.0, 1.0, (n * (n + 2.0) + 4.0 * (x * (e * (e + 1.0)))) / ((n + 2.0) * (n + 2.0)))
 
 
 elementwise(
@@ -148,7 +148,7 @@ elementwise(
     method=False,
     samples=few(),
     reference=lambda x: x * np.tanh(np.logaddexp(0, x)),
-    edge_points=[EdgePoint((1e4,), (1.0,)), EdgePoint((-1e4,), (0.0,))],
+    edge_points=[EdgePoint((1e4,), (1.0,)), EdgePoint((-1e4,), (0.0,)), EdgePoint((-3e38,), (0.0,))],
     kinds="f",
 )
 softsign = elementwise(
@@ -176,7 +176,7 @@ tanhshrink = elementwise(
 )
 _gelu = elementwise(
     "gelu",
-    lambda input: 0.5 * input * (1.0 + E.erf(input * math.sqrt(0.5))),
+    lambda input: input * E.gelu_gate(input),
     dtype="float",
     method=False,
     samples=few(),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...plan import ON_ARRAYS
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import Input, Sample
 from ...tensor import Tensor
 from .generator import Generator, drawn
@@ -61,4 +61,4 @@ def log_gamma_draw(concentration: Tensor, generator: Generator | None = None) ->
     are not positive.
     """
     draw = drawn(generator, "log_gamma", concentration._array)
-    return apply(_log_gamma, (concentration,), {"draw": draw})  # type: ignore[no-any-return]
+    return _log_gamma.call(concentration, draw=draw)  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import dtypes
 from ...public import public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..shape.copy import to_dtype
@@ -48,7 +48,7 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     NaN is not 0. Over no elements False.
     """
     params = {"axes": axes_of(dim, input.ndim, "any"), "keepdim": keepdim}
-    return _as_pytorch(input, apply(_any, (input,), params))
+    return _as_pytorch(input, _any.call(input, **params))
 
 
 @public(_all, samples=_SAMPLES, reference=over_dim_reference(np.all), differentiable=False)
@@ -58,7 +58,7 @@ def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     NaN is not 0. Over no elements True.
     """
     params = {"axes": axes_of(dim, input.ndim, "all"), "keepdim": keepdim}
-    return _as_pytorch(input, apply(_all, (input,), params))
+    return _as_pytorch(input, _all.call(input, **params))
 
 
 _count_nonzero = register(
@@ -83,4 +83,4 @@ _count_nonzero = register(
 )
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     """How many elements over ``dim`` (one or several; all by default) are not 0; int64."""
-    return apply(_count_nonzero, (input,), {"axes": axes_of(dim, input.ndim, "count_nonzero")})  # type: ignore[no-any-return]
+    return _count_nonzero.call(input, axes=axes_of(dim, input.ndim, "count_nonzero"))  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...modes import check_values
 from ...public import composite, named
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample, along_dim
 from ...tensor import Tensor, wrap
 from ..checks import need_same_dtype
@@ -138,7 +138,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ret
     n = input._array.shape[at] if input.ndim else 1
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue: k must be between 1 and {n}, got {k}")
-    return _KthValue(apply(_kthvalue, (input,), {"dim": at, "keepdim": keepdim, "k": k}))
+    return _KthValue(_kthvalue.call(input, dim=at, keepdim=keepdim, k=k))
 
 
 @composite(
@@ -155,7 +155,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ReturnType:
         IndexError: when a dimension is out of range, or has no elements.
         RuntimeError: for complex numbers, which have no order.
     """
-    return _Mode(apply(_mode_along, (input,), {"dim": _need_lane("mode", input, dim), "keepdim": keepdim}))
+    return _Mode(_mode_along.call(input, dim=_need_lane("mode", input, dim), keepdim=keepdim))
 
 
 def _median(name: str, ignore_nan: bool) -> Callable[..., Any]:
@@ -166,9 +166,9 @@ def _median(name: str, ignore_nan: bool) -> Callable[..., Any]:
             need_real(name, input)
             if input.numel() == 0:
                 raise RuntimeError(f"{name}: no elements to choose from in shape {tuple(input.shape)}")
-            return apply(_median_of_all, (input,), {"ignore_nan": ignore_nan})
+            return _median_of_all.call(input, ignore_nan=ignore_nan)
         at = _need_lane(name, input, dim)
-        return result(apply(_median_along, (input,), {"dim": at, "keepdim": keepdim, "ignore_nan": ignore_nan}))
+        return result(_median_along.call(input, dim=at, keepdim=keepdim, ignore_nan=ignore_nan))
 
     def reference(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         if dim is None:

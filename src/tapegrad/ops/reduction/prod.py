@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import dtypes
 from ...public import public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..linalg.matmul import conjugate
@@ -68,4 +68,4 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     The gradient, the product of the other elements, is exact where elements are zero.
     """
     axes = axes_of(None, input.ndim, "prod") if dim is None else (normalize_dim(dim, input.ndim, "prod"),)[: input.ndim]
-    return in_dtype(dtype, lambda x: apply(_prod, (x,), {"axes": axes, "keepdim": keepdim}), input)
+    return in_dtype(dtype, lambda x: _prod.call(x, axes=axes, keepdim=keepdim), input)

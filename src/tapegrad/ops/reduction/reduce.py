@@ -110,6 +110,7 @@ _sum = register(
         ("input",),
         lambda B, x, *, axes, keepdim: B.sum(x, axes, keepdim),
         {"input": lambda K, g, input_shape, axes, keepdim: _spread(K, g, input_shape, axes, keepdim)},
+        planned="sum",
         batch="reduce",
         samples=[*over_axes(), Sample((Input((0, 3)),), {"axes": (0,), "keepdim": False})],
         reference=over_axes_reference(np.sum),
@@ -154,6 +155,7 @@ _mean = register(
         ("input",),
         lambda B, x, *, axes, keepdim: B.mean(x, axes, keepdim),
         {"input": lambda K, g, input_shape, axes, keepdim: _mean_backward(K, g, input_shape, axes, keepdim)},
+        planned="mean",
         batch="reduce",
         samples=over_axes(),
         reference=over_axes_reference(np.mean),
@@ -197,6 +199,7 @@ _var = register(
         ("input",),
         lambda B, x, *, axes, keepdim, correction: B.var(x, axes, keepdim, correction),
         {"input": lambda K, g, input, input_shape, axes, keepdim, correction: _var_backward(K, g, input, input_shape, axes, keepdim, correction)},
+        planned="var",
         batch="reduce",
         samples=[
             Sample((Input(shape),), {"axes": axes, "keepdim": keep, "correction": c})
@@ -325,6 +328,7 @@ _logsumexp = register(
         ("input",),
         lambda B, x, *, axes, keepdim: B.logsumexp(x, axes, keepdim),
         {"input": lambda K, g, input, out, input_shape, axes, keepdim: _logsumexp_backward(K, g, input, out, input_shape, axes, keepdim)},
+        planned="logsumexp",
         batch="reduce",
         samples=over_axes(),
         reference=lambda x, axes, keepdim: np.log(np.sum(np.exp(x), axis=axes, keepdims=keepdim)),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ... import dtypes
 from ...public import method, named, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample, along_dim
 from ...tensor import Tensor
 from ..checks import need_floating
@@ -56,7 +56,7 @@ _cumsum = register(
 def cumsum(input: Tensor, dim: int, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """The running sum along ``dim``. Integers and bools sum as int64, unless ``dtype`` says otherwise."""
     at = normalize_dim(dim, input.ndim, "cumsum")
-    return in_dtype(dtype, lambda x: apply(_cumsum, (x,), {"dim": at, "reverse": False}), input)
+    return in_dtype(dtype, lambda x: _cumsum.call(x, dim=at, reverse=False), input)
 
 
 # ------------------------------------------------------------------------------------------------------------- products
@@ -157,7 +157,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: dtypes.dtype | None = None) -> Te
     The gradient is exact where elements are zero.
     """
     at = normalize_dim(dim, input.ndim, "cumprod")
-    return in_dtype(dtype, lambda x: apply(_cumprod, (x,), {"dim": at, "reverse": False}), input)
+    return in_dtype(dtype, lambda x: _cumprod.call(x, dim=at, reverse=False), input)
 
 
 @method
@@ -218,7 +218,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """
     at = normalize_dim(dim, input.ndim, "logcumsumexp")
     need_floating("logcumsumexp", input=input)
-    return apply(_logcumsumexp, (input,), {"dim": at})  # type: ignore[no-any-return]
+    return _logcumsumexp.call(input, dim=at)  # type: ignore[no-any-return]
 
 
 # -------------------------------------------------------------------------------------------------------- running extremes
@@ -250,7 +250,7 @@ def _running(name: str, accumulate: Any) -> Callable[..., Any]:
 
     def function(input: Tensor, dim: int) -> ReturnType:
         need_real(name, input)
-        return result(apply(op, (input,), {"dim": normalize_dim(dim, input.ndim, name)}))
+        return result(op.call(input, dim=normalize_dim(dim, input.ndim, name)))
 
     named(
         function,

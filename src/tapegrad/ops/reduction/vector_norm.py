@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import dtypes
 from ...public import composite
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_floating
@@ -125,4 +125,4 @@ def norm(input: Tensor, p: float | str | None = "fro", dim: Dims = None, keepdim
     order = 2.0 if p is None or isinstance(p, str) else float(p)
     if math.isinf(order) and any(input._array.shape[a] == 0 for a in axes):
         raise RuntimeError(f"norm: p={order} has no value over no elements of shape {tuple(input.shape)}")
-    return apply(_vector_norm, (input,), {"axes": axes, "keepdim": keepdim, "p": order})  # type: ignore[no-any-return]
+    return _vector_norm.call(input, axes=axes, keepdim=keepdim, p=order)  # type: ignore[no-any-return]

@@ -67,6 +67,7 @@ _sum_to_size = register(
         ("input",),
         lambda B, x, *, size: B.sum_to(x, size),
         {"input": lambda K, g, input_shape: K.expand(g, size=input_shape)},
+        planned="sum_to",
         samples=[Sample((Input((3, 4)),), {"size": (4,)}), Sample((Input((2, 3, 4)),), {"size": (3, 1)}), Sample((Input((3,)),), {"size": ()})],
         reference=lambda x, size: x.sum(axis=tuple(range(x.ndim - len(size)))).sum(
             axis=tuple(i for i, n in enumerate(size) if n == 1), keepdims=True

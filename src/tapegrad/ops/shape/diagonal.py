@@ -9,7 +9,7 @@ import numpy as np
 from ... import dtypes, inplace
 from ...device import to_device
 from ...public import composite, method, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
 from ..checks import need_ndim
@@ -99,7 +99,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
         RuntimeError: when the two dimensions are one.
     """
     a, b = normalize_dims((dim1, dim2), input.ndim, "diagonal")
-    return apply(_diagonal, (input,), {"offset": offset, "dim1": a, "dim2": b})  # type: ignore[no-any-return]
+    return _diagonal.call(input, offset=offset, dim1=a, dim2=b)  # type: ignore[no-any-return]
 
 
 def _embedded(x: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
@@ -132,7 +132,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     if a > b:
         a, b = b, a
     params = {"offset": offset, "dim1": a, "dim2": b, "size": tuple(size)}
-    return apply(_embed, (input,), params)  # type: ignore[no-any-return]
+    return _embed.call(input, **params)  # type: ignore[no-any-return]
 
 
 @composite(
@@ -209,7 +209,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
         RuntimeError: for fewer than two dimensions.
     """
     need_ndim("tril", input, 2)
-    return apply(_tril, (input,), {"diagonal": diagonal})  # type: ignore[no-any-return]
+    return _tril.call(input, diagonal=diagonal)  # type: ignore[no-any-return]
 
 
 @public(_triu, samples=_TRIANGLES, reference=lambda x, diagonal=0: np.triu(x, diagonal))
@@ -220,7 +220,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
         RuntimeError: for fewer than two dimensions.
     """
     need_ndim("triu", input, 2)
-    return apply(_triu, (input,), {"diagonal": diagonal})  # type: ignore[no-any-return]
+    return _triu.call(input, diagonal=diagonal)  # type: ignore[no-any-return]
 
 
 @method

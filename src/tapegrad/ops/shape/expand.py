@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...computation import broadcast_shape
+from ...modes import local
 from ...public import composite, public
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
+from ...shown import Shown
 from ...tensor import Size, Tensor
 from .reshape import sizes
 
@@ -43,7 +45,13 @@ def expand(input: Tensor, *args: Any, size: Sequence[int] | None = None, implici
     Raises:
         RuntimeError: when a size that is not 1 would change.
     """
-    return _expand.call(input, _expanded(input._array.shape, sizes(args, size)))  # type: ignore[no-any-return]
+    made = None if size is not None else _expanding.quick(input, local.flags, args)
+    return _expanding(input, sizes(args, size)) if made is None else made  # type: ignore[no-any-return]
+
+
+@Shown
+def _expanding(input: Tensor, size: tuple[int, ...]) -> Tensor:
+    return _expand.call(input, _expanded(input._array.shape, size))  # type: ignore[no-any-return]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...public import composite, public
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_ndim
@@ -45,7 +45,7 @@ _flip = register(
 def flip(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Tensor:
     """A copy with the order of elements reversed along ``dims``."""
     along = normalize_dims(sizes(args, dims), input.ndim, "flip")
-    return apply(_flip, (input,), {"dims": along if input.ndim else ()})  # type: ignore[no-any-return]
+    return _flip.call(input, dims=along if input.ndim else ())  # type: ignore[no-any-return]
 
 
 @composite(
@@ -139,11 +139,11 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     if not along:
         if len(by) != 1:
             raise RuntimeError(f"roll: {len(by)} shifts without dims; give as many dims")
-        flat = apply(_roll, (reshape(input, input.numel()),), {"shifts": by, "dims": (0,)})
+        flat = _roll.call(reshape(input, input.numel()), shifts=by, dims=(0,))
         return reshape(flat, *input.shape)
     if len(by) != len(along):
         raise RuntimeError(f"roll: {len(by)} shifts for {len(along)} dims")
     axes = tuple(normalize_dim(d, input.ndim, "roll") for d in along)
     if input.ndim == 0:
         return clone(input)
-    return apply(_roll, (input,), {"shifts": by, "dims": axes})  # type: ignore[no-any-return]
+    return _roll.call(input, shifts=by, dims=axes)  # type: ignore[no-any-return]

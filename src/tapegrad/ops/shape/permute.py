@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ...modes import local
 from ...public import alias, composite, method, public
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
+from ...shown import Shown
 from ...tensor import Tensor
 from ..checks import need_ndim
 from ..elementwise.basic import conj
@@ -80,7 +82,13 @@ def permute(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Ten
     Raises:
         RuntimeError: when ``dims`` is not a permutation of the dimensions.
     """
-    return _permute.call(input, _order(sizes(args, dims), input._array.shape))  # type: ignore[no-any-return]
+    made = None if dims is not None else _permuted.quick(input, local.flags, args)
+    return _permuted(input, sizes(args, dims)) if made is None else made  # type: ignore[no-any-return]
+
+
+@Shown
+def _permuted(input: Tensor, dims: tuple[int, ...]) -> Tensor:
+    return _permute.call(input, _order(dims, input._array.shape))  # type: ignore[no-any-return]
 
 
 @composite(
@@ -98,6 +106,12 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     Raises:
         IndexError: when a dimension is out of range.
     """
+    made = _transposed.quick(input, local.flags, dim0, dim1)
+    return _transposed(input, dim0, dim1) if made is None else made  # type: ignore[no-any-return]
+
+
+@Shown
+def _transposed(input: Tensor, dim0: int, dim1: int) -> Tensor:
     ndim = input._array.ndim
     a, b = normalize_dim(dim0, ndim, "transpose"), normalize_dim(dim1, ndim, "transpose")
     return _permute.call(input, _swapped(ndim, a, b))  # type: ignore[no-any-return]
@@ -126,7 +140,7 @@ def t(input: Tensor) -> Tensor:
     ndim = input._array.ndim
     if ndim > 2:
         raise RuntimeError(f"t() expects at most 2 dimensions, got shape {tuple(input.shape)}; use transpose() or .mT")
-    return _permute.call(input, _reversed(ndim))  # type: ignore[no-any-return]
+    return all_transposed(input)
 
 
 @composite(
@@ -171,7 +185,13 @@ def adjoint(input: Tensor) -> Tensor:
 
 def all_transposed(self: Tensor) -> Tensor:
     """``T``: the view with all dimensions reversed."""
-    return _permute.call(self, _reversed(self._array.ndim))  # type: ignore[no-any-return]
+    made = _turned.quick(self, local.flags)
+    return _turned(self) if made is None else made  # type: ignore[no-any-return]
+
+
+@Shown
+def _turned(input: Tensor) -> Tensor:
+    return _permute.call(input, _reversed(input._array.ndim))  # type: ignore[no-any-return]
 
 
 def matrix_transposed(self: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import Input, Sample
 from ...tensor import Tensor
 from .join import joined
@@ -43,4 +43,4 @@ def pieces(input: Tensor, lengths: Sequence[int], dim: int = 0) -> tuple[Tensor,
 
     Their gradients are joined once, while those of as many views are each padded to the shape of the whole.
     """
-    return (input,) if len(lengths) == 1 else apply(_pieces, (input,), {"dim": dim, "lengths": tuple(lengths)})
+    return (input,) if len(lengths) == 1 else _pieces.call(input, dim=dim, lengths=tuple(lengths))

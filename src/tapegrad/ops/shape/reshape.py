@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes, inplace
+from ...modes import local
 from ...public import composite, method, public
 from ...registry import REGISTRY, Op, register
 from ...samples import ErrorInput, Input, Sample
+from ...shown import Shown
 from ...tensor import Tensor, init
 
 __all__ = [
@@ -126,15 +128,10 @@ def _resolve_shape(x: Tensor, shape: tuple[int, ...], name: str) -> tuple[int, .
     return shape
 
 
-def _reshaped(input: Tensor, sizes: tuple[Any, ...]) -> Tensor | None:
-    """The tensor in another shape, given by plain integers that fit; None for everything else, which must be looked at closely."""
-    try:
-        array = input._array.reshape(sizes)
-    except (TypeError, ValueError):
-        return None
-    if array.shape != sizes and -1 not in sizes:  # NumPy takes -2 for -1
-        return None
-    return _reshape.on_result(input, array, array.shape)  # type: ignore[no-any-return]
+@Shown
+def _reshaped(input: Tensor, shape: tuple[Any, ...], *, name: str) -> Tensor:
+    """The tensor in another shape, given as :func:`sizes` takes it."""
+    return _reshape.call(input, _resolve_shape(input, sizes(shape), name))  # type: ignore[no-any-return]
 
 
 _RESHAPES = [Sample((Input((3, 4)),), {"shape": (2, 6)}), Sample((Input((3, 4)),), {"shape": (-1, 2)}), Sample((Input(()),), {"shape": (1, 1)})]
@@ -147,8 +144,12 @@ def reshape(input: Tensor, *args: Any, shape: Sequence[int] | None = None) -> Te
     Raises:
         RuntimeError: when the number of elements differs.
     """
-    made = _reshaped(input, args) if shape is None else None
-    return _reshape.call(input, _resolve_shape(input, sizes(args, shape), "reshape")) if made is None else made  # type: ignore[no-any-return]
+    if shape is not None:
+        args = (*args, shape)
+    if len(args) == 1 and args[0].__class__ is tuple:
+        (args,) = args
+    made = _reshaped.quick(input, local.flags, args)
+    return _reshaped(input, args, name="reshape") if made is None else made  # type: ignore[no-any-return]
 
 
 @composite(
@@ -166,13 +167,17 @@ def view(self: Tensor, *args: Any, size: Sequence[int] | None = None, dtype: Any
     Raises:
         RuntimeError: when the strides don't allow it (use reshape()); for another floating dtype of a tensor that requires grad.
     """
-    result = _reshaped(self, args) if size is None and dtype is None else None
-    if result is None:
-        if args and isinstance(args[0], (dtypes.dtype, type)):
-            dtype = args[0]
-        if dtype is not None:
-            return _view_bits(self, dtypes.to_dtype(dtype))
-        result = _reshape.call(self, _resolve_shape(self, sizes(args, size), "view"))
+    if size is None and dtype is None:
+        if len(args) == 1 and args[0].__class__ is tuple:
+            (args,) = args
+        made = _reshaped.quick(self, local.flags, args)
+        if made is not None:
+            return made  # type: ignore[no-any-return]
+    if args and isinstance(args[0], (dtypes.dtype, type)):
+        dtype = args[0]
+    if dtype is not None:
+        return _view_bits(self, dtypes.to_dtype(dtype))
+    result = _reshaped(self, args if size is None else (*args, size), name="view")
     if result._storage is not self._storage and result.numel():
         raise RuntimeError(
             f"view: shape {list(result.shape)} needs a copy of this tensor of shape {tuple(self.shape)} and strides {self.stride()}; use .reshape()"
@@ -233,13 +238,15 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
         IndexError: when a dimension is out of range.
         RuntimeError: when one of several is named twice.
     """
+    made = _squeezed.quick(input, local.flags, dim)
+    return _squeezed(input, dim) if made is None else made  # type: ignore[no-any-return]
+
+
+@Shown
+def _squeezed(input: Tensor, dim: int | Sequence[int] | None) -> Tensor:
     shape: tuple[int, ...] = input._array.shape
     if dim is None:
         return _reshape.call(input, tuple([n for n in shape if n != 1]))  # type: ignore[no-any-return]
-    if dim.__class__ is int and shape:
-        at = normalize_dim(dim, len(shape), "squeeze")  # type: ignore[arg-type]
-        array = input._array.reshape(shape[:at] + shape[at + 1 :] if shape[at] == 1 else shape)
-        return _reshape.on_result(input, array, array.shape)  # type: ignore[no-any-return]
     dims = normalize_dims(dim, len(shape), "squeeze") if shape or isinstance(dim, int) else ()
     return _reshape.call(input, tuple([n for i, n in enumerate(shape) if n != 1 or i not in dims]))  # type: ignore[no-any-return]
 
@@ -255,10 +262,15 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     Raises:
         IndexError: when ``dim`` is out of range, which is [-ndim - 1, ndim].
     """
+    made = _unsqueezed.quick(input, local.flags, dim)
+    return _unsqueezed(input, dim) if made is None else made  # type: ignore[no-any-return]
+
+
+@Shown
+def _unsqueezed(input: Tensor, dim: int) -> Tensor:
     shape: tuple[int, ...] = input._array.shape
     at = normalize_dim(dim, len(shape) + 1, "unsqueeze")
-    array = input._array.reshape((*shape[:at], 1, *shape[at:]))
-    return _reshape.on_result(input, array, array.shape)  # type: ignore[no-any-return]
+    return _reshape.call(input, (*shape[:at], 1, *shape[at:]))  # type: ignore[no-any-return]
 
 
 def _flattened(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
@@ -282,6 +294,12 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         IndexError: when a dimension is out of range.
         RuntimeError: when ``start_dim`` comes after ``end_dim``.
     """
+    made = _flattened_dims.quick(input, local.flags, start_dim, end_dim)
+    return _flattened_dims(input, start_dim, end_dim) if made is None else made  # type: ignore[no-any-return]
+
+
+@Shown
+def _flattened_dims(input: Tensor, start_dim: int, end_dim: int) -> Tensor:
     shape: tuple[int, ...] = input._array.shape
     rank = max(len(shape), 1)
     a, b = normalize_dim(start_dim, rank, "flatten"), normalize_dim(end_dim, rank, "flatten")
@@ -297,7 +315,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @composite(samples=[Sample((Input((3, 4)),)), Sample((Input(()),))], reference=np.ravel)
 def ravel(input: Tensor) -> Tensor:
     """One dimension, in row-major order: a view of a contiguous tensor, else a copy."""
-    return reshape(input if input.is_contiguous() else REGISTRY["clone"](input), input.numel())
+    return reshape(input if input.is_contiguous() else REGISTRY["clone"].call(input), input.numel())
 
 
 @composite(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...public import composite, method
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from .reshape import normalize_dim
@@ -83,7 +83,7 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise RuntimeError(f"unfold: the step must be positive, got {step}")
     if self.ndim == 0:
         return self.reshape(1).unfold(0, size, step)[0]
-    return apply(_unfold, (self,), {"dim": at, "size": size, "step": step})
+    return _unfold.call(self, dim=at, size=size, step=step)
 
 
 # ------------------------------------------------------------------------------------------------------------ as_strided
@@ -193,4 +193,4 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
         raise RuntimeError(
             f"as_strided: size {list(shape)}, stride {list(strides)} and offset {start} reach element {last} of {root.numel()} in memory"
         )
-    return apply(_as_strided, (root,), {"order": order, "size": shape, "stride": strides, "offset": start})
+    return _as_strided.call(root, order=order, size=shape, stride=strides, offset=start)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...public import composite
-from ...registry import Op, apply, check_devices, register
+from ...registry import Op, check_devices, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_same_dtype
@@ -155,7 +155,7 @@ def _conv(
             f"with padding {pads}"
         )
     params = {"stride": strides, "padding": pads, "dilation": dilations, "groups": groups}
-    out = apply(_convolution, (batched, weight, bias), params)
+    out = _convolution.call(batched, weight, bias, **params)
     return out if batched is input else out.squeeze(0)
 
 
@@ -178,7 +178,7 @@ def _conv_transpose(
     # as if less were padded at the end: the convolution back has then as many windows as the input has elements
     pairs = tuple((p, p - e) for p, e in zip(pads, extra, strict=True))
     params = {"size": out_size, "stride": strides, "padding": pairs, "dilation": dilations, "groups": groups}
-    out = apply(_convolution_input, (batched, weight), params)
+    out = _convolution_input.call(batched, weight, **params)
     if bias is not None:
         out = out + bias.reshape(-1, *(1,) * dims)
     return out if batched is input else out.squeeze(0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...public import composite
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from .window_args import Sizes, per_axis, space_of
@@ -90,7 +90,7 @@ def unfold(input: Tensor, kernel_size: Sizes, dilation: Sizes = 1, padding: Size
         TypeError, RuntimeError: when shapes or options don't fit.
     """
     params, _ = _windows("unfold", space_of(input, 2, "unfold"), kernel_size, dilation, padding, stride)
-    return apply(_im2col, (input,), params)
+    return _im2col.call(input, **params)
 
 
 @composite(
@@ -129,4 +129,4 @@ def fold(
     if shape[-1] != math.prod(count):
         wanted = f"{' * '.join(map(str, count))} = {math.prod(count)}"
         raise RuntimeError(f"fold: an output of sizes {size} has {wanted} windows, got {shape[-1]} columns in shape {shape}")
-    return apply(_col2im, (input,), {"size": size, **params})
+    return _col2im.call(input, size=size, **params)

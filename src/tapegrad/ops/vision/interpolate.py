@@ -7,7 +7,6 @@ from typing import Any
 
 from ...kernels.axis_maps import Axis
 from ...public import composite
-from ...registry import apply
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_floating
@@ -129,7 +128,7 @@ def interpolate(
         else:
             options = (aligned, factor)
         maps.append(Axis("antialiased" if antialias else kind, n, t, options))
-    return apply(resample, (input,), {"maps": tuple(maps), "transposed": False})
+    return resample.call(input, maps=tuple(maps), transposed=False)
 
 
 def _sizes(space: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool | None) -> tuple[tuple[int, ...], tuple[float | None, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...kernels.axis_maps import Axis
 from ...public import composite
-from ...registry import Op, apply, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_fit
@@ -102,7 +102,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             raise RuntimeError(f"pad: mode {mode!r} can add at most {most} elements to dimension {dim} of shape {shape}, got {(before, after)}")
     if mode == "constant":
         need_fit("pad", 0 if value is None else value, input.dtype.numpy)
-        return apply(_pad_constant, (input,), {"pads": pairs, "value": 0 if value is None else value})
+        return _pad_constant.call(input, pads=pairs, value=0 if value is None else value)
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
     if value:
@@ -110,4 +110,4 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     maps = tuple(
         Axis(mode, n, n + before + after, (before,)) if before or after else None for n, (before, after) in zip(shape, pairs, strict=True)
     )
-    return apply(resample, (input,), {"maps": maps, "transposed": False})
+    return resample.call(input, maps=maps, transposed=False)

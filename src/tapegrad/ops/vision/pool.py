@@ -10,7 +10,6 @@ from typing import Any
 from ... import dtypes
 from ...kernels.axis_maps import Axis
 from ...public import composite
-from ...registry import apply
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..elementwise.basic import mul, pow, where
@@ -95,7 +94,7 @@ def _avg_pool(
     if divisor_override == 0:
         raise RuntimeError(f"{name}: divisor_override must not be 0")
     maps = windows(name, dims, input, kernel_size, stride, padding, 1, ceil_mode, divide)
-    out: Tensor = apply(resample, (input,), {"maps": maps, "transposed": False})
+    out: Tensor = resample.call(input, maps=maps, transposed=False)
     if divisor_override is None:
         return out
     return div(out, divisor_override) if input.dtype.differentiable else div(out, divisor_override, rounding_mode="trunc")
@@ -109,10 +108,11 @@ def _need_numbers(input: Tensor, name: str) -> None:
 def _adaptive_avg_pool(dims: int, input: Tensor, output_size: Any) -> Tensor:
     name = f"adaptive_avg_pool{dims}d"
     _need_numbers(input, name)
-    maps = adaptive_windows(name, dims, input, output_size, True)
-    if all(axis.out == 1 for axis in maps) and input.dtype.differentiable:
+    if output_size in (1, (1,) * dims) and input.dtype.differentiable:
+        space_of(input, dims, name)
         return mean(input, tuple(range(-dims, 0)), True)
-    return apply(resample, (input,), {"maps": maps, "transposed": False})
+    maps = adaptive_windows(name, dims, input, output_size, True)
+    return resample.call(input, maps=maps, transposed=False)
 
 
 def _lp_pool(dims: int, input: Tensor, norm_type: float, kernel_size: Sizes, stride: Sizes | None, ceil_mode: bool) -> Tensor:
@@ -121,7 +121,7 @@ def _lp_pool(dims: int, input: Tensor, norm_type: float, kernel_size: Sizes, str
     powers = pow(input, norm_type)
     _need_numbers(powers, name)
     maps = windows(name, dims, powers, kernel_size, stride, 0, 1, ceil_mode, "padded")
-    total = mul(apply(resample, (powers,), {"maps": maps, "transposed": False}), places)
+    total = mul(resample.call(powers, maps=maps, transposed=False), places)
     nothing = total == 0  # the gradient of a norm of zeros is 0
     return where(nothing, 0.0, pow(where(nothing, 1, total), 1.0 / norm_type))
 

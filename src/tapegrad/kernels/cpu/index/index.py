@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import arrays
 from ..narrow import in_float32
+from ..planned import fresh, planned
 from .scatter import add_slices, axis_of
 
 
@@ -77,9 +78,10 @@ def scatter_at(x: Any, index: Any, size: tuple[int, ...]) -> Any:
 
 
 @in_float32
+@planned
 def scatter_rows(x: Any, index: Any, size: tuple[int, ...], skip: int | None) -> Any:
     """Zeros (n, d) with the rows of ``x`` (..., d) added at rows ``index`` (...), but none at row ``skip``."""
-    out = arrays.empty(size, x.dtype)
+    out = fresh(size, x.dtype)
     if add_slices(out, index, x, 0, skip=skip, clear=True):
         return out
     out = scatter_at(x, (index,), size)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays, cache, runtime as rt
+from .. import cache, runtime as rt
 from ..call import launcher, recording
+from ..planned import fresh, planned
 from ..reduction.layout import contiguous
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -93,6 +94,7 @@ def _places(index: Any) -> Any | None:
     return None if recording() else np.ascontiguousarray(index, np.int64)
 
 
+@planned
 def take(x: Any, index: Any, axis: int) -> Any:
     """The slices of ``x`` along an axis that an integer array names, which takes that axis' place; none may be negative."""
     outer, n, inner = _sizes(x.shape, axis)
@@ -101,7 +103,7 @@ def take(x: Any, index: Any, axis: int) -> Any:
     places = _places(index)
     if places is None or size not in _WORDS or not (n and outer * index.size * inner):
         return np.take(x, index, axis)
-    out = arrays.empty(shape, x.dtype)
+    out = fresh(shape, x.dtype)
     units = outer * index.size
     _launch(_kernel("take", _WORDS[size]), units, units * inner, contiguous(x), places, out, n, index.size, inner)
     return out

@@ -31,6 +31,7 @@ _DTYPES = ("float32", "float64")
 _SERIAL_FLOPS = 1_500_000  # below, waking another thread costs more than it brings
 _DIRECT_TILES = 4  # rows so few that packing B costs more than reading it scattered
 _NEAR = 256  # bytes between rows so close that B is read as it lies
+_UNITS = 4  # a thread: shares of the work, for more threads than there were when it was planned
 _IDLE = 0.1  # of a thread's time, for which threads pack the panels that they compute
 _PACK_A_PANELS = 3  # from this many panels on, packing a scattered A is worth its price
 _KEPT_SPACE = range(64 << 10, 32 << 20)  # sizes of working space for which the kernel's page faults are worth sparing
@@ -144,17 +145,17 @@ def _make_plan(a: _Array, b: _Array) -> _Plan | _DotPlan:
     row_share, panel_share = (_share(matrices * parts, threads) for parts in (tiles, panels))
     own_panels = first_packed == 0 and own_matrices == matrices and panel_share <= row_share + _IDLE
     by_rows = not own_panels and row_share <= panel_share
-    units = min(matrices * (tiles if by_rows else panels), 16 * threads)
+    units = min(matrices * (tiles if by_rows else panels), _UNITS * threads)
     pack_a = IN_PLACE
-    if panels >= _PACK_A_PANELS and max(abs(a_row), abs(a_step)) > _NEAR:
+    if panels >= _PACK_A_PANELS and max(abs(a_row), abs(a_step)) > blocking.near:
         pack_a = BY_ROW if a_step == size else BY_COLUMN if a_row == size else BY_ELEMENT
 
     pack_work = 0 if own_panels else own_matrices * (panels - first_packed) * -(-k // PACK_DEPTH)
-    pack_units = min(pack_work, 16 * threads)
+    pack_units = min(pack_work, _UNITS * threads)
     table = [m, n, k, a_row, a_step, b_step, b_column, tiles, panels, columns]
     packed_bytes = packed_stride * own_matrices if pack_units else 0
     packed_bytes = -(-packed_bytes // ALIGN) * ALIGN
-    group = blocking.group if own_panels else 0
+    group = min(-(-panels // threads), blocking.group) if own_panels else 0
     space_bytes = packed_bytes
     if pack_a or own_panels:
         space_bytes += units * (blocking.a_bytes(size) + group * blocking.depth * columns * size)
@@ -210,8 +211,9 @@ def matmul(a: _Array, b: _Array, out: _Array | None = None, start: _Array | None
     """The matrix product of (..., m, k) and (..., k, n), batch dimensions broadcast: (..., m, n), C-contiguous.
 
     Both are float32 or both float64, with any strides. ``out`` is written and returned when given; it may not overlap
-    the inputs. ``start``, which is added, is a C-contiguous row (n,) or of the result's shape, of the same dtype (the caller sees to
-    that). The result is bit-identical for any number of threads and, unless m or n is 1, any layout of the inputs.
+    the inputs. ``start``, which is added, is C-contiguous: a row (n,), of the result's shape, or columns (..., m, 1) for the last of the
+    batch dimensions, of which ``b`` then has all; of the same dtype (the caller sees to all that). The result is bit-identical for any
+    number of threads and, unless m or n is 1, any layout of the inputs.
 
     Raises:
         TypeError: for other or differing dtypes.
@@ -228,12 +230,11 @@ def matmul(a: _Array, b: _Array, out: _Array | None = None, start: _Array | None
         out = empty(plan[0], plan[1])
     elif out.shape != plan[0] or out.dtype != plan[1] or not out.flags.c_contiguous or not out.flags.writeable:
         raise ValueError(f"matmul expects out to be a writeable C-contiguous {plan[1]} array of shape {plan[0]}")
-    if start is not None and start.ndim == 1 and plan[0][-1] == 1:
-        start = np.full(plan[0], start[0])  # a column is computed as a row
     if isinstance(plan, _DotPlan):
         _, _, compute, rows, grain, k, row_bytes, left = plan
         matrix, vector = (a, b) if left else (b, a)
-        launcher()(compute, rows, grain, matrix, vector, out, k, row_bytes, 0 if start is None else start)
+        step = 0 if start is None or start.size == 1 else 1
+        launcher()(compute, rows, grain, matrix, vector, out, k, row_bytes, 0 if start is None else start, step)
         return out
     _, _, table, pack, pack_units, pack_grain, compute, units, grain, space_bytes, row_bytes, swapped = plan
     if units:
@@ -244,9 +245,15 @@ def matmul(a: _Array, b: _Array, out: _Array | None = None, start: _Array | None
         if pack_units:
             launch(pack, pack_units, pack_grain, b, space, table)
         if start is None:
-            launch(compute, units, grain, a, b, out, space, table, 0, 0)
+            launch(compute, units, grain, a, b, out, space, table, 0, 0, 0)
         else:
-            launch(compute, units, grain, a, b, out, space, table, start, row_bytes if start.ndim > 1 else 0)
+            if start.size == 1:
+                between, columns = 0, 1
+            elif start.ndim == 1 or start.size == out.size:
+                between, columns = 0 if start.ndim == 1 else row_bytes, 0
+            else:
+                between, columns = start.itemsize, start.size // start.shape[-2]
+            launch(compute, units, grain, a, b, out, space, table, start, between, columns)
         if space_bytes and space_bytes in _KEPT_SPACE and not recording():
             _local.space = space
     return out

@@ -16,6 +16,7 @@ import numpy as np
 ALIGN = 64
 ROW_VECTORS = 8  # vectors of columns for a single row: enough sums at once to hide an FMA's latency
 PACK_DEPTH = 256  # rows of B in one unit of packing
+PACK_ROWS = 16  # rows of B, if they are contiguous, read before the next panel's
 
 # Words of a plan's table; then rows (size, own size, A's, B's and packed B's stride) for the batch dimensions.
 M, N, K, A_ROW, A_STEP, B_STEP, B_COLUMN, TILES, PANELS, COLUMNS = range(10)
@@ -47,7 +48,8 @@ class Blocking(NamedTuple):
         widths: the most vectors of columns for 1, 2, ... rows; a product with no more rows than there are widths is one tile high.
         depth: products in one pass: a tile's share of A, and part of a panel's share of B, stay in the L1 cache.
         block: tiles that take turns with a panel, so that their share of A stays in the L2 cache.
-        group: panels packed at once by the thread that computes them.
+        group: the most panels packed at once by the thread that computes them; packed A is read again for each group.
+        near: bytes between A's rows and columns up to which it is read as it lies, being no faster when packed.
     """
 
     tile: Tile
@@ -55,6 +57,7 @@ class Blocking(NamedTuple):
     depth: int
     block: int
     group: int
+    near: int
 
     def a_bytes(self, itemsize: int) -> int:
         """Space for one block of packed rows of A."""
@@ -87,8 +90,8 @@ def host_blocking() -> Blocking:
 def blocking_of(tile: Tile, cpu: str) -> Blocking:
     """What was measured to be fastest: with AVX-512 tall tiles on AMD's cores, wide ones on Intel's, which load less at a time."""
     if tile.vector_bytes == 64 and not cpu.startswith("znver"):
-        return Blocking(Tile(64, 6, 4, True), (ROW_VECTORS, 4, 4, 4, 4, 4, 3, 3, 2, 2), 128, 40, 8)
-    return Blocking(tile, (ROW_VECTORS, *[tile.vectors] * (tile.rows - 1)), 512, 6, 8)
+        return Blocking(Tile(64, 6, 4, True), (ROW_VECTORS, 4, 4, 4, 4, 4, 3, 3, 2, 2), 128, 40, 32, 2560)
+    return Blocking(tile, (ROW_VECTORS, *[tile.vectors] * (tile.rows - 1)), 512, 6, 8, 256)
 
 
 def panel_packer(name: str, tile: Tile) -> Any:
@@ -96,7 +99,8 @@ def panel_packer(name: str, tile: Tile) -> Any:
     from numba import njit
 
     from ..abi import POINTERS
-    from .micro import Vector, padded_copy, transpose_block
+    from ..vector import Vector
+    from .micro import padded_copy, transpose_block
 
     SIZE = np.dtype(name).itemsize
     LANES = tile.vector_bytes // SIZE
@@ -131,17 +135,19 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
     """The two kernels for a dtype, as Python functions for Numba (imported only when they must be compiled)."""
     from numba import njit
 
-    from ..abi import POINTERS, stack_words
-    from .micro import Vector, exact_copy, micro_kernel, padded_copy, partial_store
+    from ..abi import POINTERS, stack_bytes
+    from ..vector import Vector
+    from .micro import exact_copy, exact_fill, micro_kernel, padded_copy, partial_store
 
-    tile, widths, DEPTH, BLOCK, _ = blocking
+    tile, widths, DEPTH, BLOCK, *_ = blocking
     SIZE = np.dtype(name).itemsize
     LANES = tile.vector_bytes // SIZE
-    TILE_WORDS = max(rows * width for rows, width in enumerate(widths, 1)) * tile.vector_bytes // 8
+    TILE_BYTES = max(rows * width for rows, width in enumerate(widths, 1)) * tile.vector_bytes
     A_BYTES = blocking.a_bytes(SIZE)
     vector = Vector(SIZE, LANES)
     multiply = micro_kernel(vector, widths, tile.fused)
-    copy, copy_exactly, put, pack_panel = padded_copy(vector), exact_copy(vector), partial_store(vector), panel_packer(name, tile)
+    copy, copy_exactly, fill_exactly = padded_copy(vector), exact_copy(vector), exact_fill(vector)
+    put, pack_panel = partial_store(vector), panel_packer(name, tile)
     element, word = POINTERS[name], POINTERS["int64"]
 
     @njit(inline="always")  # type: ignore[untyped-decorator]
@@ -193,7 +199,8 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
             pack_panel(source + p0 * b_step + column * b_column, b_step, b_column, target, min(PACK_DEPTH, k - p0), width)
 
     def compute(slots, start, stop):  # type: ignore[no-untyped-def]
-        """Slots: A, B, C, working space, table, what C begins with (0: zeros), bytes between its rows.
+        """Slots: A, B, C, working space, table, what C begins with (0: zeros), bytes between its rows, of how many matrices it is the
+        columns (0: it is rows).
 
         A unit is a share of the tiles, or panels, of all matrices.
         """
@@ -204,7 +211,7 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
         # Space of our own, since nobody else starts here: a block of A, then a group of panels of B.
         a_space = aligned(slots[3]) + table[SPACE] + start * (A_BYTES + group * DEPTH * columns * SIZE)
         b_space = a_space + A_BYTES
-        edge = stack_words(TILE_WORDS)
+        edge = stack_bytes(TILE_BYTES)
         each = tiles if by_rows else panels
         total, units = table[MATRICES] * each, table[UNITS]
         work, end = start * total // units, stop * total // units
@@ -214,7 +221,7 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
             count = min(each - begin, end - work)
             work += count
             c += matrix * m * n * SIZE
-            first += matrix * m * slots[6]
+            first += (matrix % slots[7] if slots[7] else matrix) * m * slots[6]
             for d in range(table[BATCH_DIMS] - 1, -1, -1):
                 row = BATCH + 5 * d
                 index = matrix % table[row]
@@ -234,11 +241,15 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
                     g0 = panel_begin + turn * together
                     g1 = min(g0 + together, panel_end)
                     if group:
-                        for panel in range(g0, g1):
-                            source = b + p0 * b_row + panel * columns * b_column
-                            pack_panel(
-                                source, b_row, b_column, b_space + (panel - g0) * DEPTH * columns * SIZE, depth, min(columns, n - panel * columns)
-                            )
+                        # rows next to each other in memory are read a few at a time, through all panels
+                        few = PACK_ROWS if b_column == SIZE else max(depth, 1)
+                        for part in range((depth + few - 1) // few):
+                            p = part * few
+                            for panel in range(g0, g1):
+                                width = min(columns, n - panel * columns)
+                                target = b_space + (panel - g0) * DEPTH * columns * SIZE + p * ((width + LANES - 1) // LANES * LANES * SIZE)
+                                source = b + (p0 + p) * b_row + panel * columns * b_column
+                                pack_panel(source, b_row, b_column, target, min(few, depth - p), width)
                     for t0 in range(tile_begin, tile_end, BLOCK):
                         t1 = min(t0 + BLOCK, tile_end)
                         block = t0 * m // tiles
@@ -264,8 +275,12 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
                                 c_tile = c + (i0 * n + column) * SIZE
                                 if slots[5] and p0 == 0:
                                     for i in range(rows):
+                                        source = first + (i0 + i) * slots[6]
                                         for j in range(0, width, LANES):
-                                            copy_exactly(first + (i0 + i) * slots[6] + (column + j) * SIZE, c_tile + (i * n + j) * SIZE, width - j)
+                                            if slots[7]:
+                                                fill_exactly(source, c_tile + (i * n + j) * SIZE, width - j)
+                                            else:
+                                                copy_exactly(source + (column + j) * SIZE, c_tile + (i * n + j) * SIZE, width - j)
                                 a_tile = a_space + (i0 - block) * (SIZE if pack_a == BY_COLUMN else depth * SIZE)
                                 multiply(
                                     rows,
@@ -295,13 +310,13 @@ def dot_source(name: str) -> Callable[..., None]:
     element, ZERO = POINTERS[name], np.dtype(name).type(0)
 
     def dots(slots, start, stop):  # type: ignore[no-untyped-def]
-        """Slots: matrix, vector, out, products in a sum, bytes between rows, what out begins with (0: zeros)."""
+        """Slots: matrix, vector, out, products in a sum, bytes between rows, what out begins with (0: zeros), elements between its rows."""
         vector, out, k = element(slots[1]), element(slots[2]), slots[3]
         for i in range(start, stop):
             row = element(slots[0] + i * slots[4])
             total = ZERO
             for p in range(k):
                 total += row[p] * vector[p]
-            out[i] = total + element(slots[5])[i] if slots[5] else total
+            out[i] = total + element(slots[5])[i * slots[6]] if slots[5] else total
 
     return dots

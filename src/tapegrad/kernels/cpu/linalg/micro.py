@@ -11,77 +11,13 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..abi import repeated
+from ..vector import Vector
 
 _WORD = ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()
-_HALF = ir.IntType(32)
 _I64 = types.int64
-
-
-class Vector:
-    """Vectors of ``lanes`` floats of ``size`` bytes, and what is done with them at an address plus a byte offset."""
-
-    def __init__(self, size: int, lanes: int) -> None:
-        self.size, self.lanes = size, lanes
-        self.element = ir.FloatType() if size == 4 else ir.DoubleType()
-        self.type = ir.VectorType(self.element, lanes)
-        self.bytes = size * lanes
-        self._suffix = f"v{lanes}f{8 * size}"
-        self.zero = ir.Constant(self.type, [0.0] * lanes)
-
-    def load(self, builder: Any, base: Any, offset: Any) -> Any:
-        value = builder.load(builder.bitcast(builder.gep(base, [offset]), self.type.as_pointer()))
-        value.align = self.size
-        return value
-
-    def store(self, builder: Any, value: Any, base: Any, offset: Any) -> None:
-        pointer = builder.bitcast(builder.gep(base, [offset]), self.type.as_pointer())
-        builder.store(value, pointer).align = self.size
-
-    def broadcast(self, builder: Any, base: Any, offset: Any) -> Any:
-        pointer = builder.bitcast(builder.gep(base, [offset]), self.element.as_pointer())
-        return repeated(builder, builder.load(pointer), self.lanes)
-
-    def fma(self, builder: Any, x: Any, y: Any, z: Any) -> Any:
-        return self._call(builder, "fma", self.type, [x, y, z])
-
-    def load_first(self, builder: Any, count: Any, base: Any) -> Any:
-        """The first ``count`` elements at ``base``, then zeros; memory beyond them is not touched."""
-        args = [base, _HALF(self.size), self._mask(builder, count), self.zero]
-        return self._call(builder, "masked.load", self.type, args)
-
-    def store_first(self, builder: Any, count: Any, value: Any, base: Any) -> None:
-        args = [value, base, _HALF(self.size), self._mask(builder, count)]
-        self._call(builder, "masked.store", ir.VoidType(), args)
-
-    def turned(self, builder: Any, rows: Sequence[Any]) -> list[Any]:
-        """As many vectors as there are lanes, transposed."""
-        half, index = self.lanes // 2, ir.VectorType(_HALF, self.lanes)
-        low = ir.Constant(index, [lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)])
-        high = ir.Constant(index, [half + lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)])
-        values = list(rows)
-        for _ in range(self.lanes.bit_length() - 1):  # each round of interleaving moves one bit of the row to the column
-            values = [builder.shuffle_vector(x, y, mask) for x, y in zip(values[:half], values[half:], strict=True) for mask in (low, high)]
-        return values
-
-    def prefetch(self, builder: Any, base: Any, offset: Any) -> None:
-        """Start to fetch a cache line that will be written."""
-        kind = ir.FunctionType(ir.VoidType(), [_BYTES, _HALF, _HALF, _HALF])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [builder.gep(base, [offset]), _HALF(1), _HALF(3), _HALF(1)])
-
-    def _mask(self, builder: Any, count: Any) -> Any:
-        numbers = ir.Constant(ir.VectorType(_WORD, self.lanes), list(range(self.lanes)))
-        return builder.icmp_signed("<", numbers, repeated(builder, count, self.lanes))
-
-    def _call(self, builder: Any, name: str, returns: Any, args: list[Any]) -> Any:
-        kind = ir.FunctionType(returns, [arg.type for arg in args])
-        suffix = self._suffix + (".p0" if name.startswith("masked") else "")
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.{suffix}"), args)
 
 
 class _Operands(NamedTuple):
@@ -138,16 +74,24 @@ def micro_kernel(vector: Vector, max_vectors: Sequence[int], fused: bool) -> Any
 
 def _emit_tile(builder: Any, vector: Vector, rows: int, vectors: int, fused: bool, o: _Operands) -> None:
     """The loop of a tile of ``rows`` x ``vectors`` accumulators, and its stores to C."""
-    entry, loop = builder.block, builder.append_basic_block("depth")
-    finish = builder.append_basic_block("store")
+    entry, part = builder.block, builder.append_basic_block("part")
+    loop, part_done, finish = (builder.append_basic_block(name) for name in ("depth", "part.done", "store"))
     tile = [(i, j) for i in range(rows) for j in range(vectors)]
-    a_start, b_start = builder.inttoptr(o.a, _BYTES), builder.inttoptr(o.b, _BYTES)
+    a_start, b_start, c = (builder.inttoptr(at, _BYTES) for at in (o.a, o.b, o.c))
     row_offsets = [_hidden(builder, builder.mul(o.a_row, _WORD(i))) for i in range(rows)]
-    c = builder.inttoptr(o.c, _BYTES)
     c_offsets = {(i, j): builder.add(builder.mul(o.c_row, _WORD(i)), _WORD(j * vector.bytes)) for i, j in tile}
-    for ij in tile:  # C arrives while the products are summed
-        vector.prefetch(builder, c, c_offsets[ij])
-    builder.cbranch(builder.icmp_signed(">", o.depth, _WORD(0)), loop, finish)
+    # C arrives while the products are summed, in two parts, since the CPU waits for few cache lines at a time.
+    rows_of_part = (rows + 1) // 2
+    steps_of_part = builder.lshr(builder.add(o.depth, _WORD(1)), _WORD(1))
+    builder.cbranch(builder.icmp_signed(">", o.depth, _WORD(0)), part, finish)
+
+    builder.position_at_end(part)
+    rest, part_a, part_b, part_c = builder.phi(_WORD), builder.phi(_BYTES), builder.phi(_BYTES), builder.phi(_BYTES)
+    before = {ij: builder.phi(vector.type) for ij in tile}
+    for ij in tile[: rows_of_part * vectors]:
+        vector.prefetch(builder, part_c, c_offsets[ij])
+    steps = builder.select(builder.icmp_signed("<", rest, steps_of_part), rest, steps_of_part)
+    builder.branch(loop)
 
     builder.position_at_end(loop)
     left, a, b = builder.phi(_WORD), builder.phi(_BYTES), builder.phi(_BYTES)
@@ -162,21 +106,31 @@ def _emit_tile(builder: Any, vector: Vector, rows: int, vectors: int, fused: boo
             else:
                 new[i, j] = builder.fadd(sums[i, j], builder.fmul(a_value, b_values[j]))
     less = _hidden(builder, builder.sub(left, _WORD(1)))
-    steps = [(left, o.depth, less), (a, a_start, builder.gep(a, [o.a_step])), (b, b_start, builder.gep(b, [o.b_step]))]
-    for phi, first, following in steps + [(sums[ij], vector.zero, new[ij]) for ij in tile]:
-        phi.add_incoming(first, entry)
-        phi.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed(">", less, _WORD(0)), loop, finish)
+    next_a, next_b = builder.gep(a, [o.a_step]), builder.gep(b, [o.b_step])
+    _merge(part, loop, [(left, steps, less), (a, part_a, next_a), (b, part_b, next_b), *[(sums[ij], before[ij], new[ij]) for ij in tile]])
+    builder.cbranch(builder.icmp_signed(">", less, _WORD(0)), loop, part_done)
+
+    builder.position_at_end(part_done)
+    still = builder.sub(rest, steps_of_part)
+    next_c = builder.gep(part_c, [builder.mul(o.c_row, _WORD(rows_of_part))])
+    values = [(rest, o.depth, still), (part_a, a_start, next_a), (part_b, b_start, next_b), (part_c, c, next_c)]
+    _merge(entry, part_done, values + [(before[ij], vector.zero, new[ij]) for ij in tile])
+    builder.cbranch(builder.icmp_signed(">", still, _WORD(0)), part, finish)
 
     builder.position_at_end(finish)
     results = {ij: builder.phi(vector.type) for ij in tile}
-    for ij in tile:
-        results[ij].add_incoming(vector.zero, entry)
-        results[ij].add_incoming(new[ij], loop)
+    _merge(entry, part_done, [(results[ij], vector.zero, new[ij]) for ij in tile])
     adding = builder.icmp_signed("!=", o.add, _WORD(0))
     for ij in tile:
         total = builder.fadd(vector.load(builder, c, c_offsets[ij]), results[ij])
         vector.store(builder, builder.select(adding, total, results[ij]), c, c_offsets[ij])
+
+
+def _merge(entry: Any, loop: Any, values: list[tuple[Any, Any, Any]]) -> None:
+    """Give each of (phi, first, following) its values: where control comes from ``entry``, and from ``loop``."""
+    for phi, first, following in values:
+        phi.add_incoming(first, entry)
+        phi.add_incoming(following, loop)
 
 
 def _hidden(builder: Any, value: Any) -> Any:
@@ -215,6 +169,21 @@ def exact_copy(vector: Vector) -> Any:
         return types.void(*[_I64] * 3), generate
 
     return copy
+
+
+def exact_fill(vector: Vector) -> Any:
+    """The intrinsic ``fill(source, target, count)``: the element at ``source`` at ``count`` places, at most a vector's."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def fill(typing_context, source, target, count):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            source, target = (builder.inttoptr(args[i], _BYTES) for i in (0, 1))
+            vector.store_first(builder, args[2], vector.broadcast(builder, source, _WORD(0)), target)
+            return context.get_dummy_value()
+
+        return types.void(*[_I64] * 3), generate
+
+    return fill
 
 
 def partial_store(vector: Vector) -> Any:

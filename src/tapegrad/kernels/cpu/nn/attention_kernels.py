@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..abi import float_of_bits, widest_vectors
+from ..abi import float_of_bits, inline, stack_bytes, widest_vectors
 from ..linalg.gemm import Tile
-from ..reduction.micro import inline, stack_bytes
 from .attention import BATCH, BATCH_DIMS, CAUSAL, DEPTH, KEYS, LENGTH, REGION, ROW, SOURCES, STRIDES, TOTAL, UNITS, VALUES, WHOLE
 from .attention_pieces import Pieces
 

@@ -12,10 +12,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..abi import POINTERS
+from ..abi import POINTERS, inline
 from ..linalg.gemm import Tile
-from ..linalg.micro import Vector, micro_kernel, transpose_block
-from ..reduction.micro import inline
+from ..linalg.micro import micro_kernel, transpose_block
+from ..vector import Vector
 from ..vmath import functions as vmath
 from .attention import queries
 

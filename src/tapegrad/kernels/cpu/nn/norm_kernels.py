@@ -13,9 +13,8 @@ import numpy as np
 from numba import types
 
 from .. import abi
-from ..abi import float_of_bits, widest_vectors
+from ..abi import float_of_bits, inline, stack_bytes, widest_vectors
 from ..reduction.layout import BLOCK_BYTES, LEVELS
-from ..reduction.micro import inline, stack_bytes
 from ..reduction.moments import sums
 from ..reduction.tree import reducer
 

@@ -41,7 +41,8 @@ def _kernel(kind: str, name: str, tile: Tile) -> int:
 
 def _sources(name: str, tile: Tile) -> dict[str, Callable[..., None]]:
     from ..abi import stack_words
-    from ..linalg.micro import Vector, micro_kernel, partial_store
+    from ..linalg.micro import micro_kernel, partial_store
+    from ..vector import Vector
 
     SIZE = np.dtype(name).itemsize
     LANES = tile.vector_bytes // SIZE

@@ -8,9 +8,8 @@ import numpy as np
 from numba import types
 
 from .. import abi
-from ..abi import float_of_bits
+from ..abi import float_of_bits, inline, stack_bytes
 from ..reduction.layout import BLOCK_BYTES, LEVELS, ROWS, TILE_BYTES
-from ..reduction.micro import inline, stack_bytes
 from ..reduction.tree import reducer
 from ..vmath import functions as vmath
 

@@ -8,8 +8,7 @@ import numpy as np
 from numba import types
 
 from .. import abi
-from ..abi import widest_vectors
-from ..reduction.micro import inline
+from ..abi import inline, widest_vectors
 from ..vmath import functions as vmath
 
 u32, u64, f32, f64 = types.uint32, types.uint64, types.float32, types.float64

@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 
 from .. import abi
-from ..abi import float_of_bits
+from ..abi import float_of_bits, inline, stack_bytes
 from ..vmath import functions as vmath
 from .layout import (
     BLOCK_BYTES,
@@ -29,7 +29,7 @@ from .layout import (
     WIDTH_OUT,
     WIDTH_STEP,
 )
-from .micro import converters, inline, stack_bytes
+from .micro import converters
 from .tree import offset_of, reducer
 
 _KEPT_WORDS, _REDUCED_WORDS = 3, 2

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import constant
 from ..elementwise import copy
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -93,7 +94,7 @@ def walk(shape: tuple[int, ...], strides: tuple[int, ...], reduced: frozenset[in
     return Walk(
         rows,
         (step if rows else width_step) == 1,
-        np.array(table, np.int64),
+        constant(np.array(table, np.int64)),
         units * chunks if outputs else 0,
         total * min(width, tile) // chunks,
         chunks,

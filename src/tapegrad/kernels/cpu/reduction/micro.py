@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils as _cgutils
 from numba.extending import intrinsic
 
 from .. import abi
+from ..abi import inline
 from ..vmath import functions as vmath
 from .layout import BLOCK_BYTES
 
@@ -27,27 +28,6 @@ _WORD = ir.IntType(64)
 _I64 = types.int64
 _LANE_BYTES = 64  # one group of lanes; LLVM splits it where the CPU's vectors are shorter
 _GROUPS = BLOCK_BYTES // _LANE_BYTES // 16  # groups of lanes reduced side by side, 16 steps each
-
-
-def inline(function: Any) -> Any:
-    """Compile a helper into its callers: for what differs from one kernel to the next."""
-    return njit(inline="always", error_model="numpy")(function)
-
-
-def _stack_bytes(typing_context: Any, count: Any) -> Any:
-    """``stack_bytes(count)``: the address of that many bytes (a literal) on the stack, not cleared."""
-    room = ir.ArrayType(ir.IntType(8), count.literal_value)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        with builder.goto_entry_block():
-            place = builder.alloca(room)
-        place.align = _LANE_BYTES
-        return builder.ptrtoint(place, _WORD)
-
-    return _I64(count), generate
-
-
-stack_bytes: Any = intrinsic(prefer_literal=True)(_stack_bytes)
 
 
 class Combine:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import cache, runtime as rt
-from ..arrays import empty
 from ..call import launcher
+from ..planned import fresh, planned
 from .layout import Array, compute_dtype, reduced_shape, walk
 from .scan import argmax, argmin, cumsum, max_with_index, min_with_index
 
@@ -114,13 +114,13 @@ def _remember(key: Any, step: Any) -> Any:
 
 def _run(x: Array, step: _Step, centre: Any = 0, scale: float = 0.0) -> Array:
     shape, dtype, kernel, units, grain, table, parts, part_dtype, join_kernel, join_units, join_table = step
-    out = empty(shape, dtype)
+    out = fresh(shape, dtype)
     if units:
         launch = launcher()
         if units > grain:
             rt.start_threads()
         if parts:
-            partial = empty(parts, part_dtype)
+            partial = fresh(parts, part_dtype)
             launch(kernel, units, grain, x, partial, table, centre, scale)
             launch(join_kernel, join_units, join_units, partial, out, join_table, centre, scale)
         else:
@@ -131,6 +131,7 @@ def _run(x: Array, step: _Step, centre: Any = 0, scale: float = 0.0) -> Array:
 # ---------------------------------------------------------------------------------------------------------------- sums
 
 
+@planned
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool, dtype: np.dtype[Any] | None = None) -> Array:
     """The sum over ``axes``, in ``dtype``: error at most 2 eps ceil(log2 n) sum|x| for floats, wraparound for integers.
 
@@ -153,6 +154,7 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool, dtype: np.dtype[Any] | 
     return _run(x, step)
 
 
+@planned
 def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     """``x`` summed to ``shape``, which broadcasts to ``x.shape``; ``x`` itself when it has that shape."""
     if x.shape == shape:
@@ -168,17 +170,18 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     return _run(x, step)
 
 
+@planned
 def mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The mean over ``axes`` of a floating array, in its dtype; NaN over nothing."""
     if not x.flags.aligned:
         x = x.copy()
     key = ("mean", x.shape, x.strides, x.dtype, axes, keepdims)
-    planned = _plans.get(key)
-    if planned is None:
+    found = _plans.get(key)
+    if found is None:
         shape = reduced_shape(x.shape, axes, keepdims)
         step = _plan(x, axes, shape, x.dtype, compute_dtype(x.dtype), "sum", after="divide")
-        planned = _remember(key, (step, float(math.prod(x.shape[d] for d in axes))))
-    return _run(x, planned[0], 0, planned[1])
+        found = _remember(key, (step, float(math.prod(x.shape[d] for d in axes))))
+    return _run(x, found[0], 0, found[1])
 
 
 def var_mean(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float) -> tuple[Array, Array]:
@@ -208,11 +211,13 @@ def var_mean(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float)
     return _run(x, steps[2], centre, float(max(0, n - correction))), centre
 
 
+@planned
 def var(x: Array, axes: tuple[int, ...], keepdims: bool, correction: float) -> Array:
     """The variance over ``axes``; see ``var_mean``."""
     return var_mean(x, axes, keepdims, correction)[0]
 
 
+@planned
 def logsumexp(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """log(sum(exp(x))) over ``axes`` of a floating array, in its dtype, without overflow; -inf over nothing."""
     if not x.flags.aligned:
@@ -240,11 +245,13 @@ def _extremum(op: str, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array
     return _run(x, step)
 
 
+@planned
 def amax(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The maximum over ``axes`` (of at least one element) of a real or bool array; NaN where there is one."""
     return _extremum("max", x, axes, keepdims)
 
 
+@planned
 def amin(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The minimum over ``axes`` (of at least one element) of a real or bool array; NaN where there is one."""
     return _extremum("min", x, axes, keepdims)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import cache, runtime as rt
-from ..arrays import empty
 from ..call import launcher
+from ..planned import fresh, planned
 from .layout import TILE_BYTES, Array, along, compute_dtype, contiguous, reduced_shape
 
 _INT64 = np.dtype(np.int64)  # which ``empty`` takes fastest
@@ -56,13 +56,13 @@ def _find(op: str, x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
     if given.kind not in "fiu" or (given.itemsize == 2 and given.kind == "f"):
         x = x.view(np.uint8) if given.kind == "b" else x.astype(np.float32)
     shape, kernel, units, grain, sizes, chunks, join = _find_plan(op, x.shape, axis, keepdims, x.dtype)
-    values, indices = empty(shape, x.dtype), empty(shape, _INT64)
+    values, indices = fresh(shape, x.dtype), fresh(shape, _INT64)
     if units:
         launch = launcher()
         if units > grain:
             rt.start_threads()
         if join:
-            parts = empty(chunks * values.size, x.dtype), empty(chunks * values.size, _INT64)
+            parts = fresh(chunks * values.size, x.dtype), fresh(chunks * values.size, _INT64)
             launch(kernel, units, grain, x, *parts, *sizes)
             inner = sizes[1] if len(sizes) == 4 else 1
             launch(join, values.size, values.size, *parts, values, indices, chunks, inner)
@@ -73,11 +73,13 @@ def _find(op: str, x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
     return values, indices
 
 
+@planned
 def max_with_index(x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
     """The maximum along an axis (not empty) and the int64 index where it is first; a NaN counts as the maximum."""
     return _find("max", x, axis, keepdims)
 
 
+@planned
 def min_with_index(x: Array, axis: int, keepdims: bool) -> tuple[Array, Array]:
     """The minimum along an axis (not empty) and the int64 index where it is first; a NaN counts as the minimum."""
     return _find("min", x, axis, keepdims)
@@ -90,11 +92,13 @@ def _find_index(op: str, x: Array, axis: int | None, keepdims: bool) -> Array:
     return index.reshape((1,) * x.ndim) if keepdims else index
 
 
+@planned
 def argmax(x: Array, axis: int | None, keepdims: bool) -> Array:
     """The first index (int64) of the maximum along an axis, or in C order without one; a NaN counts as the maximum."""
     return _find_index("max", x, axis, keepdims)
 
 
+@planned
 def argmin(x: Array, axis: int | None, keepdims: bool) -> Array:
     """The first index (int64) of the minimum along an axis, or in C order without one; a NaN counts as the minimum."""
     return _find_index("min", x, axis, keepdims)
@@ -118,6 +122,7 @@ def _sum_plan(
     return _kernel("running_sum", source, compute, result), units, grain, n, inner
 
 
+@planned
 def cumsum(x: Array, axis: int, dtype: np.dtype[Any], reverse: bool = False) -> Array:
     """Sums of the elements up to each one along an axis, or from each one on when ``reverse``; of dtype ``dtype``.
 
@@ -126,7 +131,7 @@ def cumsum(x: Array, axis: int, dtype: np.dtype[Any], reverse: bool = False) -> 
     if dtype.kind == "c" and x.dtype.kind != "c":
         x = x.astype(dtype)
     x = contiguous(x)
-    out = empty(x.shape, dtype)
+    out = fresh(x.shape, dtype)
     if x.size:
         kernel, units, grain, n, inner = _sum_plan(x.shape, axis, x.dtype, dtype)
         if units > grain:

@@ -11,8 +11,9 @@ import numpy as np
 from numba import types
 
 from .. import abi
+from ..abi import inline, stack_bytes
 from .layout import BLOCK_BYTES, LEVELS, TILE_BYTES
-from .micro import converters, inline, stack_bytes
+from .micro import converters
 from .tree import reducer
 
 _TREE_BYTES = 8 * LEVELS

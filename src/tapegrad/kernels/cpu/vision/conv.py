@@ -1,8 +1,9 @@
 """Convolution, its transposes in the input and in the weight; windows as columns and back.
 
 Shapes: input (N, C, *S), weight (O, C / groups, *K), output (N, O, *T). ``padding`` is (before, after) per axis; a negative
-number after is of elements that no window reaches. Floats go to the kernels of ``direct_conv``. Other dtypes, and arrays without
-elements, go through columns: windows are a view with strides that the matrix product's operand is copied from.
+number after is of elements that no window reaches. Floats go to the kernels of ``direct_conv``, or, where windows are single elements,
+to the matrix product. Other dtypes, and arrays without elements, go through columns: windows are a view with strides that the matrix
+product's operand is copied from.
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ from typing import Any
 import numpy as np
 
 from ..arrays import zeros
+from ..linalg import gemm
 from ..linalg.matmul import matmul
 from ..narrow import in_float32
+from ..reduction import reduce
+from ..reduction.layout import contiguous
 from . import conv_weight, direct_conv
 
 _Array = np.ndarray[Any, Any]
 _Sizes = tuple[int, ...]
 _Pads = tuple[tuple[int, int], ...]
+
+_PRODUCTS_BYTES = 4 << 20  # of the images' shares of a weight's gradient, added up at the end
 
 
 def _direct(x: _Array, y: _Array) -> bool:
@@ -28,10 +34,24 @@ def _direct(x: _Array, y: _Array) -> bool:
     return x.dtype.char in "fd" and x.dtype == y.dtype and x.size > 0 and y.size > 0
 
 
+def _pointwise(kernel: _Sizes, stride: _Sizes, padding: _Pads) -> bool:
+    """Whether every element is a window of its own."""
+    return max(kernel) == max(stride) == 1 and not any(map(any, padding))
+
+
+def _grouped(x: _Array, groups: int) -> _Array:
+    """(N, C, *S) as (N, groups, C / groups, prod(S))."""
+    return contiguous(x).reshape(x.shape[0], groups, x.shape[1] // groups, math.prod(x.shape[2:]))
+
+
 @in_float32
 def convolution(x: _Array, weight: _Array, bias: _Array | None, stride: _Sizes, padding: _Pads, dilation: _Sizes, groups: int) -> _Array:
     """Cross-correlation, as networks call convolution: (N, C, *S), (O, C / groups, *K), (O,) -> (N, O, *T)."""
     if _direct(x, weight):
+        if _pointwise(weight.shape[2:], stride, padding):
+            rows = contiguous(weight).reshape(groups, weight.shape[0] // groups, weight.shape[1])
+            columns = None if bias is None else contiguous(bias).reshape(*rows.shape[:2], 1)
+            return gemm.matmul(rows, _grouped(x, groups), None, columns).reshape(x.shape[0], weight.shape[0], *x.shape[2:])
         space = windows_along(x.shape[2:], weight.shape[2:], stride, padding, dilation)
         return direct_conv.convolution(x, weight, bias, space, stride, padding, dilation, groups)
     n, out_channels, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
@@ -51,6 +71,9 @@ def convolution_input(
 ) -> _Array:
     """The transpose of convolution as a map of its input: (N, O, *T), (O, C / groups, *K) -> (N, C, *S) with ``size`` S."""
     if _direct(g, weight) and 0 not in size:
+        if _pointwise(weight.shape[2:], stride, padding):
+            rows = contiguous(weight).reshape(groups, weight.shape[0] // groups, weight.shape[1]).swapaxes(1, 2)
+            return gemm.matmul(rows, _grouped(g, groups)).reshape(g.shape[0], groups * weight.shape[1], *size)
         return direct_conv.convolution_input(g, weight, size, stride, padding, dilation, groups)
     n, out_channels = g.shape[:2]
     kernel, space = weight.shape[2:], g.shape[2:]
@@ -66,6 +89,9 @@ def convolution_weight(
 ) -> _Array:
     """The transpose of convolution as a map of its weight: (N, O, *T), (N, C, *S) -> (O, C / groups, *K) with ``kernel`` K."""
     if _direct(g, x):
+        if _pointwise(kernel, stride, padding) and g.shape[0] * g.shape[1] * (x.shape[1] // groups) * x.itemsize <= _PRODUCTS_BYTES:
+            products = gemm.matmul(_grouped(g, groups), _grouped(x, groups).swapaxes(2, 3))
+            return reduce.sum(products, (0,), False).reshape(g.shape[1], x.shape[1] // groups, *kernel)
         return conv_weight.convolution_weight(g, x, kernel, stride, padding, dilation, groups)
     n, out_channels = g.shape[:2]
     columns = _columns(x, kernel, stride, padding, dilation)

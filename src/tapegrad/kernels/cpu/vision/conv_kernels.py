@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..abi import POINTERS, call_kernel, stack_words
+from ..abi import POINTERS, call_kernel, stack_bytes, stack_words
 from ..linalg.gemm import Tile
-from ..linalg.micro import Vector
+from ..vector import Vector
 from . import direct_conv as plan
 from .conv_tile import register_tile, transpose_part
 
@@ -102,7 +102,7 @@ def filler(dtype: str) -> Any:
     element = POINTERS[dtype]
     SIZE = np.dtype(dtype).itemsize
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator]
     def fill(source, region, table, row0, rows, column0):  # type: ignore[no-untyped-def]
         depth, height, width = table[plan.DEPTH], table[plan.HEIGHT], table[plan.WIDTH]
         depths, split, row_length = table[plan.DEPTHS], table[plan.SPLIT], table[plan.ROW]
@@ -142,7 +142,7 @@ def _spreader(dtype: str) -> Any:
     element = POINTERS[dtype]
     SIZE = np.dtype(dtype).itemsize
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator]
     def spread(tile, next_channel, next_position, out, step, size, positions, channels):  # type: ignore[no-untyped-def]
         for j in range(channels):
             to, at = element(out + j * size * SIZE), element(tile + j * next_channel * SIZE)
@@ -161,10 +161,10 @@ def _across(dtype: str, tile: Tile) -> Any:
     LANES = tile.vector_bytes // SIZE
     COLUMNS = tile.vectors * LANES
     MOST = tile.rows
-    EDGE = (tile.rows + LANES) * COLUMNS * SIZE // 8
+    EDGE = (tile.rows + LANES) * COLUMNS * SIZE
     spread, transpose = _spreader(dtype), transpose_part(Vector(SIZE, LANES))
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator]
     def put(tile_at, out, step, size, rows, width):  # type: ignore[no-untyped-def]
         """Write a tile (positions, channels) to channels of the output."""
         if step == 1:
@@ -175,9 +175,9 @@ def _across(dtype: str, tile: Tile) -> Any:
         else:
             spread(tile_at, 1, COLUMNS, out, step, size, rows, width)
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator]
     def results(function, table_at, phase, base, partial, weights, biases, out, images, h_begin, h_end, w_begin, wide):  # type: ignore[no-untyped-def]
-        table, edge, arguments = word(table_at), stack_words(EDGE), stack_words(12)
+        table, edge, arguments = word(table_at), stack_bytes(EDGE), stack_words(12)
         channels, size, step = table[plan.OUT_CHANNELS], table[plan.OUT_SIZE], table[phase + plan.P_STEP_W]
         line, step_h, share = table[plan.ROW] * table[plan.SPLIT], table[plan.STEP_H], table[plan.SHARE]
         depth, offsets = table[phase + plan.P_DEPTH], table_at + 8 * table[phase + plan.P_OFFSETS]
@@ -188,7 +188,8 @@ def _across(dtype: str, tile: Tile) -> Any:
         for channel in range(0, channels, COLUMNS):
             width = min(COLUMNS, channels - channel)
             vectors = (width + LANES - 1) // LANES
-            for p in range(0, max(depth, 1), share):
+            for part in range((max(depth, 1) + share - 1) // share):  # a range by steps of a variable has a way out for an exception
+                p = part * share
                 taps, last = min(share, depth - p), p + share >= depth
                 sums = partial
                 for place in range(images * depths):
@@ -229,12 +230,12 @@ def _along(dtype: str, tile: Tile) -> Any:
     LANES = tile.vector_bytes // SIZE
     ROOM = tile.rows * tile.vectors
     EDGE_ROW = plan.NARROW_VECTORS * LANES
-    EDGE = plan.NARROW * EDGE_ROW * SIZE // 8
+    EDGE = plan.NARROW * EDGE_ROW * SIZE
     spread = _spreader(dtype)
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator]
     def results(function, table_at, phase, base, partial, weights, biases, out, images, h_begin, h_end, w_begin, wide):  # type: ignore[no-untyped-def]
-        table, edge, arguments = word(table_at), stack_words(EDGE), stack_words(12)
+        table, edge, arguments = word(table_at), stack_bytes(EDGE), stack_words(12)
         channels, size, step = table[plan.OUT_CHANNELS], table[plan.OUT_SIZE], table[phase + plan.P_STEP_W]
         line, step_h = table[plan.ROW] * table[plan.SPLIT], table[plan.STEP_H]
         depth, offsets = table[phase + plan.P_DEPTH], table_at + 8 * table[phase + plan.P_OFFSETS]

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..linalg.micro import Vector
+from ..vector import Vector
 
 _WORD = ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()

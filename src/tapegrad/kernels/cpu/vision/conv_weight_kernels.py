@@ -9,7 +9,7 @@ from numba import njit
 
 from ..abi import POINTERS, stack_words
 from ..linalg.gemm import Tile
-from ..linalg.micro import Vector
+from ..vector import Vector
 from . import conv_weight as sums_plan, direct_conv as plan
 from .conv_kernels import aligned, filler, multiply_by, word
 from .conv_tile import dot_tile, transpose_part
@@ -28,7 +28,7 @@ def weight_gradient(dtype: str, tile: Tile) -> Any:
     MOST = tile.rows
     transpose = transpose_part(Vector(SIZE, LANES))
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator]
     def turn(source, next_channel, channels, columns, target, next_column):  # type: ignore[no-untyped-def]
         """(channels, columns) to (columns, channels)."""
         for i in range(0, columns, LANES):
@@ -36,13 +36,13 @@ def weight_gradient(dtype: str, tile: Tile) -> Any:
                 at, to = source + c * next_channel + i * SIZE, target + i * next_column + c * SIZE
                 transpose(at, next_channel, min(LANES, channels - c), min(LANES, columns - i), to, next_column)
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator]
     def clear(target, count):  # type: ignore[no-untyped-def]
         numbers = element(target)
         for i in range(count):
             numbers[i] = 0
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator]
     def turn_input(source, target, table, row0, rows, column0):  # type: ignore[no-untyped-def]
         """The rows of a block, within zeros."""
         depth, height, width, channels = table[sums_plan.DEPTH], table[sums_plan.HEIGHT], table[sums_plan.WIDTH], table[sums_plan.CHANNELS]

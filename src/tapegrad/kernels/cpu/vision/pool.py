@@ -31,7 +31,7 @@ class Plan(NamedTuple):
     """The windows in planes of one shape, for kernels."""
 
     shape: tuple[int, ...]  # of one result a window
-    regular: bool
+    kernel: int
     rows: int  # of windows
     planes: int
     grain: int  # rows
@@ -40,7 +40,10 @@ class Plan(NamedTuple):
 
 
 @functools.cache
-def _kernel(name: str, dtype: str, *options: str) -> int:
+def _kernel(name: str, code: str, *options: str) -> int:
+    """The address of a kernel, for arrays of this dtype character."""
+    dtype = np.dtype(code).name
+
     def build() -> Any:
         from . import pool_kernels
 
@@ -50,8 +53,8 @@ def _kernel(name: str, dtype: str, *options: str) -> int:
 
 
 @functools.lru_cache(maxsize=4096)
-def _plan(shape: tuple[int, ...], maps: tuple[Axis, ...], dtype: str) -> Plan:
-    """Of windows in the last ``len(maps)`` of the dimensions ``shape``; with divisors of this dtype, if it is one of floats."""
+def _plan(what: str, shape: tuple[int, ...], maps: tuple[Axis, ...], code: str) -> Plan:
+    """Of windows in the last ``len(maps)`` of the dimensions ``shape``: for their "max", "mean" or "mean_backward"."""
     lead = shape[: len(shape) - len(maps)]
     axes = [Axis("window", 1, 1, (1, 1, 0, 1, ""))] * (3 - len(maps)) + list(maps)
     tables = [table(axis) for axis in axes]
@@ -62,17 +65,22 @@ def _plan(shape: tuple[int, ...], maps: tuple[Axis, ...], dtype: str) -> Plan:
     window, stride, before = last.options[:3] if last.kind == "window" else (0, 0, 0)
     header = [axes[1].size, last.size, size, *[axis.out for axis in axes], *steps, stride, window, before]
     divisors: Any = 0
-    if np.dtype(dtype).kind == "f":
+    if what != "max":
         parts = [np.ones(axis.out) if t.divisor is None else t.divisor for axis, t in zip(axes, tables, strict=True)]
-        divisors = constant(np.concatenate(parts, dtype=dtype))
+        divisors = constant(np.concatenate(parts, dtype=np.dtype(code)))
     rows = planes * axes[0].out * axes[1].out if last.out else 0
     elements = math.prod([int(e[:, 1].max(initial=1)) for e in ends]) * -(-last.out // _VECTOR) * _VECTOR
     grain = max(1, _GRAIN // max(elements, 1))
     if rows > grain:
         rt.start_threads()
     made = np.concatenate([np.array(header), *[e.ravel() for e in ends]], dtype=np.int64)
-    regular = last.kind == "window" and size < 2**31
-    return Plan((*lead, *[axis.out for axis in maps]), regular, rows, planes, grain, made, divisors)
+    if what == "mean_backward":
+        kernel = _kernel(what, code)
+    elif last.kind == "window" and size < 2**31:
+        kernel = _kernel("regular", code, "max" if what == "max" else "sum")
+    else:
+        kernel = _kernel(f"irregular_{what}", code)
+    return Plan((*lead, *[axis.out for axis in maps]), kernel, rows, planes, grain, made, divisors)
 
 
 def max_pool(x: _Array, maps: tuple[Axis, ...]) -> tuple[_Array, _Array]:
@@ -81,12 +89,10 @@ def max_pool(x: _Array, maps: tuple[Axis, ...]) -> tuple[_Array, _Array]:
     Of equal elements it is the first; a NaN is the maximum, and of several the last.
     """
     wide = contiguous(widen(x))
-    name = wide.dtype.name
-    plan = _plan(wide.shape, maps, name)
+    plan = _plan("max", wide.shape, maps, wide.dtype.char)
     values, places = empty(plan.shape, wide.dtype), empty(plan.shape, _INT64)
     if plan.rows:
-        kernel = _kernel("regular", name, "max") if plan.regular else _kernel("irregular_max", name)
-        launcher()(kernel, plan.rows, plan.grain, wide, values, places, plan.table)
+        launcher()(plan.kernel, plan.rows, plan.grain, wide, values, places, plan.table)
     return values if values.dtype is x.dtype else values.astype(x.dtype, copy=False), places
 
 
@@ -98,11 +104,10 @@ def are_windows(maps: tuple[Axis | None, ...]) -> bool:
 
 def mean_pool(x: _Array, maps: tuple[Axis, ...]) -> _Array:
     """Sums over the windows of the last ``len(maps)`` axes, divided as the maps say; float32 or float64."""
-    plan = _plan(x.shape, maps, x.dtype.name)
+    plan = _plan("mean", x.shape, maps, x.dtype.char)
     out = empty(plan.shape, x.dtype)
     if plan.rows:
-        kernel = _kernel("regular", x.dtype.name, "sum") if plan.regular else _kernel("irregular_mean", x.dtype.name)
-        launcher()(kernel, plan.rows, plan.grain, contiguous(x), out, plan.divisors, plan.table)
+        launcher()(plan.kernel, plan.rows, plan.grain, contiguous(x), out, plan.divisors, plan.table)
     return out
 
 
@@ -110,12 +115,12 @@ def mean_pool_backward(g: _Array, maps: tuple[Axis, ...]) -> _Array:
     """The transpose of :func:`mean_pool`."""
     lead = g.shape[: g.ndim - len(maps)]
     shape = (*lead, *[axis.size for axis in maps])
-    plan = _plan(shape, maps, g.dtype.name)
+    plan = _plan("mean_backward", shape, maps, g.dtype.char)
     if not plan.rows:
         return np.zeros(shape, g.dtype)
     out = empty(shape, g.dtype)
     grain = max(1, plan.grain * plan.planes // plan.rows)
-    launcher()(_kernel("mean_backward", g.dtype.name), plan.planes, grain, contiguous(g), out, plan.divisors, plan.table)
+    launcher()(plan.kernel, plan.planes, grain, contiguous(g), out, plan.divisors, plan.table)
     return out
 
 
@@ -132,7 +137,7 @@ def max_pool_backward(g: _Array, places: _Array, size: tuple[int, ...], dims: in
     grain = max(1, _GRAIN // max(elements, 1))
     if planes > grain:
         rt.start_threads()
-    launcher()(_kernel("max_backward", g.dtype.name), planes, grain, g, places, out, math.prod(g.shape[split:]), elements)
+    launcher()(_kernel("max_backward", g.dtype.char), planes, grain, g, places, out, math.prod(g.shape[split:]), elements)
     return out
 
 

@@ -47,7 +47,7 @@ def resample(x: _Array, maps: tuple[Axis | None, ...], transposed: bool) -> _Arr
     if x.dtype.char in "fd":
         if are_windows(maps):
             return mean_pool_backward(x, maps) if transposed else mean_pool(x, maps)  # type: ignore[arg-type]
-        plan = _native_plan(x.shape, maps, transposed, x.dtype.name, rt.get_num_threads())
+        plan = _native_plan(x.shape, maps, transposed, x.dtype.char, rt.get_num_threads())
         if plan is not None:
             shape, kernel, units, grain, space, made, weights, divisors = plan
             out = empty(shape, x.dtype)
@@ -68,8 +68,9 @@ def _kernel(dtype: str, weighted: bool, divided: str) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _native_plan(shape: tuple[int, ...], maps: tuple[Axis | None, ...], transposed: bool, dtype: str, threads: int) -> _Plan | None:
+def _native_plan(shape: tuple[int, ...], maps: tuple[Axis | None, ...], transposed: bool, code: str, threads: int) -> _Plan | None:
     """None where the kernel does not apply: to more than three axes, and to long sums in float64."""
+    dtype = np.dtype(code).name
     first = next((k for k, m in enumerate(maps) if m is not None), len(maps))
     planes = math.prod(shape[: len(shape) - len(maps) + first])
     sizes = shape[len(shape) - len(maps) + first :]
@@ -107,7 +108,7 @@ def _native_plan(shape: tuple[int, ...], maps: tuple[Axis | None, ...], transpos
     kernel = _kernel(dtype, not isinstance(weights, int), "" if isinstance(divisors, int) else "in" if transposed else "out")
     out_shape = (*shape[: len(shape) - len(sizes)], *outs[3 - len(sizes) :])
     made = np.concatenate([np.array(header), *parts], dtype=np.int64)
-    return _Plan(out_shape, kernel, units, grain, threads * (sizes_of[2] + outs[2]), made, weights, divisors)
+    return _Plan(out_shape, kernel, units, grain, threads * sizes_of[2], made, weights, divisors)
 
 
 def _identity(size: int) -> Table:

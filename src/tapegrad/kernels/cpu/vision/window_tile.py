@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..abi import repeated
+from ..vector import Vector
 
 LANES = 16
 
-_WORD, _HALF, _BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
+_WORD, _HALF = ir.IntType(64), ir.IntType(32)
 _BYTES = ir.IntType(8).as_pointer()
 _HALVES = ir.VectorType(_HALF, LANES)
 
@@ -26,52 +26,28 @@ def _numbers(count: int, step: int = 1) -> Any:
     return ir.Constant(ir.VectorType(_HALF, count), [step * i for i in range(count)])
 
 
-class _Lanes:
-    """Vectors of a dtype, and the memory they come from."""
+def _candidates(builder: Any, vector: Vector, address: Any, column: Any, width: Any, stride: Any, step: int) -> tuple[Any, Any, Any]:
+    """The elements at ``column + lane * stride``, these columns, and which of them are inside; ``address`` is the row's.
 
-    def __init__(self, dtype: str) -> None:
-        kind = np.dtype(dtype)
-        self.floating, self.signed, self.size = kind.kind == "f", kind.kind == "i", kind.itemsize
-        self.element = {"float32": ir.FloatType(), "float64": ir.DoubleType()}.get(dtype) or ir.IntType(8 * self.size)
-        self.name = f"{'f' if self.floating else 'i'}{8 * self.size}"
-        self.type = ir.VectorType(self.element, LANES)
-
-    def masked_load(self, builder: Any, address: Any, mask: Any, count: int) -> Any:
-        """``count`` elements; zeros, and no access, where the mask says no."""
-        vector = ir.VectorType(self.element, count)
-        zeros = ir.Constant(vector, [0] * count)
-        kind = ir.FunctionType(vector, [_BYTES, _HALF, mask.type, vector])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{count}{self.name}.p0")
-        return builder.call(function, [builder.inttoptr(address, _BYTES), _HALF(self.size), mask, zeros])
-
-    def masked_store(self, builder: Any, value: Any, address: Any, mask: Any, name: str, size: int) -> None:
-        kind = ir.FunctionType(ir.VoidType(), [value.type, _BYTES, _HALF, mask.type])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}{name}.p0")
-        builder.call(function, [value, builder.inttoptr(address, _BYTES), _HALF(size), mask])
-
-    def candidates(self, builder: Any, address: Any, column: Any, width: Any, stride: Any, step: int) -> tuple[Any, Any, Any]:
-        """The elements at ``column + lane * stride``, these columns, and which of them are inside; ``address`` is the row's.
-
-        ``step`` is the stride where it is small, else 0.
-        """
-        narrow, width = builder.trunc(column, _HALF), builder.trunc(width, _HALF)
-        count = max(step, 1) * LANES
-        numbers = _numbers(count) if step else builder.mul(_numbers(LANES), repeated(builder, builder.trunc(stride, _HALF), LANES))
-        columns = builder.add(repeated(builder, narrow, count), numbers)
-        inside = builder.icmp_unsigned("<", columns, repeated(builder, width, count))
-        if step:
-            values = self.masked_load(builder, builder.add(address, builder.mul(column, _WORD(self.size))), inside, count)
-            if step > 1:
-                chosen = _numbers(LANES, step)
-                values, columns, inside = (builder.shuffle_vector(v, v, chosen) for v in (values, columns, inside))
-            return values, columns, inside
-        words = ir.VectorType(_WORD, LANES)
-        places = builder.mul(builder.sext(columns, words), repeated(builder, _WORD(self.size), LANES))
-        pointers = builder.inttoptr(builder.add(repeated(builder, address, LANES), places), ir.VectorType(_BYTES, LANES))
-        zeros = ir.Constant(self.type, [0] * LANES)
-        kind = ir.FunctionType(self.type, [pointers.type, _HALF, inside.type, self.type])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.gather.v{LANES}{self.name}.v{LANES}p0")
-        return builder.call(function, [pointers, _HALF(self.size), inside, zeros]), columns, inside
+    ``step`` is the stride where it is small, else 0.
+    """
+    narrow, width = builder.trunc(column, _HALF), builder.trunc(width, _HALF)
+    count = max(step, 1) * LANES
+    numbers = _numbers(count) if step else builder.mul(_numbers(LANES), repeated(builder, builder.trunc(stride, _HALF), LANES))
+    columns = builder.add(repeated(builder, narrow, count), numbers)
+    inside = builder.icmp_unsigned("<", columns, repeated(builder, width, count))
+    if step:
+        wide = Vector(vector.size, count, vector.kind)
+        at = builder.add(address, builder.mul(column, _WORD(vector.size)))
+        values = wide.load_where(builder, inside, builder.inttoptr(at, _BYTES))
+        if step > 1:
+            chosen = _numbers(LANES, step)
+            values, columns, inside = (builder.shuffle_vector(v, v, chosen) for v in (values, columns, inside))
+        return values, columns, inside
+    words = ir.VectorType(_WORD, LANES)
+    places = builder.mul(builder.sext(columns, words), repeated(builder, _WORD(vector.size), LANES))
+    pointers = builder.inttoptr(builder.add(repeated(builder, address, LANES), places), ir.VectorType(_BYTES, LANES))
+    return vector.gather_where(builder, inside, pointers), columns, inside
 
 
 def window_tile(dtype: str, what: str, step: int) -> Any:
@@ -82,7 +58,8 @@ def window_tile(dtype: str, what: str, step: int) -> Any:
     ``what``: "max" writes the largest elements to ``out`` and their int64 places to ``extra``; "sum" the sums to ``out``, each divided by
     ``by`` and by its divisor at ``extra``. ``step`` is the stride if it is 1 or 2, else 0.
     """
-    lanes = _Lanes(dtype)
+    kind = np.dtype(dtype)
+    lanes, places_lanes = Vector(kind.itemsize, LANES, "f" if kind.kind == "f" else "i"), Vector(8, LANES, "i")
 
     @intrinsic  # type: ignore[untyped-decorator]
     def tile(  # type: ignore[no-untyped-def]
@@ -92,7 +69,7 @@ def window_tile(dtype: str, what: str, step: int) -> Any:
             plane, row, columns, next_column, rows, next_row, depths, next_depth, first, width, stride, out, extra, by, count = args
             entry, loop, finish = builder.block, builder.append_basic_block("window"), builder.append_basic_block("windows.done")
             total = builder.mul(builder.mul(columns, rows), depths)
-            zero, before = ir.Constant(lanes.type, [0] * LANES), ir.Constant(_HALVES, [-1] * LANES)
+            zero, before = lanes.zero, ir.Constant(_HALVES, [-1] * LANES)
             builder.cbranch(builder.icmp_signed(">", total, _WORD(0)), loop, finish)
 
             builder.position_at_end(loop)
@@ -100,13 +77,13 @@ def window_tile(dtype: str, what: str, step: int) -> Any:
             best, place = builder.phi(lanes.type), builder.phi(_HALVES)
             column = builder.add(first, builder.mul(c, next_column))
             address = builder.add(plane, builder.mul(line, _WORD(lanes.size)))
-            values, at, inside = lanes.candidates(builder, address, column, width, stride, step)
+            values, at, inside = _candidates(builder, lanes, address, column, width, stride, step)
             if what == "max":
                 fresh = builder.icmp_signed("<", place, ir.Constant(_HALVES, [0] * LANES))
-                if lanes.floating:
+                if kind.kind == "f":
                     above = builder.or_(builder.fcmp_ordered(">", values, best), builder.fcmp_unordered("uno", values, values))
                 else:
-                    above = (builder.icmp_signed if lanes.signed else builder.icmp_unsigned)(">", values, best)
+                    above = (builder.icmp_signed if kind.kind == "i" else builder.icmp_unsigned)(">", values, best)
                 better = builder.and_(inside, builder.or_(fresh, above))
                 chosen = builder.select(better, values, best)
                 at = builder.add(at, repeated(builder, builder.trunc(line, _HALF), LANES))
@@ -144,12 +121,12 @@ def window_tile(dtype: str, what: str, step: int) -> Any:
             wanted = builder.icmp_signed("<", _numbers(LANES), repeated(builder, builder.trunc(count, _HALF), LANES))
             if what == "max":
                 places = builder.sext(results[1], ir.VectorType(_WORD, LANES))
-                lanes.masked_store(builder, places, extra, wanted, "i64", 8)
+                places_lanes.store_where(builder, wanted, places, builder.inttoptr(extra, _BYTES))
                 result = results[0]
             else:
-                divisors = builder.fmul(lanes.masked_load(builder, extra, wanted, LANES), repeated(builder, by, LANES))
+                divisors = builder.fmul(lanes.load_where(builder, wanted, builder.inttoptr(extra, _BYTES)), repeated(builder, by, LANES))
                 result = builder.fdiv(results[0], divisors)
-            lanes.masked_store(builder, result, out, wanted, lanes.name, lanes.size)
+            lanes.store_where(builder, wanted, result, builder.inttoptr(out, _BYTES))
             return context.get_dummy_value()
 
         number = {"float32": types.float32, "float64": types.float64}.get(dtype, types.int64)

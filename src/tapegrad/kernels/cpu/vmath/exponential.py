@@ -12,14 +12,12 @@ from .value import (
     at_most,
     copysign,
     fma,
+    nearest,
     polynomial,
     power_of_two,
-    rint,
     scaled,
-    scaled_normal,
-    to_int,
+    to_float,
     where,
-    whole_product,
 )
 
 _LOG2E = 1.4426950408889634
@@ -38,8 +36,6 @@ _EXP2_DOUBLE = (
     1.525273385625674e-05, 1.3215486833108148e-06, 1.0178051200738793e-07, 7.054888230627447e-09, 4.4566750258968826e-10,
     2.5741837707631905e-11,
 )  # fmt: skip
-
-
 # (sinh(x) / x - 1) / x^2 in x^2 for |x| <= 1
 _SINH_SINGLE = (0.16666667, 0.008333311, 0.00019842632, 2.783963e-06)
 _SINH_DOUBLE = (
@@ -47,7 +43,6 @@ _SINH_DOUBLE = (
     1.6057236715563214e-10, 7.759425139767678e-13,
 )  # fmt: skip
 # (tanh(x) / x - 1) / x^2 in x^2 for |x| <= 5/8
-_TANH_SINGLE = (-0.33333272, 0.13331144, -0.053713348, 0.02054932, -0.005601348)
 _TANH_DOUBLE = (
     -0.333333333333328, 0.13333333333254227, -0.05396825392753981, 0.021869487489456926, -0.008863219855228208, 0.003591979840480542,
     -0.0014549106351021504, 0.0005861576430812953, -0.0002282413259962382, 7.677555232947707e-05, -1.5891464182215923e-05,
@@ -60,11 +55,12 @@ def ln2(x: Value) -> tuple[float, float]:
 
 
 def reduced(x: Value, low: Value | None = None) -> tuple[Value, Value]:
-    """(n, r) with x + low = n ln 2 + r and n whole, where exp(x) is not far from the range of its type."""
-    n = whole_product(x, _LOG2E)
+    """(n, r) with x + low = n ln 2 + r and an integer n, where exp(x) is not far from the range of its type."""
+    n = nearest(x * _LOG2E)
+    whole = to_float(n, x)
     high, rest = ln2(x)
-    r = fma(-n, high, x)  # exact
-    return n, fma(-n, rest, r) if low is None else r + fma(-n, rest, low)
+    r = fma(-whole, high, x)  # exact
+    return n, fma(-whole, rest, r) if low is None else r + fma(-whole, rest, low)
 
 
 def exp_reduced(r: Value) -> Value:
@@ -77,50 +73,63 @@ def expm1_reduced(r: Value) -> Value:
     return fma(r * r, polynomial(r, _EXP_SINGLE if r.single else _EXP_DOUBLE), r)
 
 
+def exp2_reduced(r: Value) -> Value:
+    """2^r for |r| <= 1/2."""
+    return fma(polynomial(r, _EXP2_SINGLE if r.single else _EXP2_DOUBLE), r, 1.0)
+
+
 def exp(x: Value) -> Value:
+    return _exp_up_to_0(at_most(x, 89.0 if x.single else 710.0))
+
+
+def _exp_up_to_0(x: Value) -> Value:
     vanishes = x < (-104.0 if x.single else -746.0)  # computing such a result, as of -inf, would be many times slower
-    n, r = reduced(where(vanishes, 0.0, at_most(x, 89.0 if x.single else 710.0)))
-    return where(vanishes, 0.0, scaled(exp_reduced(r), n))
+    n, r = reduced(where(vanishes, 0.0, x))
+    return where(~vanishes, scaled(exp_reduced(r), n), 0.0)  # in the order that makes the choice part of scaling
 
 
 def exp2(x: Value) -> Value:
     vanishes = x < (-151.0 if x.single else -1076.0)
     limited = where(vanishes, 0.0, at_most(x, 128.0 if x.single else 1024.0))
-    n = rint(limited)
-    r = limited - n
-    return where(vanishes, 0.0, scaled(fma(polynomial(r, _EXP2_SINGLE if x.single else _EXP2_DOUBLE), r, 1.0), n))
+    n = nearest(limited)
+    return where(~vanishes, scaled(exp2_reduced(limited - to_float(n, x)), n), 0.0)
 
 
 def expm1(x: Value) -> Value:
     limited = at_least(at_most(x, 89.0 if x.single else 710.0), -18.0 if x.single else -38.0)
     n, r = reduced(limited)
     high, rest = ln2(x)
-    lost = fma(-n, rest, fma(-n, high, limited) - r)  # in rounding r
-    half = power_of_two(to_int(n - 1.0))  # 2^n alone may overflow
+    whole = to_float(n, x)
+    lost = fma(-whole, rest, fma(-whole, high, limited) - r)  # in rounding r
+    half = power_of_two(n - 1, x)  # 2^n alone may overflow
     q = fma(r * r, polynomial(r, _EXP_SINGLE if x.single else _EXP_DOUBLE), lost)
     y = 2.0 * fma(half, q, fma(half, r, half - 0.5))
     return where(x == 0.0, x, y)  # -0
 
 
 def tanh(x: Value) -> Value:
-    a = abs(x)
+    a = at_most(abs(x), 10.0 if x.single else 20.0)
+    n = nearest(a * (2.0 * _LOG2E))
+    whole = to_float(n, x)
+    high, rest = ln2(x)  # of float32 the sum will do, for so few multiples of it
+    r = fma(whole, -0.5 * (high + rest), a) if x.single else fma(whole, -0.5 * rest, fma(whole, -0.5 * high, a))
+    power = power_of_two(n, x)
+    series = _EXP_SINGLE if x.single else _EXP_DOUBLE
+    m = fma(r * r, polynomial(r, [2.0 * 2.0**k * c for k, c in enumerate(series)]), r)  # half of exp(2 r) - 1
+    h = fma(power, m, fma(power, 0.5, -0.5))  # half of exp(2|x|) - 1
+    if x.single:
+        near = at_most(h, 1.0)  # the result is h / (h + 1); what it lacks of h or, where that is nearer, of 1 loses less by rounding
+        return copysign(fma(-near, near / (h + 1.0), near), x)
     s = a * a
-    near = fma(a * s, polynomial(s, _TANH_SINGLE if x.single else _TANH_DOUBLE), a)
-    limited = at_most(a, 10.0 if x.single else 20.0)
-    n = whole_product(limited, -2.0 * _LOG2E)
-    high, rest = ln2(x)
-    r = fma(n, 0.5 * rest, fma(n, 0.5 * high, limited))
-    series = (1.0, 1.0, *(_EXP_SINGLE if x.single else _EXP_DOUBLE))
-    twice = scaled_normal(polynomial(r, [2.0 * (-2.0) ** k * c for k, c in enumerate(series)]), n)  # 2 exp(-2|x|)
-    far = 1.0 - twice / fma(twice, 0.5, 1.0)
-    return copysign(where(a >= 0.625, far, near), x)  # NaN stays so in near
+    near = fma(a * s, polynomial(s, _TANH_DOUBLE), a)
+    return copysign(where(a < 0.625, near, 1.0 - 1.0 / (h + 1.0)), x)
 
 
 def sigmoid(x: Value) -> Value:
     if x.single:
-        e = exp(-abs(x))
-        q = e / (1.0 + e)
-        return where(x < 0.0, fma(-e, q, e), 1.0 - q)
+        e = _exp_up_to_0(-abs(x))
+        near = where(x < 0.0, e, 1.0)
+        return fma(-near, e / (1.0 + e), near)
     n, r = reduced(at_least(-abs(x), -746.0))
     m = expm1_reduced(r)
     head = 1.0 + m
@@ -135,7 +144,7 @@ def sigmoid(x: Value) -> Value:
 def _eighth_of_exp(a: Value) -> tuple[Value, Value]:
     """(power, m) with exp(a) / 8 = power (1 + m), for any a >= 0."""
     n, r = reduced(at_most(a, 90.0 if a.single else 711.0))
-    return power_of_two(to_int(n - 3.0)), expm1_reduced(r)
+    return power_of_two(n - 3, a), expm1_reduced(r)
 
 
 def sinh(x: Value) -> Value:

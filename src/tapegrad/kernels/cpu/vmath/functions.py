@@ -51,11 +51,11 @@ _COMPLEX = "exp log sqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh a
 
 _OF_BOTH = (
     exponential.exp, exponential.exp2, exponential.expm1, exponential.tanh, exponential.sigmoid, exponential.sinh, exponential.cosh,
-    logarithm.log, logarithm.log1p, logarithm.log2, logarithm.log10, logarithm.atanh,
+    logarithm.log, logarithm.log1p, logarithm.log2, logarithm.log10, logarithm.atanh, error.erf,
+    trigonometric.asin, trigonometric.acos, trigonometric.atan, trigonometric.atan2,
 )  # fmt: skip
 _OF_FLOAT32 = (
-    error.erf, error.erfc, error.ndtr, trigonometric.sin, trigonometric.cos, trigonometric.tan, trigonometric.asin, trigonometric.acos,
-    trigonometric.atan, trigonometric.atan2, logarithm.asinh, logarithm.acosh,
+    error.erfc, error.ndtr, error.gelu_gate, trigonometric.sin, trigonometric.cos, trigonometric.tan, logarithm.asinh, logarithm.acosh,
 )  # fmt: skip
 
 

@@ -13,23 +13,23 @@ from .value import (
     copysign,
     fma,
     narrowed,
+    nearest,
     of_bits,
     polynomial,
-    power_of_two,
     rint,
-    scaled_normal,
+    scaled,
     sqrt,
-    to_int,
+    to_float,
     where,
     whole_exponent,
     widened,
 )
 
-# (log(1 + f) - f + f^2 / 2) / f^3 for 1 + f from sqrt(1/2) to sqrt(2)
-_LOG_SINGLE = (0.33333316, -0.2500081, 0.20002301, -0.16624555, 0.14180958, -0.13128568, 0.12882833, -0.0786127)
+# (log(1 + f) - f) / f^2 for 1 + f from sqrt(1/2) to sqrt(2)
+_LOG_SINGLE = (-0.4999999, 0.33333948, -0.25001785, 0.19962156, -0.16570048, 0.1491682, -0.14309664, 0.087400086)
 _LOG_DOUBLE = (
-    0.3333333333333325, -0.24999999999987585, 0.20000000000026766, -0.16666666669895017, 0.1428571428500879, -0.12499999688952769,
-    0.11111110858897327, -0.10000015088684798, 0.09090933221014508, -0.08332924264346851, 0.07691358085632008, -0.0714912647815116,
+    -0.5, 0.3333333333333325, -0.24999999999987585, 0.20000000000026766, -0.16666666669895017, 0.1428571428500879,
+    -0.12499999688952769, 0.11111110858897327, -0.10000015088684798, 0.09090933221014508, -0.08332924264346851, 0.07691358085632008, -0.0714912647815116,
     0.06686362172085229, -0.06201171921453241, 0.056597224059705346, -0.056456210922047896, 0.06508280279261798, -0.0607353436963615,
     0.026918812387255173,
 )  # fmt: skip
@@ -69,64 +69,68 @@ _LOG2_OF_POWER = (
 _EXP2_OF_POWER = (0.6931472062723882, 0.24022651350205576, 0.05550327729959844, 0.009618003433804088, 0.0013400295454714347, 0.00015476415566544784)
 
 
-def _parts(x: Value) -> tuple[Value, Value]:
-    """(e, f) with x = 2^e (1 + f) and 1 + f from sqrt(1/2) to sqrt(2), for a normal, positive x."""
-    if x.single:
-        root, mantissa = 0x3F3504F3, 0x7FFFFF
-    else:
-        root, mantissa = 0x3FE6A09E667F3BCD, 0xFFFFFFFFFFFFF
-    from_root = bits(x) - root
-    return whole_exponent(from_root), of_bits((from_root & mantissa) + root) - 1.0
+def _unit(x: Value) -> float:
+    """What exponents are counted in: of float32 where they lie among its bits, which saves moving them."""
+    return 2.0**-23 if x.single else 1.0
+
+
+def _split(x: Value) -> tuple[Value, Value]:
+    """(n, f) with x = 2^e (1 + f), 1 + f from sqrt(1/2) to sqrt(2) and n = e among a float's bits, for a normal, positive x."""
+    root, mantissa = (0x3F3504F3, 0x7FFFFF) if x.single else (0x3FE6A09E667F3BCD, 0xFFFFFFFFFFFFF)
+    n = (bits(x) - root) & ~mantissa
+    return n, of_bits(bits(x) - n) - 1.0
+
+
+def _exponent(n: Value) -> Value:
+    """e as a float, in units."""
+    return to_float(n) if n.single else whole_exponent(n)
 
 
 def _normal(x: Value) -> tuple[Value, Value]:
-    """(y, e) with x = 2^e y and y not subnormal."""
+    """(e, f) with x = 2^e (1 + f), also where x is subnormal; e in units."""
     smallest, bits_lost = (2.0**-126, 24.0) if x.single else (2.0**-1022, 54.0)
     tiny = x < smallest
-    return where(tiny, x * 2.0**bits_lost, x), where(tiny, x.like(-bits_lost), 0.0)
+    n, f = _split(where(tiny, x * 2.0**bits_lost, x))
+    e = _exponent(n)
+    return where(tiny, e - bits_lost / _unit(x), e), f
 
 
 def _at_ends(x: Value, y: Value) -> Value:
     """The logarithm y, and that of 0, infinity and what has none."""
-    y = where(x == math.inf, x, y)
+    y = where(x < math.inf, y, x)
     return where(x > 0.0, y, where(x == 0.0, x.like(-math.inf), math.nan))
 
 
 def _sum(e: Value, f: Value) -> Value:
-    """e ln 2 + log(1 + f)."""
+    """e ln 2 + log(1 + f), with e in units."""
     high, low = ln2(f)
-    s = f * f
-    tail = fma(f * s, polynomial(f, _LOG_SINGLE if f.single else _LOG_DOUBLE), e * low)
-    return fma(e, high, f + fma(s, -0.5, tail))
+    if f.single:  # all of e ln 2 is in the one product that is not rounded
+        return fma(e, (high + low) * _unit(f), fma(f * f, polynomial(f, _LOG_SINGLE), f))
+    return fma(e, high, f + fma(f * f, polynomial(f, _LOG_DOUBLE), e * low))
 
 
 def log(x: Value) -> Value:
-    y, shift = _normal(x)
-    e, f = _parts(y)
-    return _at_ends(x, _sum(e + shift, f))
+    return _at_ends(x, _sum(*_normal(x)))
 
 
 def log1p(x: Value) -> Value:
     u = x + 1.0
-    e, f = _parts(u)
-    lost = (x - (u - 1.0)) * power_of_two(-to_int(at_most(e, 126.0 if x.single else 1022.0)))  # in rounding u
-    return where(x == 0.0, x, _at_ends(u, _sum(e, f + where(u == math.inf, 0.0, lost))))
+    n, f = _split(u)
+    lost = (x - (u - 1.0)) * of_bits(bits(x.like(1.0)) - n)  # in rounding u, which is exact or x if large
+    return where(x == 0.0, x, _at_ends(u, _sum(_exponent(n), f + where(u < 2.0**100, lost, 0.0))))
 
 
 def log2(x: Value) -> Value:
-    y, shift = _normal(x)
-    e, f = _parts(y)
+    e, f = _normal(x)
     tail = fma(f * f, polynomial(f, _LOG2_SINGLE if x.single else _LOG2_DOUBLE), f * (_LOG2E_LOW_SINGLE if x.single else _LOG2E_LOW_DOUBLE))
-    return _at_ends(x, (e + shift) + fma(f, 1.4426950408889634, tail))
+    return _at_ends(x, fma(e, _unit(x), fma(f, 1.4426950408889634, tail)))
 
 
 def log10(x: Value) -> Value:
-    y, shift = _normal(x)
-    e, f = _parts(y)
-    e = e + shift
+    e, f = _normal(x)
     tail = fma(f * f, polynomial(f, _LOG10_SINGLE if x.single else _LOG10_DOUBLE), f * (_LOG10E_LOW_SINGLE if x.single else _LOG10E_LOW_DOUBLE))
     high, low = _LOG10_2_SINGLE if x.single else _LOG10_2_DOUBLE
-    return _at_ends(x, fma(e, high, fma(f, 0.4342944819032518, fma(e, low, tail))))
+    return _at_ends(x, fma(e, high * _unit(x), fma(f, 0.4342944819032518, fma(e, low * _unit(x), tail))))
 
 
 def asinh(x: Value) -> Value:
@@ -154,13 +158,13 @@ def atanh(x: Value) -> Value:
 def pow_single(x: Value, y: Value) -> Value:
     """x^y of float32, in float64: results that float32 has are exact."""
     a = abs(x)
-    e, f = _parts(widened(a))
+    n, f = _split(widened(a))
     exponent = widened(at_least(at_most(y, 1e30), -1e30))  # infinity times the logarithm of 1 would be NaN
-    product = exponent * fma(f, polynomial(f, _LOG2_OF_POWER), e)
+    product = exponent * fma(f, polynomial(f, _LOG2_OF_POWER), _exponent(n))
     limited = at_least(at_most(product, 200.0), -200.0)
-    n = rint(limited)
-    r = limited - n
-    positive = narrowed(scaled_normal(fma(polynomial(r, _EXP2_OF_POWER), r, 1.0), n))
+    n = nearest(limited)
+    r = limited - to_float(n, limited)
+    positive = narrowed(scaled(fma(polynomial(r, _EXP2_OF_POWER), r, 1.0), n))
     positive = where((a == 0.0) | (a == math.inf), where((a == 0.0) ^ (y < 0.0), x.like(0.0), math.inf), positive)
     whole = rint(y) == y
     odd = whole & (rint(y * 0.5) != y * 0.5)

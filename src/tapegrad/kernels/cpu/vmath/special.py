@@ -119,6 +119,11 @@ def ndtr(x: float) -> float:
     return 0.5 * _upper(-x)
 
 
+def gelu_gate(x: float) -> float:
+    """The normal distribution function, to which far out the rounding of x / sqrt(2) may add some units in the last place."""
+    return 0.5 * erfc(-x * _ROOT_HALF)
+
+
 def log_ndtr(x: float) -> float:
     """log of the normal distribution function, by erfcx where that is small."""
     if x < -1.0:

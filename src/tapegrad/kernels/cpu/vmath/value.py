@@ -184,35 +184,20 @@ def of_bits(n: Value) -> Value:
     return Value(n.builder, n.builder.bitcast(n.ir, FLOAT if n.single else DOUBLE))
 
 
-def to_float(n: Value) -> Value:
-    """An integer as a float of its width."""
-    return Value(n.builder, n.builder.sitofp(n.ir, FLOAT if n.single else DOUBLE))
+def to_float(n: Value, like: Value | None = None) -> Value:
+    """An integer as a float of its width, or of another's type."""
+    kind = (FLOAT if n.single else DOUBLE) if like is None else like.type
+    return Value(n.builder, n.builder.sitofp(n.ir, kind))
 
 
-def _whole(x: Value) -> float:
-    """What is added to this number ends, rounded to a whole one, in the last bits of the sum."""
-    return 1.5 * 2.0**23 if x.single else 1.5 * 2.0**52
-
-
-def whole_product(x: Value, factor: float) -> Value:
-    """x * factor rounded to a whole number, below 2^22."""
-    return fma(x, factor, _whole(x)) - _whole(x)
-
-
-def to_int(x: Value) -> Value:
-    """A whole float below 2^22 as an integer of its width."""
-    return bits(x + _whole(x)) - (0x4B400000 if x.single else 0x4338000000000000)
-
-
-def scaled_normal(x: Value, n: Value) -> Value:
-    """x * 2^n, where both x and this are normal floats; anything where x is NaN."""
-    return of_bits(bits(x) + (bits(n + _whole(n)) << (23 if x.single else 52)))
+def nearest(x: Value) -> Value:
+    """x, below 2^31, rounded to a whole number, as an integer of 32 bits. One instruction."""
+    function = x.builder.module.declare_intrinsic("llvm.lrint", [INT, x.type], ir.FunctionType(INT, [x.type]))
+    return Value(x.builder, x.builder.call(function, [x.ir]))
 
 
 def whole_exponent(n: Value) -> Value:
-    """The exponent of a float whose bits less those of a float near 1 are n; without what AVX2 lacks for 64 bits."""
-    if n.single:
-        return to_float(n >> 23)
+    """The exponent of a float64 whose bits less those of 1 are n, as a float64; without what AVX2 lacks for 64 bits."""
     shifted = Value(n.builder, n.builder.lshr((n + (1100 << 52)).ir, n.like(52).ir))
     return of_bits(shifted | 0x4330000000000000) - (2.0**52 + 1100.0)
 
@@ -242,18 +227,19 @@ def _scales_vectors() -> bool:
 
 
 def scaled(x: Value, n: Value) -> Value:
-    """x * 2^n, rounded once, for |x| between 1/4 and 4 and a float n that is whole and not beyond the exponents of x's type."""
+    """x * 2^n, rounded once, for |x| between 1/4 and 4 and an integer n of 32 bits that is not beyond the exponents of x's type."""
     if _scales_vectors():
         function = x.builder.module.declare_intrinsic("llvm.ldexp", [x.type, INT], ir.FunctionType(x.type, [x.type, INT]))
-        return Value(x.builder, x.builder.call(function, [x.ir, x.builder.fptosi(n.ir, INT)]))
-    exponent = to_int(n)
-    half = exponent >> 1  # a power of two whose exponent is n may not be a normal float
-    return x * power_of_two(half) * power_of_two(exponent - half)
+        return Value(x.builder, x.builder.call(function, [x.ir, n.ir]))
+    half = n >> 1  # a power of two whose exponent is n may not be a normal float
+    return x * power_of_two(half, x) * power_of_two(n - half, x)
 
 
-def power_of_two(n: Value) -> Value:
-    """2^n for an integer n for which that is a normal float."""
-    return of_bits((n + 127) << 23) if n.single else of_bits((n + 1023) << 52)
+def power_of_two(n: Value, like: Value) -> Value:
+    """2^n in the type of another value, for an integer n of 32 bits for which that is a normal float."""
+    if like.single:
+        return of_bits((n << 23) + (127 << 23))
+    return of_bits((Value(n.builder, n.builder.sext(n.ir, LONG)) << 52) + (1023 << 52))
 
 
 def scalar(function: Callable[..., Value]) -> Any:

@@ -1,0 +1,187 @@
+"""Functions whose work is planned once: a call with arguments seen before runs in native code, without the interpreter.
+
+``planned(function)`` is for functions that do all their work by launches, on their arguments, on arrays made by ``fresh`` and on
+read-only tables of their own, and that let nothing but layouts and parameters decide which. The first call with arguments of a kind runs the
+function and notes its launches; the next ones find them by the arrays' shapes, strides and dtypes and by the parameters' values,
+make the arrays and launch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from . import cache, plans, runtime as rt
+from .arrays import array_maker, empty
+from .call import Launches, as_word, fastcall_signature, recorder, recording, runner
+from .plans import MOST_ARGUMENTS, MOST_WORDS, Plans, key_of, plan_finder
+
+# Words of a plan (see plans.py): the arrays it makes, how many of them it returns, its launches, and whether one needs threads. After the
+# key: of each array the rank, the dtype and the shape; of each launch the kernel, n, grain, the number of its slots, and these: what kind
+# it is, and which number, argument or array made.
+_MADE, _RETURNED, _LAUNCHES, _THREADS = range(plans.FREE, plans.FREE + 4)
+_NUMBER, _ARGUMENT, _NEW = range(3)
+_MOST_MADE, _MOST_SLOTS = 8, 32
+R = TypeVar("R")
+
+
+def fresh(shape: int | tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """``empty(shape, dtype)``, for a result of a planned function or for values between its launches."""
+    made = empty(shape, dtype)
+    to = recorder()
+    if to is not None:
+        to.fresh.append(made)
+    return made
+
+
+def _functions() -> dict[str, Callable[..., Any]]:
+    """The native function, as Python source for Numba (imported only when it must be compiled)."""
+    from numba import njit
+
+    from .abi import call1, call3, call_void1, get, load, put, stack_words
+
+    describe, find = plan_finder()
+    _, run = runner()
+    new_array = array_maker()
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def refused(runtime):  # type: ignore[no-untyped-def]
+        nothing = get(runtime, rt.NONE)
+        call_void1(get(runtime, rt.INCREF), nothing)
+        return nothing
+
+    def planned(self, args, nargs):  # type: ignore[no-untyped-def]
+        control = load(self + rt.DATA)
+        runtime = load(control)
+        if nargs > MOST_ARGUMENTS or get(runtime, rt.RECORDERS) != 0:
+            return refused(runtime)
+        key, data = stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
+        length = describe(runtime, 0, args, nargs, key, data)
+        plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
+        if plan == 0 or (get(plan, _THREADS) != 0 and get(runtime, rt.THREADS) > 1 and get(runtime, rt.PARALLEL_FOR) == 0):
+            return refused(runtime)
+        # A launch may let other threads run, which may forget the plan.
+        owner = get(plan, plans.OWNER)
+        call_void1(get(runtime, rt.INCREF), owner)
+        made, slots, at, result, done = stack_words(_MOST_MADE), stack_words(_MOST_SLOTS), plan + 8 * (plans.HEAD + length), 0, 0
+        for k in range(get(plan, _MADE)):
+            ndim, dtype = get(at, 0), get(at, 1)
+            call_void1(get(runtime, rt.INCREF), dtype)
+            array = new_array(runtime, ndim, at + 16, dtype, 0)
+            if array == 0:
+                break
+            put(made, k, array)
+            at += 8 * (2 + ndim)
+            done += 1
+        if done == get(plan, _MADE):
+            for _ in range(get(plan, _LAUNCHES)):
+                kernel, n, grain, count = get(at, 0), get(at, 1), get(at, 2), get(at, 3)
+                at += 32
+                for s in range(count):
+                    kind, value = get(at, 0), get(at, 1)
+                    if kind == _ARGUMENT:
+                        value = get(data, value)
+                    elif kind == _NEW:
+                        value = load(get(made, value) + rt.DATA)
+                    put(slots, s, value)
+                    at += 16
+                run(runtime, kernel, slots, n, grain)
+            returned = get(plan, _RETURNED)
+            result = get(made, 0)
+            call_void1(get(runtime, rt.INCREF), result)
+            if returned > 1:
+                call_void1(get(runtime, rt.DECREF), result)
+                result = call1(get(runtime, rt.TUPLE_NEW), returned)
+                for k in range(returned if result != 0 else 0):
+                    call_void1(get(runtime, rt.INCREF), get(made, k))
+                    call3(get(runtime, rt.TUPLE_SET), result, k, get(made, k))
+        for k in range(done):
+            call_void1(get(runtime, rt.DECREF), get(made, k))
+        call_void1(get(runtime, rt.DECREF), owner)
+        return result
+
+    return {"planned": planned}
+
+
+@functools.cache
+def _address() -> int:
+    return cache.native("planned", lambda: _functions()["planned"], signature=fastcall_signature)
+
+
+class Planned(Generic[R]):
+    """A function with plans; ``quick`` is its native form, which returns None where it has none. Arguments are given by position."""
+
+    def __init__(self, function: Callable[..., R]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._plans = Plans("planned", _address)
+
+    def __call__(self, *args: Any) -> R:
+        result: R | None = self.quick(*args)
+        if result is not None:
+            return result
+        return self._function(*args) if recording() or not self._plans.wanted() else self._learn(args)
+
+    @functools.cached_property
+    def quick(self) -> Callable[..., Any]:
+        """``quick(*args)``: the result, or None where there is no plan for such arguments, or launches are being recorded."""
+        return self._plans.quick()
+
+    def _learn(self, args: tuple[Any, ...]) -> R:
+        with Launches() as launches:
+            result = self._function(*args)
+        key = key_of(args)
+        if key is not None:
+            plan = _plan_of(args, result if isinstance(result, tuple) else (result,), launches)
+            if plan is not None:
+                self._plans.add(key, *plan)
+        return result
+
+
+def planned(function: Callable[..., R]) -> Planned[R]:
+    """A decorator; see the module."""
+    return Planned(function)
+
+
+def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], launches: Launches) -> tuple[list[int], list[int], list[Any]] | None:
+    """The words of the plan, and what they point to; None where a launch takes memory of which it can't be told what will be in it."""
+    made = [*results, *(x for x in launches.fresh if not any(x is r for r in results))]
+    if not launches.rows or len(made) > _MOST_MADE or not all(any(r is x for x in launches.fresh) for r in results):
+        return None
+    starts = [x.ctypes.data for x in args if isinstance(x, np.ndarray)]
+    if len(set(starts)) < len(starts):  # another time they will be different
+        return None
+    head = [len(made), len(results), len(launches.rows), int(any(n > grain for _, n, grain, _ in launches.rows))]
+    words: list[int] = []
+    for x in made:
+        words += [x.ndim, id(x.dtype), *x.shape]
+    keep: list[Any] = [x.dtype for x in (*made, *args) if isinstance(x, np.ndarray)]
+    for kernel, n, grain, slots in launches.rows:
+        if len(slots) > _MOST_SLOTS:
+            return None
+        words += [kernel, n, grain, len(slots)]
+        for slot in slots:
+            if not isinstance(slot, np.ndarray):
+                words += [_NUMBER, as_word(slot)]
+            elif (place := _place(slot, args)) is not None:
+                words += [_ARGUMENT, place]
+            elif (place := _place(slot, made)) is not None:
+                words += [_NEW, place]
+            elif slot.base is None and not slot.flags.writeable:
+                words += [_NUMBER, slot.ctypes.data]
+                keep.append(slot)
+            else:
+                return None
+    return head, words, keep
+
+
+def _place(array: Any, among: Any) -> int | None:
+    """Which of these arrays has the same memory, from its start."""
+    return next((i for i, x in enumerate(among) if isinstance(x, np.ndarray) and (x is array or _starts_alike(array, x))), None)
+
+
+def _starts_alike(view: Any, x: Any) -> bool:
+    return view.base is not None and (view.base is x or view.base is x.base) and view.ctypes.data == x.ctypes.data

@@ -1,0 +1,200 @@
+"""Tables of plans, which native code searches by what a plan may depend on: the layouts of arrays and the values of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import cache, runtime as rt
+from .call import as_word, builtin
+
+# Words of a builtin's control block; of a table: a mask, then the addresses of plans, by hash. Of a plan: the object that keeps it alive,
+# the number of words of its key, what the builtin makes of the others; then the key; then more of the builtin's.
+RUNTIME, TABLE, MORE = range(3)
+OWNER, KEY, FREE, HEAD = 0, 1, 2, 8
+MOST_WORDS, MOST_ARGUMENTS = 96, 16
+_CAPACITY = 512  # plans in a table
+_PRICE = 16  # calls without a plan that pay for making one, once there were as many plans as fit
+_MIX = 0x1E3779B97F4A7C15
+
+
+def plan_finder() -> tuple[Any, Any]:
+    """For native code: ``describe(runtime, args, nargs, key, data)`` writes down the key of arguments and where arrays have their data, and
+    returns the number of words, -1 for arguments without a key; ``find(table, key, length)`` is the plan, or 0."""
+    from numba import njit
+
+    from .abi import call2, get, load, load32, put
+
+    SLICE = rt.HEADER  # start, stop and step
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def describe_one(runtime, x, key, length):  # type: ignore[no-untyped-def]
+        """What is no array and no tuple: two words, the second of which says which one of its type it is."""
+        kind, value, fits = load(x + rt.TYPE), x, 1
+        if kind == get(runtime, rt.INT):
+            overflow = key + 8 * length
+            put(overflow, 0, 0)
+            value = call2(get(runtime, rt.LONG_AND_OVERFLOW), x, overflow)
+            fits = 1 if get(overflow, 0) == 0 else 0
+        elif kind == get(runtime, rt.FLOAT):
+            value = load(x + rt.FLOAT_VALUE)
+        put(key, length, kind)
+        put(key, length + 1, value)
+        return fits
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def describe(runtime, slice_type, args, nargs, key, data):  # type: ignore[no-untyped-def]
+        length = 0
+        for i in range(nargs):
+            argument = get(args, i)
+            kind = load(argument + rt.TYPE)
+            if kind == get(runtime, rt.NDARRAY):
+                ndim, shape, strides = load32(argument + rt.NDIM), load(argument + rt.SHAPE), load(argument + rt.STRIDES)
+                if length + 2 + 2 * ndim > MOST_WORDS or load32(argument + rt.FLAGS) & rt.ALIGNED == 0:
+                    return -1
+                put(key, length, load(argument + rt.DESCR))
+                put(key, length + 1, ndim)
+                for d in range(ndim):
+                    put(key, length + 2 + d, get(shape, d))
+                    put(key, length + 2 + ndim + d, get(strides, d))
+                length += 2 + 2 * ndim
+                put(data, i, load(argument + rt.DATA))
+                continue
+            items, count = args + 8 * i, 1
+            if kind == get(runtime, rt.TUPLE):
+                items, count = argument + rt.ITEMS, load(argument + rt.COUNT)
+                if length + 2 > MOST_WORDS:
+                    return -1
+                put(key, length, kind)
+                put(key, length + 1, count)
+                length += 2
+            for k in range(count):
+                x = get(items, k)
+                parts, within = 1, items + 8 * k
+                if load(x + rt.TYPE) == slice_type:
+                    parts, within = 3, x + SLICE
+                    if length + 2 > MOST_WORDS:
+                        return -1
+                    put(key, length, slice_type)
+                    put(key, length + 1, 3)
+                    length += 2
+                if length + 2 * parts > MOST_WORDS:
+                    return -1
+                for p in range(parts):
+                    if describe_one(runtime, get(within, p), key, length) == 0:
+                        return -1
+                    length += 2
+        return length
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def find(table, key, length):  # type: ignore[no-untyped-def]
+        mixed = length
+        for w in range(length):
+            mixed = (mixed ^ get(key, w)) * _MIX
+            mixed ^= mixed >> 29
+        mask = get(table, 0)
+        at = mixed & mask
+        while get(table, 1 + at) != 0:
+            plan = get(table, 1 + at)
+            if get(plan, KEY) == length:
+                same = True
+                for w in range(length):
+                    same = same and get(plan, HEAD + w) == get(key, w)
+                if same:
+                    return plan
+            at = (at + 1) & mask
+        return 0
+
+    return describe, find
+
+
+def key_of(args: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """What ``describe`` writes down of arguments; None where that does not say all about one."""
+    key: list[int] = []
+    for x in args:
+        if x.__class__ is np.ndarray:
+            if not x.flags.aligned:
+                return None
+            key += [id(x.dtype), x.ndim, *x.shape, *x.strides]
+            continue
+        if x.__class__ is tuple:
+            key += [id(tuple), len(x)]
+        for item in x if x.__class__ is tuple else (x,):
+            if item.__class__ is slice:
+                key += [id(slice), 3]
+            for part in (item.start, item.stop, item.step) if item.__class__ is slice else (item,):
+                word = _identified(part)
+                if word is None:
+                    return None
+                key += [id(part.__class__), word]
+    fits = len(key) <= MOST_WORDS and len(args) <= MOST_ARGUMENTS and all(-(1 << 63) <= word < 1 << 63 for word in key)
+    return tuple(key) if fits else None
+
+
+def _identified(x: Any) -> int | None:
+    if x.__class__ is int or x.__class__ is float:
+        return as_word(x)
+    constant = x is None or x is Ellipsis or x.__class__ is bool or (isinstance(x, np.dtype) and x.isbuiltin)
+    return id(x) if constant else None  # which does not change, and so its identity says all
+
+
+class Plans:
+    """A table of plans, and the builtin that searches it.
+
+    Args:
+        name: of the builtin.
+        address: where its code is, once it is needed.
+        more: words of its control block after the table.
+    """
+
+    def __init__(self, name: str, address: Callable[[], int], more: Callable[[], list[int]] = list) -> None:
+        self._name, self._address, self._more = name, address, more
+        self._credit = _PRICE * _CAPACITY
+        self._forget()
+
+    def quick(self) -> Callable[..., Any]:
+        """The builtin; asked for once."""
+        self._control = np.array([rt.address, self._table.ctypes.data, *self._more()], np.int64)
+        return builtin(self._name, self._address(), self._control)
+
+    def wanted(self) -> bool:
+        """Whether a plan is to be made for a call that found none: where kinds of calls are too many, making them all would cost time."""
+        if self._credit < _PRICE:
+            self._credit += 1
+            return False
+        self._credit -= _PRICE
+        return True
+
+    def _forget(self) -> None:
+        self._table = np.zeros(1 + 2 * _CAPACITY, np.int64)
+        self._table[0] = 2 * _CAPACITY - 1
+        self._known: dict[tuple[int, ...], Any] = {}
+
+    def add(self, key: tuple[int, ...], free: list[int], more: list[int], keep: list[Any]) -> None:
+        """Add a plan: the words beside the key, and what they and the key point to."""
+        plan = np.array([0, len(key), *free, *[0] * (HEAD - FREE - len(free)), *key, *more], np.int64)
+        owner = (plan, keep)
+        plan[OWNER] = id(owner)
+        with cache.lock:
+            if key in self._known:
+                return
+            if len(self._known) >= _CAPACITY:
+                self._forget()
+                self._control[TABLE] = self._table.ctypes.data
+            self._known[key] = owner
+            table, mask = self._table, int(self._table[0])
+            at = _mixed(key) & mask
+            while table[1 + at]:
+                at = (at + 1) & mask
+            table[1 + at] = plan.ctypes.data
+
+
+def _mixed(key: tuple[int, ...]) -> int:
+    mixed = len(key)
+    for word in key:
+        mixed = (mixed ^ word) * _MIX
+        mixed = (mixed + (1 << 63)) % (1 << 64) - (1 << 63)
+        mixed ^= mixed >> 29
+    return mixed

@@ -1,0 +1,169 @@
+"""The native function that makes views as tensors: the array, the tensor, what is known of the view, and the tape's entry.
+
+See :mod:`tapegrad.shown`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import cache, plans, runtime as rt
+from .call import fastcall_signature
+from .plans import MOST_ARGUMENTS, MOST_WORDS, plan_finder
+
+# Words of the control block after the table: classes, constants, functions, and where objects have their slots.
+_TENSOR, _VIEW, _VIEWS, _CALL, _SLICE, _TRUE, _FALSE, _ZERO, _NO_ITEMS, _NAME, _MOST, _TICK, _FORGET = range(plans.MORE, plans.MORE + 13)
+_IS_SUBTYPE, _GET_ATTRIBUTE, _SET_ATTRIBUTE, _NEW_ARRAY, _SET_BASE, _NEW_REFERENCE, _APPEND = range(_FORGET + 1, _FORGET + 8)
+_ARRAY, _STORAGE, _BASE, _ENTRY, _GRAD, _ROOT, _ABOVE, _OP, _PARAMS, _TRACKED, _ROOM = range(_APPEND + 1, _APPEND + 12)
+_SEQ, _CALL_OP, _EDGES, _SAVED, _CELLS, _CALL_SHAPE, _DTYPE, _CALL_PARAMS, _OUTPUTS, _EXTRA = range(_ROOM + 1, _ROOM + 11)
+# Of a plan: the rank, where the data begins, the op, its parameters, how to differentiate it, and the shape as a tuple; after the key the
+# shape and the strides.
+_NDIM, _OFFSET, _BY, _WITH, _BACK, _SIZES = range(plans.FREE, plans.FREE + 6)
+_FLAGS_KEPT = rt.ALIGNED | 0x400  # and writeable
+_GIVEN = 2  # arguments of the builtin before those of the function
+
+
+def control(classes: Sequence[tuple[type, Sequence[int]]], *objects: Any) -> list[int]:
+    """The words of the control block, given Tensor, View, Views and Call with the places of their slots, the name of a storage's views, how
+    many there may be at first, the clock, and what forgets dead ones. The caller keeps them alive."""
+    constants = [id(x) for x in (slice, True, False, 0, (), *objects)]
+    names = ("PyType_IsSubtype", "PyObject_GetAttr", "PyObject_SetAttr", "PyWeakref_NewRef", "PyList_Append")
+    functions = [rt.c_function(name) for name in names]
+    functions[3:3] = rt.numpy_function(94), rt.numpy_function(282)  # PyArray_NewFromDescr, PyArray_SetBaseObject
+    return [*(id(kind) for kind, _ in classes), *constants, *functions, *(place for _, places in classes for place in places)]
+
+
+def _show_function() -> Callable[..., Any]:
+    """The native function, as Python source for Numba (imported only when it must be compiled)."""
+    from numba import njit
+
+    from . import abi
+    from .abi import call1, call2, call3, call4, call_void1, get, load, load32, put, stack_words, store
+
+    describe, find = plan_finder()
+    call8 = abi.call_intrinsic(8, True)
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def refused(runtime):  # type: ignore[no-untyped-def]
+        nothing = get(runtime, rt.NONE)
+        call_void1(get(runtime, rt.INCREF), nothing)
+        return nothing
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def fill(runtime, place, value):  # type: ignore[no-untyped-def]
+        call_void1(get(runtime, rt.INCREF), value)
+        store(place, value)
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def views_of(control, runtime, storage):  # type: ignore[no-untyped-def]
+        """A new reference to the list of a storage's views, with room in it; 0 with an exception set."""
+        views = call2(get(control, _GET_ATTRIBUTE), storage, get(control, _NAME))
+        if views == get(runtime, rt.NONE):
+            views = call2(get(runtime, rt.GENERIC_ALLOC), get(control, _VIEWS), 0)
+            if views != 0:
+                fill(runtime, views + get(control, _ROOM), get(control, _MOST))
+                call3(get(control, _SET_ATTRIBUTE), storage, get(control, _NAME), views)
+        elif views != 0 and load(views + rt.COUNT) >= call1(get(runtime, rt.LONG_AS_INT64), load(views + get(control, _ROOM))):
+            given = stack_words(1)
+            store(given, views)
+            done = call4(get(runtime, rt.VECTORCALL), get(control, _FORGET), given, 1, 0)
+            if done == 0:
+                call_void1(get(runtime, rt.DECREF), views)
+                return 0
+            call_void1(get(runtime, rt.DECREF), done)
+        return views
+
+    def show(self, args, nargs):  # type: ignore[no-untyped-def]
+        control = load(self + rt.DATA)
+        runtime = load(control)
+        source, nothing = get(args, 0), get(runtime, rt.NONE)
+        kind = load(source + rt.TYPE)
+        if kind != get(control, _TENSOR) and call2(get(control, _IS_SUBTYPE), kind, get(control, _TENSOR)) & 1 == 0:
+            return refused(runtime)
+        flags = call1(get(runtime, rt.LONG_AS_INT64), get(args, 1))
+        array, above, storage = load(source + get(control, _ARRAY)), load(source + get(control, _BASE)), load(source + get(control, _STORAGE))
+        edge = load(source + get(control, _ENTRY))
+        if flags < 0 or flags > 1 or array == 0 or above == 0 or storage == 0 or edge == 0:
+            return refused(runtime)
+        if load(array + rt.TYPE) != get(runtime, rt.NDARRAY):
+            return refused(runtime)
+        given, key, data = stack_words(MOST_ARGUMENTS), stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
+        count = nargs - _GIVEN + 1
+        if count > MOST_ARGUMENTS:
+            return refused(runtime)
+        put(given, 0, array)
+        for i in range(1, count):
+            put(given, i, get(args, i + _GIVEN - 1))
+        length = describe(runtime, get(control, _SLICE), given, count, key, data)
+        plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
+        if plan == 0:
+            return refused(runtime)
+        views = views_of(control, runtime, storage)
+        if views == 0:
+            return 0
+
+        ndim, shape, dtype = get(plan, _NDIM), plan + 8 * (plans.HEAD + length), load(array + rt.DESCR)
+        call_void1(get(runtime, rt.INCREF), dtype)
+        flags_kept = load32(array + rt.FLAGS) & _FLAGS_KEPT
+        place = load(array + rt.DATA) + get(plan, _OFFSET)
+        result = call8(get(control, _NEW_ARRAY), get(runtime, rt.NDARRAY), dtype, ndim, shape, shape + 8 * ndim, place, flags_kept, 0)
+        if result == 0:
+            return 0
+        call_void1(get(runtime, rt.INCREF), array)
+        call2(get(control, _SET_BASE), result, array)
+        view = call2(get(runtime, rt.GENERIC_ALLOC), get(control, _VIEW), 0)
+        tensor = call2(get(runtime, rt.GENERIC_ALLOC), get(control, _TENSOR), 0)
+        if view == 0 or tensor == 0:
+            return 0  # MemoryError is set
+        root, tracked = source, flags == 0
+        if above != nothing:
+            root = load(above + get(control, _ROOT))
+            tracked = tracked and load(above + get(control, _TRACKED)) == get(control, _TRUE)
+        fill(runtime, view + get(control, _ROOT), root)
+        fill(runtime, view + get(control, _ABOVE), above)
+        fill(runtime, view + get(control, _OP), get(plan, _BY))
+        fill(runtime, view + get(control, _PARAMS), get(plan, _WITH))
+        fill(runtime, view + get(control, _TRACKED), get(control, _TRUE) if tracked else get(control, _FALSE))
+        store(tensor + get(control, _ARRAY), result)
+        store(tensor + get(control, _BASE), view)
+        fill(runtime, tensor + get(control, _STORAGE), storage)
+        fill(runtime, tensor + get(control, _GRAD), nothing)
+        if flags == 1 or edge == nothing or get(plan, _BACK) == 0:
+            fill(runtime, tensor + get(control, _ENTRY), nothing)
+        else:
+            entry = call2(get(runtime, rt.GENERIC_ALLOC), get(control, _CALL), 0)
+            edges, seq = call1(get(runtime, rt.TUPLE_NEW), 1), call4(get(runtime, rt.VECTORCALL), get(control, _TICK), 0, 0, 0)
+            if entry == 0 or edges == 0 or seq == 0:
+                return 0
+            call_void1(get(runtime, rt.INCREF), edge)
+            store(edges + rt.ITEMS, edge)
+            store(entry + get(control, _SEQ), seq)
+            store(entry + get(control, _EDGES), edges)
+            fill(runtime, entry + get(control, _CALL_OP), get(plan, _BACK))
+            fill(runtime, entry + get(control, _SAVED), get(control, _NO_ITEMS))
+            fill(runtime, entry + get(control, _CELLS), get(control, _NO_ITEMS))
+            fill(runtime, entry + get(control, _CALL_SHAPE), get(plan, _SIZES))
+            fill(runtime, entry + get(control, _DTYPE), dtype)
+            fill(runtime, entry + get(control, _CALL_PARAMS), get(plan, _WITH))
+            fill(runtime, entry + get(control, _OUTPUTS), get(control, _ZERO))
+            fill(runtime, entry + get(control, _EXTRA), nothing)
+            store(tensor + get(control, _ENTRY), entry)
+        reference = call2(get(control, _NEW_REFERENCE), tensor, 0)
+        failed = reference == 0 or call2(get(control, _APPEND), views, reference) & 0xFFFFFFFF != 0
+        if reference != 0:
+            call_void1(get(runtime, rt.DECREF), reference)
+        call_void1(get(runtime, rt.DECREF), views)
+        if failed:
+            call_void1(get(runtime, rt.DECREF), tensor)
+            return 0
+        return tensor
+
+    return show
+
+
+@functools.cache
+def address() -> int:
+    """Of the native function."""
+    return cache.native("views:show", _show_function, signature=fastcall_signature)
