@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.kernels.cpu import plans
 from tapegrad.modes import local
 from tapegrad.ops.shape.reshape import _reshaped
 
@@ -232,7 +233,7 @@ def test_so_many_kinds_of_views_are_still_right() -> None:
     for i in range(0, 3000, 2):
         assert x[i].item() == i
         assert x[i : i + 2].tolist() == [i, i + 1]
-    assert len(_reshaped._plans._known) <= 512
+    assert len(_reshaped._plans._known) <= plans._CAPACITY
 
 
 def test_threads_may_view_the_same_tensor() -> None:
@@ -251,3 +252,25 @@ def test_threads_may_view_the_same_tensor() -> None:
         thread.join()
     known = {id(v) for v in y._storage.views()}
     assert all(id(view) in known for mine in made for view in mine)
+
+
+def test_a_finalizer_may_replace_the_source_while_it_is_viewed() -> None:
+    """Collecting garbage runs anything, here in the midst of making a view."""
+    t = tg.zeros(8)
+
+    class Replaces:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            t.data = tg.full((8,), 7.0)
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(300):
+            Replaces()
+            assert t[3].item() in (0.0, 7.0)
+            assert t.view(2, 4).tolist()[1][0] in (0.0, 7.0)
+    finally:
+        gc.set_threshold(*before)

@@ -170,11 +170,10 @@ _definitions: dict[str, _MethodDef] = {}
 
 def builtin(name: str, address: int, control: np.ndarray[Any, Any]) -> Callable[..., Any]:
     """A Python builtin whose body is native code (METH_FASTCALL) and whose ``self`` is the control block, which it keeps alive."""
-    if name not in _definitions:
-        _definitions[name] = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
+    definition = _definitions.setdefault(name, _MethodDef(name.encode(), address, _METH_FASTCALL, None))  # never another: builtins point at it
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-    made: Callable[..., Any] = make(ctypes.addressof(_definitions[name]), control, None)
+    made: Callable[..., Any] = make(ctypes.addressof(definition), control, None)
     return made
 
 

@@ -63,9 +63,6 @@ def _functions() -> dict[str, Callable[..., Any]]:
         plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
         if plan == 0 or (get(plan, _THREADS) != 0 and get(runtime, rt.THREADS) > 1 and get(runtime, rt.PARALLEL_FOR) == 0):
             return refused(runtime)
-        # A launch may let other threads run, which may forget the plan.
-        owner = get(plan, plans.OWNER)
-        call_void1(get(runtime, rt.INCREF), owner)
         made, slots, at, result, done = stack_words(_MOST_MADE), stack_words(_MOST_SLOTS), plan + 8 * (plans.HEAD + length), 0, 0
         for k in range(get(plan, _MADE)):
             ndim, dtype = get(at, 0), get(at, 1)
@@ -100,7 +97,6 @@ def _functions() -> dict[str, Callable[..., Any]]:
                     call3(get(runtime, rt.TUPLE_SET), result, k, get(made, k))
         for k in range(done):
             call_void1(get(runtime, rt.DECREF), get(made, k))
-        call_void1(get(runtime, rt.DECREF), owner)
         return result
 
     return {"planned": planned}

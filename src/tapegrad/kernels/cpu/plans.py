@@ -10,13 +10,12 @@ import numpy as np
 from . import cache, runtime as rt
 from .call import as_word, builtin
 
-# Words of a builtin's control block; of a table: a mask, then the addresses of plans, by hash. Of a plan: the object that keeps it alive,
-# the number of words of its key, what the builtin makes of the others; then the key; then more of the builtin's.
+# Words of a builtin's control block; of a table: a mask, then the addresses of plans, by hash. Of a plan: the number of words
+# of its key, what the builtin makes of the others; then the key; then more of the builtin's.
 RUNTIME, TABLE, MORE = range(3)
-OWNER, KEY, FREE, HEAD = 0, 1, 2, 8
+KEY, FREE, HEAD = 0, 1, 7
 MOST_WORDS, MOST_ARGUMENTS = 96, 16
-_CAPACITY = 512  # plans in a table
-_PRICE = 16  # calls without a plan that pay for making one, once there were as many plans as fit
+_CAPACITY = 2048  # plans in a table
 _MIX = 0x1E3779B97F4A7C15
 
 
@@ -151,39 +150,25 @@ class Plans:
 
     def __init__(self, name: str, address: Callable[[], int], more: Callable[[], list[int]] = list) -> None:
         self._name, self._address, self._more = name, address, more
-        self._credit = _PRICE * _CAPACITY
-        self._forget()
-
-    def quick(self) -> Callable[..., Any]:
-        """The builtin; asked for once."""
-        self._control = np.array([rt.address, self._table.ctypes.data, *self._more()], np.int64)
-        return builtin(self._name, self._address(), self._control)
-
-    def wanted(self) -> bool:
-        """Whether a plan is to be made for a call that found none: where kinds of calls are too many, making them all would cost time."""
-        if self._credit < _PRICE:
-            self._credit += 1
-            return False
-        self._credit -= _PRICE
-        return True
-
-    def _forget(self) -> None:
         self._table = np.zeros(1 + 2 * _CAPACITY, np.int64)
         self._table[0] = 2 * _CAPACITY - 1
         self._known: dict[tuple[int, ...], Any] = {}
 
+    def quick(self) -> Callable[..., Any]:
+        """The builtin; asked for once."""
+        return builtin(self._name, self._address(), np.array([rt.address, self._table.ctypes.data, *self._more()], np.int64))
+
+    def wanted(self) -> bool:
+        """Whether there is room for another plan."""
+        return len(self._known) < _CAPACITY
+
     def add(self, key: tuple[int, ...], free: list[int], more: list[int], keep: list[Any]) -> None:
-        """Add a plan: the words beside the key, and what they and the key point to."""
-        plan = np.array([0, len(key), *free, *[0] * (HEAD - FREE - len(free)), *key, *more], np.int64)
-        owner = (plan, keep)
-        plan[OWNER] = id(owner)
+        """Add a plan: the words beside the key, and what they and the key point to. It stays for good: a thread may be at it at any time."""
+        plan = np.array([len(key), *free, *[0] * (HEAD - FREE - len(free)), *key, *more], np.int64)
         with cache.lock:
-            if key in self._known:
+            if key in self._known or not self.wanted():
                 return
-            if len(self._known) >= _CAPACITY:
-                self._forget()
-                self._control[TABLE] = self._table.ctypes.data
-            self._known[key] = owner
+            self._known[key] = plan, keep
             table, mask = self._table, int(self._table[0])
             at = _mixed(key) & mask
             while table[1 + at]:

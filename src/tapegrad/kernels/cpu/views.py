@@ -75,31 +75,10 @@ def _show_function() -> Callable[..., Any]:
             call_void1(get(runtime, rt.DECREF), done)
         return views
 
-    def show(self, args, nargs):  # type: ignore[no-untyped-def]
-        control = load(self + rt.DATA)
-        runtime = load(control)
-        source, nothing = get(args, 0), get(runtime, rt.NONE)
-        kind = load(source + rt.TYPE)
-        if kind != get(control, _TENSOR) and call2(get(control, _IS_SUBTYPE), kind, get(control, _TENSOR)) & 1 == 0:
-            return refused(runtime)
-        flags = call1(get(runtime, rt.LONG_AS_INT64), get(args, 1))
-        array, above, storage = load(source + get(control, _ARRAY)), load(source + get(control, _BASE)), load(source + get(control, _STORAGE))
-        edge = load(source + get(control, _ENTRY))
-        if flags < 0 or flags > 1 or array == 0 or above == 0 or storage == 0 or edge == 0:
-            return refused(runtime)
-        if load(array + rt.TYPE) != get(runtime, rt.NDARRAY):
-            return refused(runtime)
-        given, key, data = stack_words(MOST_ARGUMENTS), stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
-        count = nargs - _GIVEN + 1
-        if count > MOST_ARGUMENTS:
-            return refused(runtime)
-        put(given, 0, array)
-        for i in range(1, count):
-            put(given, i, get(args, i + _GIVEN - 1))
-        length = describe(runtime, get(control, _SLICE), given, count, key, data)
-        plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
-        if plan == 0:
-            return refused(runtime)
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def make(control, runtime, source, array, above, storage, edge, flags, plan, length):  # type: ignore[no-untyped-def]
+        """The view as a tensor; 0 with an exception set."""
+        nothing = get(runtime, rt.NONE)
         views = views_of(control, runtime, storage)
         if views == 0:
             return 0
@@ -159,6 +138,39 @@ def _show_function() -> Callable[..., Any]:
             call_void1(get(runtime, rt.DECREF), tensor)
             return 0
         return tensor
+
+    def show(self, args, nargs):  # type: ignore[no-untyped-def]
+        control = load(self + rt.DATA)
+        runtime = load(control)
+        source = get(args, 0)
+        kind = load(source + rt.TYPE)
+        if kind != get(control, _TENSOR) and call2(get(control, _IS_SUBTYPE), kind, get(control, _TENSOR)) & 1 == 0:
+            return refused(runtime)
+        flags = call1(get(runtime, rt.LONG_AS_INT64), get(args, 1))
+        array, above, storage = load(source + get(control, _ARRAY)), load(source + get(control, _BASE)), load(source + get(control, _STORAGE))
+        edge = load(source + get(control, _ENTRY))
+        if flags < 0 or flags > 1 or array == 0 or above == 0 or storage == 0 or edge == 0:
+            return refused(runtime)
+        if load(array + rt.TYPE) != get(runtime, rt.NDARRAY):
+            return refused(runtime)
+        given, key, data = stack_words(MOST_ARGUMENTS), stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
+        count = nargs - _GIVEN + 1
+        if count > MOST_ARGUMENTS:
+            return refused(runtime)
+        put(given, 0, array)
+        for i in range(1, count):
+            put(given, i, get(args, i + _GIVEN - 1))
+        length = describe(runtime, get(control, _SLICE), given, count, key, data)
+        plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
+        if plan == 0:
+            return refused(runtime)
+        # What this may run, as finalizers, may give the source another array or storage.
+        for held in (array, above, storage, edge):
+            call_void1(get(runtime, rt.INCREF), held)
+        made = make(control, runtime, source, array, above, storage, edge, flags, plan, length)
+        for held in (array, above, storage, edge):
+            call_void1(get(runtime, rt.DECREF), held)
+        return made
 
     return show
 
