@@ -70,6 +70,21 @@ def runner() -> tuple[Any, Any]:
     return spread, run
 
 
+def none_maker() -> Any:
+    """For native code, ``none(runtime)``: None as a builtin returns it, which fast paths do when they refuse."""
+    from numba import njit
+
+    from .abi import call_void1, get
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def none(runtime):  # type: ignore[no-untyped-def]
+        nothing = get(runtime, rt.NONE)
+        call_void1(get(runtime, rt.INCREF), nothing)
+        return nothing
+
+    return none
+
+
 def _functions() -> dict[str, Callable[..., Any]]:
     """The native functions, as Python source for Numba (imported only when they must be compiled)."""
     from numba import njit
@@ -83,7 +98,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
         for c in range(first, first + load(dims)):
             call_kernel(kernel, slots, c * step, min(n, (c + 1) * step))
 
-    spread, run = runner()
+    (spread, run), none = runner(), none_maker()
 
     def launch(self, args, nargs):  # type: ignore[no-untyped-def]
         runtime = load(load(self + rt.DATA))
@@ -102,9 +117,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
         if call0(load(runtime + 8 * rt.ERR_OCCURRED)) != 0:
             return 0
         run(runtime, kernel, slots, n, grain)
-        nothing = load(runtime + 8 * rt.NONE)
-        call_void1(load(runtime + 8 * rt.INCREF), nothing)
-        return nothing
+        return none(runtime)
 
     @njit(inline="always")  # type: ignore[untyped-decorator]
     def run_steps(steps, count, runtime):  # type: ignore[no-untyped-def]
@@ -121,9 +134,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
         state = call0(load(runtime + 8 * rt.SAVE_THREAD))
         run_steps(load(control + 8), load(control + 16), runtime)
         call_void1(load(runtime + 8 * rt.RESTORE_THREAD), state)
-        nothing = load(runtime + 8 * rt.NONE)
-        call_void1(load(runtime + 8 * rt.INCREF), nothing)
-        return nothing
+        return none(runtime)
 
     return {"chunk": chunk, "launch": launch, "replay": replay, "program": program}
 

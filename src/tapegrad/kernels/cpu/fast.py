@@ -15,7 +15,7 @@ import numpy as np
 
 from . import arrange as layouts, cache, runtime as rt
 from .arrange import LETTERS, Arrangement
-from .call import builtin, fastcall_signature, runner
+from .call import builtin, fastcall_signature, none_maker, runner
 
 # Words of a fast path's control block. Its table: the number of rows; then rows of the pattern, the operands' dtypes (0: a float, 1: an
 # int), what to launch, the kernel which that calls, the grain, and the outputs' dtypes.
@@ -41,7 +41,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
     from .abi import bits_of_float, call1, call2, call3, call7, call_void1, load, load32, stack_words, store
     from .arrays import array_maker
 
-    _, run = runner()
+    (_, run), refused = runner(), none_maker()
     new_array = array_maker()
     C, F, ALIGNED = rt.C_CONTIGUOUS, rt.F_CONTIGUOUS, rt.ALIGNED
     SCALAR = LETTERS.index("s")
@@ -95,12 +95,6 @@ def _functions() -> dict[str, Callable[..., Any]]:
         if n > 0:
             run(runtime, kernel, slots, n, grain)
         return result
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def refused(runtime):  # type: ignore[no-untyped-def]
-        nothing = load(runtime + 8 * rt.NONE)
-        call_void1(load(runtime + 8 * rt.INCREF), nothing)
-        return nothing
 
     def fast(self, args, nargs):  # type: ignore[no-untyped-def]
         control = load(self + rt.DATA)

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import cache, plans, runtime as rt
 from .arrays import array_maker, empty
-from .call import Launches, as_word, fastcall_signature, recorder, recording, runner
+from .call import Launches, as_word, fastcall_signature, none_maker, recorder, recording, runner
 from .plans import MOST_ARGUMENTS, MOST_WORDS, Plans, key_of, plan_finder
 
 # Words of a plan (see plans.py): the arrays it makes, how many of them it returns, its launches, and whether one needs threads. After the
@@ -39,19 +39,11 @@ def fresh(shape: int | tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any,
 
 def _functions() -> dict[str, Callable[..., Any]]:
     """The native function, as Python source for Numba (imported only when it must be compiled)."""
-    from numba import njit
-
     from .abi import call1, call3, call_void1, get, load, put, stack_words
 
     describe, find = plan_finder()
-    _, run = runner()
+    (_, run), refused = runner(), none_maker()
     new_array = array_maker()
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def refused(runtime):  # type: ignore[no-untyped-def]
-        nothing = get(runtime, rt.NONE)
-        call_void1(get(runtime, rt.INCREF), nothing)
-        return nothing
 
     def planned(self, args, nargs):  # type: ignore[no-untyped-def]
         control = load(self + rt.DATA)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import cache, plans, runtime as rt
-from .call import fastcall_signature
+from .call import fastcall_signature, none_maker
 from .plans import MOST_ARGUMENTS, MOST_WORDS, plan_finder
 
 # Words of the control block after the table: classes, constants, functions, and where objects have their slots.
@@ -42,14 +42,8 @@ def _show_function() -> Callable[..., Any]:
     from . import abi
     from .abi import call1, call2, call3, call4, call_void1, get, load, load32, put, stack_words, store
 
-    describe, find = plan_finder()
+    (describe, find), refused = plan_finder(), none_maker()
     call8 = abi.call_intrinsic(8, True)
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def refused(runtime):  # type: ignore[no-untyped-def]
-        nothing = get(runtime, rt.NONE)
-        call_void1(get(runtime, rt.INCREF), nothing)
-        return nothing
 
     @njit(inline="always")  # type: ignore[untyped-decorator]
     def fill(runtime, place, value):  # type: ignore[no-untyped-def]

@@ -51,7 +51,7 @@ def lanes(kind: str, dtype: str) -> Any:
     """Contiguous lanes: slots a, b (or a again), output, n. A unit is a lane. The output holds the terms in between."""
     T, values = getattr(types, dtype), abi.POINTERS[dtype]
     sums = reducer("sum", dtype)
-    largest_of = inline(lambda address, n, tree: T(0)) if "backward" in kind else _largest(dtype)
+    largest_of = inline(lambda address, n, tree: T(0)) if "backward" in kind else _combined("max", dtype)
     block, push, total = sums.block, sums.push, sums.total
     term, keep, result = _element_functions(kind, dtype)
     SIZE = np.dtype(dtype).itemsize
@@ -77,20 +77,20 @@ def lanes(kind: str, dtype: str) -> Any:
     return kernel
 
 
-def _largest(dtype: str) -> Any:
-    """The maximum of n >= 1 contiguous elements."""
-    pieces, SIZE = reducer("max", dtype), np.dtype(dtype).itemsize
+def _combined(op: str, dtype: str) -> Any:
+    """The sum or the maximum ("sum", "max") of n >= 1 contiguous elements."""
+    pieces, SIZE = reducer(op, dtype), np.dtype(dtype).itemsize
     block, push, total = pieces.block, pieces.push, pieces.total
     BLOCK = BLOCK_BYTES // SIZE
 
     @inline
-    def largest(address, n, tree):  # type: ignore[no-untyped-def]
+    def combined(address, n, tree):  # type: ignore[no-untyped-def]
         pushed = 0
         for first in range(0, n, BLOCK):
             pushed = push(tree, pushed, block(address + first * SIZE, min(BLOCK, n - first)))
         return total(tree, pushed)
 
-    return largest
+    return combined
 
 
 def columns(kind: str, dtype: str) -> Any:
@@ -158,7 +158,7 @@ def _row_functions(dtype: str) -> tuple[Any, Any]:
     """
     T, values, scope = getattr(types, dtype), abi.POINTERS[dtype], vmath.functions(dtype)
     exp, log = scope["exp"], scope["log"]
-    sums, largest = reducer("sum", dtype), _largest(dtype)
+    sums, largest = reducer("sum", dtype), _combined("max", dtype)
     block, push, total = sums.block, sums.push, sums.total
     SIZE = np.dtype(dtype).itemsize
     BLOCK = BLOCK_BYTES // SIZE
@@ -230,17 +230,7 @@ def cross_entropy(dtype: str) -> Any:
 
 def loss_of_rows(dtype: str) -> Any:
     """The sum of losses, or with counts their mean. Slots: losses, counts (or 0), loss, sum of counts, rows. There is one unit."""
-    values = abi.POINTERS[dtype]
-    sums, SIZE = reducer("sum", dtype), np.dtype(dtype).itemsize
-    block, push, total = sums.block, sums.push, sums.total
-    BLOCK = BLOCK_BYTES // SIZE
-
-    @inline
-    def sum_of(address, n, tree):  # type: ignore[no-untyped-def]
-        pushed = 0
-        for first in range(0, n, BLOCK):
-            pushed = push(tree, pushed, block(address + first * SIZE, min(BLOCK, n - first)))
-        return total(tree, pushed)
+    values, sum_of = abi.POINTERS[dtype], _combined("sum", dtype)
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
         tree = stack_bytes(_TREE_BYTES)
