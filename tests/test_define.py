@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,16 @@ def test_any_name_will_do(names: tuple[str, str]) -> None:
         x, y = tg.tensor([5.0], requires_grad=True), tg.tensor([1.0], requires_grad=True)
         f(**{second: y, first: x}).backward()
         assert (x.grad.item(), y.grad.item()) == (1, -2)
+
+
+def test_the_readme_s_example() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text.partition("**Elementwise operations of your own**")[2].partition("**Networks**")[0], re.S)
+    scope: dict[str, Any] = {"tg": tg}
+    exec(code.strip(), scope)  # code of our own README
+    x = tg.tensor([-1.0, 3.0], requires_grad=True)
+    y = scope["softsign"](x)
+    assert (y.tolist(), y.grad_fn.name()) == ([-0.5, 0.75], "SoftsignBackward0")
 
 
 def test_a_name_that_is_a_keyword() -> None:

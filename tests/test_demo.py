@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ def test_quick_demo(tmp_path):
         assert text in done.stdout
     assert "\x1b" not in done.stdout  # no colours in a pipe
     assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "nan" not in done.stdout
     for name in ("losses.png", "predictions.png"):
         assert (tmp_path / "here" / name).read_bytes().startswith(b"\x89PNG")
     loaded = tg.load(tmp_path / "here" / "best.safetensors")
@@ -112,6 +114,33 @@ def test_command_line(capsys):
         command.main(["--version"])
     assert done.value.code == 0
     assert "tapegrad" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as done:
-        command.main([])
-    assert done.value.code == 2
+    assert command.main([]) == 2
+    assert "print the table of operations" in capsys.readouterr().err
+
+
+def test_table_of_operations(capsys):
+    assert command.main(["ops", "log_softmax"]) == 0
+    assert "log_softmax" in capsys.readouterr().out
+    assert command.main(["ops", "zzz"]) == 1
+    assert "no function's name contains 'zzz'" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_quietly():
+    code = f"import sys; sys.path.insert(0, {SOURCE!r}); from tapegrad.__main__ import main; sys.exit(main(['ops']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+def test_no_numbers_before_there_are_any():
+    pytest.importorskip("rich")
+    from rich.console import Console
+
+    from tapegrad.demo import show
+
+    console = Console(width=80, record=True, file=io.StringIO())
+    with show.progress_bar(console) as progress:
+        progress.add_task("a model", total=20, loss="-", accuracy="-", speed="-")
+    assert "loss     - acc      -       - samples/s" in console.export_text()

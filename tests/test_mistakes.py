@@ -54,7 +54,12 @@ def uncalled() -> None:
         (lambda: nn.Linear(4, -1), RuntimeError, "Linear: out_features must not be negative, got -1"),
         (lambda: nn.Linear(4, 2.5), TypeError, "Linear: out_features must be an integer, got 2.5"),
         (lambda: nn.Embedding(4.0, 2), TypeError, "Embedding: num_embeddings must be an integer, got 4.0"),
+        (lambda: nn.Conv2d(1, 1, "3"), TypeError, "Conv2d: kernel_size must be an integer or a sequence of 2 integers, got '3'"),
+        (lambda: nn.Conv2d(1, 1, 3, padding=("1", 1)), TypeError, r"Conv2d: padding must be .*, got \('1', 1\)"),
+        (lambda: nn.Conv1d(1, 1, 3, stride=1.5), TypeError, "Conv1d: stride must be an integer or a sequence of 1 integers, got 1.5"),
+        (lambda: nn.Softmax(tg.ones(2)), TypeError, r"Softmax\(\): argument 'dim' must be an integer, got tensor"),
         # data and dtypes
+        (lambda: tg.tensor(["a"]), TypeError, "no dtype for dtype\\('<U1'\\), since tensors hold numbers"),
         (lambda: tg.tensor([1.0, None]), TypeError, "got NoneType"),
         (lambda: tg.arange("3"), TypeError, r"arange\(\): argument 'end' must be a number, not str"),
         (lambda: tg.zeros_like(5), TypeError, r"zeros_like\(\): argument 'input' must be a Tensor, not int"),
@@ -158,3 +163,11 @@ def test_an_attribute_error_of_something_else_is_not_blamed_on_an_argument() -> 
     del public.FUNCTIONS["wrongly_written"]
     with pytest.raises(AttributeError, match="no_such_function"):
         wrongly_written(1.0)
+
+
+@pytest.mark.parametrize("call", [F.softmax, lambda x: nn.Softmax()(x), F.dropout2d, lambda x: F.mse_loss(x, x, size_average=True)])
+def test_warnings_show_the_caller_s_line(call: Callable[[Any], Any]) -> None:
+    for _ in range(2):  # the first call may write the function's code
+        with pytest.warns(UserWarning, match="softmax|dropout2d|mse_loss") as told:
+            call(tg.ones(2, 3))
+        assert {w.filename for w in told} == {__file__}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +21,7 @@ def installed_version() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tapegrad", description="Tape-based automatic differentiation in Python.")
     parser.add_argument("--version", action="version", version=f"tapegrad {installed_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands = parser.add_subparsers(dest="command", metavar="command")
     demo = commands.add_parser("demo", help="train classifiers of handwritten digits, or a small language model, and show the results")
     demo.add_argument(
         "--out", type=Path, default=Path("runs/demo"), help="where pictures and checkpoint go, over those of an earlier run (%(default)s)"
@@ -36,24 +37,41 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
     try:
-        if options.command == "doctor":
-            from . import doctor
-
-            print(doctor.report())
-            return 0
-        if options.command == "ops":
-            from . import catalog
-
-            print(catalog.table([row for row in catalog.rows() if options.name in row.name]))
-            return 0
-        from .demo import digits, language
-
-        run = language.run if options.lm else digits.run
-        return run(options.out, options.seed, options.quick)
+        status = _run(options)
+        sys.stdout.flush()  # or a closed pipe would be noticed when the interpreter ends
+        return status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # as of "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes there
+        return 141
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "doctor":
+        from . import doctor
+
+        print(doctor.report())
+        return 0
+    if options.command == "ops":
+        from . import catalog
+
+        found = [row for row in catalog.rows() if options.name in row.name]
+        if not found:
+            print(f"no function's name contains {options.name!r}", file=sys.stderr)
+            return 1
+        print(catalog.table(found))
+        return 0
+    from .demo import digits, language
+
+    run = language.run if options.lm else digits.run
+    return run(options.out, options.seed, options.quick)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from . import dtypes, expr
 from .device import backend
 from .expr import Expr
 from .kernels.cpu import Body, Fast, recording
+from .kernels.once import once
 
 NUMBERS = (bool, int, float, complex)
 _EXACT = 2**53  # integers up to this are passed to kernels as float64
@@ -96,7 +97,7 @@ class Computation:
                 return result
         return self.general(operands)
 
-    @functools.cached_property
+    @once
     def fast_into(self) -> Fast:
         """The fast path that writes into a given array."""
         return Fast(len(self.inputs), 1, given=True)

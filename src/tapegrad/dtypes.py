@@ -156,7 +156,8 @@ def to_dtype(spec: Any) -> dtype:
         return FROM_NUMPY[np.dtype("O" if spec is None else spec).newbyteorder("=")]  # NumPy takes None for float64
     except (KeyError, TypeError):
         names = ", ".join(d.name for d in ALL)
-        raise TypeError(f"tapegrad has no dtype for {spec!r}; it has {names}") from None
+        why = ", since tensors hold numbers and truth values" if isinstance(spec, np.dtype) and spec.kind not in "buifcV" else ""
+        raise TypeError(f"tapegrad has no dtype for {spec!r}{why}; it has {names}") from None
 
 
 def of_array(array: Any) -> dtype:

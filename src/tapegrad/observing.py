@@ -58,6 +58,14 @@ def source_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+def level_outside() -> int:
+    """The ``stacklevel`` with which the function that asks warns of the nearest caller outside this package."""
+    frame, level = sys._getframe(1), 1
+    while f"{frame.f_globals.get('__name__', '')}.".startswith(_PACKAGE) and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def tell(op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tuple[Any, ...]) -> None:
     """Tell this thread's listeners of an operation."""
     for listener in local.listeners:

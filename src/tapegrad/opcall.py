@@ -23,7 +23,7 @@ from .kernels.cpu.objects import maker
 from .modes import local
 from .observing import annotate, tell
 from .storage import Storage, tick
-from .tensor import TENSOR_SLOTS, Tensor, init, wrap
+from .tensor import Tensor, make_tensor, wrap
 from .views import View, note_view
 
 _MAX_WRITTEN_OUT = 3  # inputs: the sets of them that may need a gradient double with each
@@ -107,7 +107,7 @@ def _write_call(op: Any, scope: dict[str, Any]) -> str:
         kept = "_p" if op.view else params.replace("'index': index", "'index': frozen(index)")
         out += _write_record(op, scope, xs, kept, arrays, edges, residuals)
     scope |= {"op": op, "forward": op.forward, "BACKENDS": BACKENDS, "local": local, "general": run_generally, "finish_many": finish_many}
-    scope |= {"make_tensor": maker(Tensor, *TENSOR_SLOTS), "Storage": Storage, "tick": tick, "KINDS": DIFFERENTIABLE_KINDS}
+    scope |= {"make_tensor": make_tensor, "Storage": Storage, "tick": tick, "KINDS": DIFFERENTIABLE_KINDS}
     scope |= {"make_view": maker(View, *View.__slots__), "note_view": note_view, "ref": weakref.ref}
     scope |= {"make_call": maker(Call, *CALL_SLOTS), "record": record, "frozen": _frozen, "refuse": refuse_gradient}
     return "\n".join([*out, "    return _o"]) + "\n"
@@ -172,7 +172,7 @@ def run_generally(op: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> A
         made = result
     if isinstance(made, tuple):
         return finish_many(op, inputs, params, arrays, result, edges)
-    output = init(Tensor.__new__(Tensor), made)
+    output = wrap(made)
     if op.view:
         note_view(op, inputs[0], output, params, local.grad)
     if local.flags & 1 == 0 and op.vjp and any(e is not None for e in edges) and differentiable(made):

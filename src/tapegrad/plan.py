@@ -8,7 +8,6 @@ holds every op by name: on arrays in a plain backward pass, on tensors under ``c
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 
 from .generated import written_when_called
 from .graph import Edge
+from .kernels.once import once
 from .tensor import wrap
 
 ON_ARRAYS = SimpleNamespace()
@@ -40,7 +40,7 @@ class Plans(dict[tuple[bool, ...], "Plan"]):
         super().__init__()
         self._op = op
 
-    @functools.cached_property
+    @once
     def formulas(self) -> list[Formula]:
         """The op's VJP formulas."""
         return [Formula(t if isinstance(t, tuple) else (t,), f) for t, f in self._op.vjp.items()]

@@ -6,7 +6,6 @@ backend is chosen, the operation is recorded on the tape, and listeners (recordi
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .kernels.once import once
 from .opcall import on_arrays, on_tensors
 from .plan import ON_ARRAYS, ON_TENSORS, Plans
 from .samples import EdgePoint, ErrorInput, Sample
@@ -76,17 +76,17 @@ class Op:
             unknown = sorted(self.targets.difference(self.inputs))
             raise ValueError(f"{self.name}: VJP for {unknown}, which are not among the inputs {self.inputs}")
 
-    @functools.cached_property
+    @once
     def call(self) -> Callable[..., Any]:
         """``call(*inputs, **params)`` runs it on tensors (None for optional inputs left out) and records it."""
         return on_tensors(self)
 
-    @functools.cached_property
+    @once
     def on_arrays(self) -> Callable[..., Any]:
         """``on_arrays(*arrays, **params)`` runs it on bare arrays, without a tape."""
         return on_arrays(self)
 
-    @functools.cached_property
+    @once
     def plans(self) -> dict[tuple[bool, ...], Any]:
         """How to differentiate it, by which inputs need a gradient."""
         return Plans(self)

@@ -22,7 +22,7 @@ from .observing import annotate, tell
 from .opcall import differentiable
 from .registry import as_tensor_input, check_devices
 from .storage import Storage, tick
-from .tensor import TENSOR_SLOTS, TENSOR_TYPES, Tensor, init, no_tensor
+from .tensor import TENSOR_TYPES, Tensor, make_tensor, no_tensor, wrap
 
 _MAX_WRITTEN_OUT = 4  # inputs: the sets of them that may need a gradient double with each
 
@@ -84,7 +84,7 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
         "op": op,
         "general": general_call,
         "TENSOR_TYPES": TENSOR_TYPES,
-        "make_tensor": maker(Tensor, *TENSOR_SLOTS),
+        "make_tensor": make_tensor,
         "Storage": Storage,
         "tick": tick,
         "make_entry": maker(Entry, *ENTRY_SLOTS),
@@ -142,7 +142,7 @@ def general_call(op: Any, operands: tuple[Any, ...]) -> Tensor:
 
 def _finish(op: Any, inputs: tuple[Any, ...], arrays: tuple[Any, ...], result: Any) -> Tensor:
     """The tensor of a result, and the tape's entry."""
-    output = init(Tensor.__new__(Tensor), result)
+    output = wrap(result)
     if local.flags & 1 == 0 and op.formulas:
         record_elementwise(op, inputs, arrays, output)
     return output

@@ -17,6 +17,7 @@ from . import expr, registry
 from .computation import Computation, has_complex_form
 from .device import BACKENDS
 from .expr import Expr
+from .kernels.once import once
 from .plan import ON_TENSORS, rebuild
 from .primitives import E
 from .public import public
@@ -56,7 +57,7 @@ class ElementwiseOp(Op):
     call: Callable[..., Any]
     computation: Computation
 
-    @functools.cached_property
+    @once
     def plans(self) -> dict[tuple[bool, ...], ElementwisePlan]:
         """A plan for every set of inputs that need a gradient, made when it is asked for."""
         return _Plans(self)

@@ -18,6 +18,7 @@ from .graph import CALL_SLOTS, Call
 from .kernels.cpu import views
 from .kernels.cpu.objects import slots_of
 from .kernels.cpu.plans import Plans, key_of
+from .kernels.once import once
 from .storage import ROOM, Views, forget_dead, tick
 from .tensor import TENSOR_SLOTS, Tensor
 from .views import View
@@ -39,7 +40,7 @@ class Shown:
     def __init__(self, function: Callable[..., Tensor]) -> None:
         functools.update_wrapper(self, function)
         self._function = function
-        self._plans = Plans("show", views.address, _control)
+        self._plans = Plans(views.show, _control)
 
     def __call__(self, input: Tensor, *args: Any, **names: Any) -> Tensor:
         made = self._function(input, *args, **names)
@@ -50,7 +51,7 @@ class Shown:
                 self._learn(key, array, made._array, view)
         return made
 
-    @functools.cached_property
+    @once
     def quick(self) -> Callable[..., Any]:
         return self._plans.quick()
 

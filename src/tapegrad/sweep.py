@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .device import backend
+from .device import BACKENDS, backend
 from .graph import FREED, Edge, Extra, Leaf, Output, Packed
 from .modes import local, snapshot
 from .observing import checksum
@@ -255,7 +255,8 @@ def own(grads: dict[Any, Any], key: Any) -> Any:
     """A gradient array that aliases nothing: itself when nobody else can see it, else a copy."""
     if sys.getrefcount(grads[key]) == _ALONE and grads[key].base is None and grads[key].flags.carray:
         return grads[key]
-    return backend(grads[key]).copy(grads[key])
+    array = grads[key]
+    return BACKENDS[array.__class__].copy(array)
 
 
 # ------------------------------------------------------------------------------------------------------------- messages

@@ -175,8 +175,9 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argum
         if not isinstance(root, Tensor):
             raise TypeError(f"{name}: expected tensors, got {type(root).__name__}")
         if root._entry is None:
+            which = f"tensor {i}" if len(roots) > 1 else "the tensor"
             raise RuntimeError(
-                f"{name}: tensor {i} (shape {tuple(root.shape)}) does not require grad and was made by no recorded operation; "
+                f"{name}: {which} (shape {tuple(root.shape)}) does not require grad and was made by no recorded operation; "
                 "call .requires_grad_() on the inputs you differentiate with respect to, and compute it outside no_grad()"
             )
         array, seed = root._array, given[i]
@@ -194,7 +195,8 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argum
             continue
         if not isinstance(seed, Tensor):
             raise TypeError(f"{name}: gradient {i} must be a Tensor or None, got {type(seed).__name__}")
-        if seed._array.shape != array.shape or seed.device != root.device:
+        on_cpu = array.__class__ is np.ndarray is seed._array.__class__
+        if seed._array.shape != array.shape or not (on_cpu or seed.device == root.device):
             raise RuntimeError(
                 f"{name}: gradient {i} has shape {tuple(seed.shape)} on {seed.device}, its tensor has shape {tuple(root.shape)} on "
                 f"{root.device}"
@@ -215,12 +217,13 @@ def _one(array: Any) -> Any:
 def _commit(staged: Staged, create_graph: bool, targets: Sequence[Tensor]) -> None:
     """Write all gradients at once."""
     found = staged.found
-    leaves: list[tuple[Any, Tensor]] = []
+    hooked: list[tuple[Any, Tensor]] = []
     work: list[tuple[Tensor, Any, Any]] = []  # a tensor, and which gradient is its
     for edge in found:
         if edge.__class__ is Leaf and (leaf := edge.tensor()) is not None and leaf._entry is not None:
-            leaves.append((edge, leaf))
             work.append((leaf, found, edge))
+            if edge.extra is not None:
+                hooked.append((edge, leaf))
     if targets:
         unique = {id(t): t for t in targets if not t.is_leaf and t._entry in found and not t.retains_grad}
         work += [(t, found, t._entry) for t in unique.values()]
@@ -228,27 +231,32 @@ def _commit(staged: Staged, create_graph: bool, targets: Sequence[Tensor]) -> No
         retained = dict(enumerate(g for _, g in staged.retained))
         work += [(t, retained, i) for i, (t, _) in enumerate(staged.retained)]
         staged.retained.clear()
-    on_tensors = create_graph or local.tracing
+    tracer, tracing = local.tracer, local.tracing
+    on_tensors = create_graph or tracing
     with _commit_lock:  # backward passes of several threads may end at the same leaf
         actions: list[tuple[Any, ...]] = []
         for tensor, grads, key in work:
-            if local.tracer is not None:
-                local.tracer.gradient(tensor, assigned=False)
+            if tracer is not None:
+                tracer.gradient(tensor, assigned=False)
             old = tensor._grad
-            if old is not None and (old._array.shape != tensor._array.shape or old._array.dtype != tensor._array.dtype):
+            if old is None:
+                if on_tensors:
+                    with enable_grad() if create_graph else no_grad():
+                        actions.append((_SET_GRAD, tensor, ON_TENSORS.clone(grads[key])))
+                else:
+                    actions.append((_SET_GRAD, tensor, wrap(own(grads, key))))
+                continue
+            if old._array.shape != tensor._array.shape or old._array.dtype != tensor._array.dtype:
                 raise RuntimeError(
                     f"backward: a tensor of shape {tuple(tensor.shape)}, {tensor.dtype}, has a .grad of shape {tuple(old.shape)}, "
                     f"{old.dtype}, since its .data was replaced; set .grad = None first"
                 )
-            if local.tracing and not create_graph and old is not None:
+            if tracing and not create_graph:
                 with no_grad():
                     old.add_(grads[key])  # what the kernels of a replay do
             elif on_tensors:
                 with enable_grad() if create_graph else no_grad():
-                    new = ON_TENSORS.clone(grads[key]) if old is None else ON_TENSORS.add(old, grads[key])
-                actions.append((_SET_GRAD, tensor, new))
-            elif old is None:
-                actions.append((_SET_GRAD, tensor, wrap(own(grads, key))))
+                    actions.append((_SET_GRAD, tensor, ON_TENSORS.add(old, grads[key])))
             elif not old._array.flags.writeable:
                 actions.append((_SET_GRAD, tensor, wrap(backend(old._array).added(old._array, grads[key]))))
             else:
@@ -257,10 +265,9 @@ def _commit(staged: Staged, create_graph: bool, targets: Sequence[Tensor]) -> No
                 actions.append((backend(total).copy_into, total, old._array))
         # One C call without a bytecode of Python in between: a signal handler runs before it or after it.
         deque(itertools.starmap(operator.call, actions), maxlen=0)
-    for edge, tensor in leaves:
-        if edge.extra is not None:
-            for hook in list(edge.extra.post_hooks.values()):
-                hook(tensor)
+    for edge, tensor in hooked:
+        for hook in list(edge.extra.post_hooks.values()):
+            hook(tensor)
 
 
 # ----------------------------------------------------------------------------------------------------- tensor's methods

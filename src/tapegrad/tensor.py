@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import dtypes
 from .device import CPU, device
+from .kernels.cpu.objects import maker
 from .memory_format import contiguous_format
 from .modes import local, values_leave
 from .storage import Storage
@@ -339,6 +340,8 @@ class Tensor:
 
 
 TENSOR_TYPES.add(Tensor)
+make_tensor: Callable[..., Tensor] = maker(Tensor, *TENSOR_SLOTS)
+"""``make_tensor(array, storage, base=None, entry=None)``: a Tensor, as fast as they get."""
 
 
 def init(tensor: Tensor, array: Any, entry: Any = None, storage: Storage | None = None, base: Any = None) -> Tensor:
@@ -360,4 +363,4 @@ def no_tensor(value: Any) -> str:
 
 def wrap(array: Any, entry: Any = None, storage: Storage | None = None, base: Any = None) -> Tensor:
     """A Tensor that holds ``array`` itself."""
-    return init(Tensor.__new__(Tensor), array, entry, storage, base)
+    return make_tensor(array, Storage() if storage is None else storage, base, entry)

@@ -220,3 +220,12 @@ def test_large_arrays_on_one_thread_and_two() -> None:
     finally:
         tg.set_num_threads(before)
     assert all(same(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
+def test_first_views_leave_no_references() -> None:
+    tensors = [tg.zeros(1) for _ in range(200)]
+    tensors[0].expand(32)
+    before = sys.getrefcount(None)
+    for tensor in tensors[1:]:
+        tensor.expand(32)
+    assert sys.getrefcount(None) - before < 100

@@ -27,6 +27,7 @@ from tapegrad.kernels.cpu.reduction.reduce import (
     var,
     var_mean,
 )
+from tapegrad.kernels.cpu.reduction.statistics import vector_norm
 
 FLOATS = [np.dtype("float32"), np.dtype("float64")]
 SHAPES = [(), (1,), (7,), (32, 128), (3, 4, 5), (2, 1, 3), (5, 40, 7), (300, 513), (17, 3, 66), (70000,), (4, 0, 3)]
@@ -283,6 +284,16 @@ def test_the_first_of_equals_is_found() -> None:
 # ------------------------------------------------------------------------------------------- logsumexp and running sums
 
 
+@pytest.mark.parametrize("shape", [(1,), (33, 65), (5, 40, 7), (100_003,), (4, 0, 3)], ids=str)
+def test_euclidean_norms_of_float32_neither_overflow_nor_vanish(shape: tuple[int, ...]) -> None:
+    tiny, huge = (np.array(rng.standard_normal(shape) * scale, np.float32) for scale in (1e-30, 1e30))
+    for x in (tiny, huge, *layouts(shape, np.dtype("float32"))):
+        for axes in axis_sets(x.ndim):
+            found = vector_norm(x, axes, True, 2.0)
+            np.testing.assert_allclose(found, np.sqrt(np.square(x.astype(np.float64)).sum(axes, keepdims=True)), 1e-7, 0)
+            assert found.dtype == x.dtype
+
+
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
 def test_logsumexp(dtype: np.dtype[Any], shift: float) -> None:
@@ -335,6 +346,7 @@ FUNCTIONS: list[Callable[..., Any]] = [
     lambda x, axes: logsumexp(x, axes, False),
     lambda x, axes: max_with_index(x, axes[0], False)[1],
     lambda x, axes: cumsum(x, axes[0], x.dtype),
+    lambda x, axes: vector_norm(x, axes, False, 2.0),
 ]
 
 

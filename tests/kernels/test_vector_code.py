@@ -12,16 +12,16 @@ from numba import cfunc
 from tapegrad.kernels.body import Body
 from tapegrad.kernels.cpu import abi, cache
 from tapegrad.kernels.cpu.arrange import FLAT, Arrangement
-from tapegrad.kernels.cpu.vmath import functions, value
+from tapegrad.kernels.cpu.vmath import functions, guarded, value
 from tapegrad.kernels.cpu.vmath.value import DOUBLE, FLOAT, LONG, Value
 
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
 
 TARGETS = {
-    "avx512": ("x86_64-unknown-linux-gnu", "sapphirerapids", r"%zmm\d+"),
-    "avx2": ("x86_64-unknown-linux-gnu", "haswell", r"%ymm\d+"),
-    "neon": ("aarch64-unknown-linux-gnu", "cortex-a76", r"v\d+\.(4s|2d)"),
+    "avx512": ("x86_64-unknown-linux-gnu", "sapphirerapids", 64, r"%zmm\d+"),
+    "avx2": ("x86_64-unknown-linux-gnu", "haswell", 32, r"%ymm\d+"),
+    "neon": ("aarch64-unknown-linux-gnu", "cortex-a76", 16, r"v\d+\.(4s|2d)"),
 }
 CASES = [(kind, name) for kind in ("float32", "float64") for name in functions.vectorised(kind)]
 
@@ -64,11 +64,25 @@ def assembly(code: str, triple: str, cpu: str) -> str:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_a_loop_becomes_vector_code(kind, name, target, monkeypatch):
+    triple, cpu, width, registers = TARGETS[target]
     monkeypatch.setattr(value, "_scales_vectors", lambda: target == "avx512")
-    triple, cpu, registers = TARGETS[target]
+    monkeypatch.setattr(guarded, "vector_bytes", lambda: width)
     text = assembly(loop_of(kind, name), triple, cpu)
     assert len(re.findall(registers, text)) > 40
-    assert not re.findall(r"^\s+(?:callq?|bl)\s", text, re.MULTILINE)
+    variants = set()
+    for function, code in functions_of(text).items():
+        for called in re.findall(r"^\s+(?:callq?|bl)\s+([\w.]+)", code, re.MULTILINE):
+            assert called.startswith("tapegrad.") or function.endswith(".rare"), f"{function} calls {called}"
+            if function == "kernel":
+                variants.add(called.rpartition(".")[2])
+    lanes = width // (4 if kind == "float32" else 8)
+    assert not variants or f"v{lanes}" in variants
+
+
+def functions_of(text: str) -> dict[str, str]:
+    """The functions in assembly, by name."""
+    parts = re.split(r"^(kernel|tapegrad[\w.]*):", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def compiled(monkeypatch, lines: tuple[str, ...], letters: str) -> str:
@@ -88,3 +102,4 @@ def test_kernels_are_vector_code_where_an_output_is_an_input(monkeypatch, lines,
     assert "vector.body" in code
     assert "vector.memcheck" not in code, "vector code only after a check that operands do not overlap"
     assert not re.search(r"call float @\w+f\(", code), "a function of libm's"
+    assert "@tapegrad" not in code or re.search(r"^vector\.body:[^:]*call <\d+ x float> @tapegrad", code, re.MULTILINE), "no variant for vectors called"

@@ -89,7 +89,7 @@ MISTAKES: dict[str, Mistake] = {
         lambda m: m.tensor([1, 2], requires_grad=True), RuntimeError, ("floating-point", "int64", ".to(")
     ),
     "bools that require grad": Mistake(lambda m: m.tensor([True]).requires_grad_(), RuntimeError, ("floating-point", "bool", ".to(")),
-    "root that needs no grad": Mistake(lambda m: m.ones(2).sum().backward(), RuntimeError, ("does not require grad", "requires_grad_()")),
+    "root that needs no grad": Mistake(lambda m: m.ones(2).sum().backward(), RuntimeError, ("the tensor (shape ()) does not require grad", "requires_grad_()")),
     "grad of what needs no grad": Mistake(
         lambda m: m.autograd.grad(_x(m).sum(), m.ones(3)), RuntimeError, ("grad", "input 0", "(3,)", "requires_grad_()")
     ),

@@ -205,6 +205,7 @@ def test_inputs_keep_their_layout_and_grad() -> None:
         (lambda: check_grads(lambda x: [x, 1.0], tensor(3)), TypeError, "must return a Tensor or a sequence"),
         (lambda: check_grads(tg.exp, tensor(3), order=0), ValueError, "order 0"),
         (lambda: check_grads(tg.exp, tensor(3), cotangents=0), ValueError, "cotangents 0"),
+        (lambda: check_grads(tg.mul, tensor(3), tensor(3)), TypeError, r"several inputs go in a tuple: check_grads\(fn, \(a, b\)\)"),  # type: ignore[arg-type]
         (lambda: check_grads(tg.exp, tensor(3), mode="fast"), ValueError, "mode 'fast'"),  # type: ignore[arg-type]
         (lambda: check_grads(tg.exp, tensor(3), method="fast"), ValueError, "method must be"),  # type: ignore[arg-type]
     ],

@@ -24,12 +24,12 @@ def run(out: Path, seed: int, quick: bool) -> int:
         )
         return 2
     console = Console(highlight=False)
-    warm_up()
-    tg.manual_seed(seed)
     train, validation, test = load_digits()
     console.print("[bold]Handwritten digits[/], 8 x 8 pixels, from scikit-learn")
     sizes = f"{len(train.x)} images to train, {len(validation.x)} to choose the best epoch, {len(test.x)} to test"
     console.print(f"{sizes}; seed {seed}\n")
+    warm_up()
+    tg.manual_seed(seed)
     with progress_bar(console) as progress:
         results = [fit(kind(), 2 if quick else kind.epochs, train, validation, progress) for kind in MODELS]
     for r in results:

@@ -127,9 +127,9 @@ def train(model: GPT, text: Text, seconds: float, seed: int, steps: float = math
     optimizer = optim.AdamW(groups, lr=RATE, betas=(0.9, 0.95))
     random = np.random.default_rng(seed)
     mean, step, begin = math.nan, 0, time.perf_counter()
-    columns = "step {task.fields[step]}", "loss [cyan]{task.fields[loss]:.3f}[/]", "[magenta]{task.fields[speed]:,.0f}[/] characters/s"
+    columns = "step {task.fields[step]}", "loss [cyan]{task.fields[loss]}[/]", "[magenta]{task.fields[speed]}[/] characters/s"
     with Progress(TextColumn(columns[0]), BarColumn(), *map(TextColumn, columns[1:]), TimeRemainingColumn()) as progress:
-        task = progress.add_task("", total=seconds, step=0, loss=math.nan, speed=0.0)
+        task = progress.add_task("", total=seconds, step=0, loss="-", speed="-")
         while (gone := time.perf_counter() - begin) < seconds and step < steps:
             step += 1
             for group in optimizer.param_groups:
@@ -141,7 +141,7 @@ def train(model: GPT, text: Text, seconds: float, seed: int, steps: float = math
             optimizer.step()
             mean = float(loss) if step == 1 else 0.95 * mean + 0.05 * float(loss)
             speed = step * BATCH * CONTEXT / max(gone, 1e-9)
-            progress.update(task, completed=gone, step=step, loss=mean, speed=speed)
+            progress.update(task, completed=gone, step=step, loss=f"{mean:.3f}", speed=f"{speed:,.0f}")
     return step
 
 
@@ -166,11 +166,11 @@ def run(out: Path, seed: int, quick: bool, seconds: float = 120.0) -> int:
         print("tapegrad demo needs rich, which is not installed: pip install 'tapegrad[demo]'", file=sys.stderr)
         return 2
     console = Console(highlight=False)
+    console.print("[bold]A character-level GPT[/] that reads the modules of Python's standard library")
     tg.manual_seed(seed)
     text = Text()
     model = GPT(len(text.characters))
     count = sum(p.numel() for p in model.parameters())
-    console.print("[bold]A character-level GPT[/] that reads the modules of Python's standard library")
     console.print(f"{len(text.training):,} characters of {len(text.characters)} kinds; {count:,} parameters, {LAYERS} layers; seed {seed}\n")
     steps = train(model, text, seconds, seed, steps=3 if quick else math.inf)
     with tg.no_grad():

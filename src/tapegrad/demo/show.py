@@ -27,9 +27,9 @@ def progress_bar(console: Console) -> Progress:
         TextColumn("{task.description:<19}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("loss [cyan]{task.fields[loss]:.3f}[/]"),
-        TextColumn("acc [green]{task.fields[accuracy]:6.1%}[/]"),
-        TextColumn("[magenta]{task.fields[speed]:>7,.0f}[/] samples/s"),
+        TextColumn("loss [cyan]{task.fields[loss]:>5}[/]"),
+        TextColumn("acc [green]{task.fields[accuracy]:>6}[/]"),
+        TextColumn("[magenta]{task.fields[speed]:>7}[/] samples/s"),
         console=console,
         expand=True,
     )

@@ -80,7 +80,7 @@ def fit(model: Classifier, epochs: int, train: Part, validation: Part, progress:
     optimizer = model.optimizer()
     scheduler = LinearLR(optimizer, start_factor=1.0, end_factor=0.05, total_iters=epochs)
     loader = DataLoader(TensorDataset(train.x, train.y), BATCH, shuffle=True)
-    task = progress.add_task(model.title, total=epochs, loss=math.nan, accuracy=math.nan, speed=0.0)
+    task = progress.add_task(model.title, total=epochs, loss="-", accuracy="-", speed="-")
     for epoch in range(1, epochs + 1):
         start, total = time.perf_counter(), 0.0
         model.train()
@@ -99,7 +99,7 @@ def fit(model: Classifier, epochs: int, train: Part, validation: Part, progress:
             result.best_loss, result.best_epoch = loss, epoch
             best = {name: value.clone() for name, value in model.state_dict().items()}
         speed = epoch * TRAINING / result.seconds
-        progress.update(task, advance=1, loss=total / TRAINING, accuracy=accuracy, speed=speed)
+        progress.update(task, advance=1, loss=f"{total / TRAINING:.3f}", accuracy=f"{accuracy:.1%}", speed=f"{speed:,.0f}")
     model.load_state_dict(best)
     return result
 

@@ -240,9 +240,11 @@ def _read_head(file: Source, size: int) -> bytes:
     _read_into(file, memoryview(start))
     length = int.from_bytes(start, "little")
     if length > min(size - 8, MAX_HEADER):
-        remedy = "save the state dict with safetensors, and load that with foreign=True"
-        pickled = f"; it looks like a pickle or a zip of pickles, which are never read: {remedy}" if start[:2] in _PICKLES else ""
-        raise Flaw(f"not a tapegrad checkpoint, or truncated: header length {length} exceeds what follows ({size - 8} bytes) or {MAX_HEADER}{pickled}")
+        why = f"header length {length} exceeds what follows ({size - 8} bytes) or {MAX_HEADER}"
+        if start[:2] in _PICKLES:
+            remedy = "save the state dict with safetensors.torch.save_file, and load that with foreign=True"
+            raise Flaw(f"it looks like a pickle or a zip of pickles, such as torch.save writes, which are never read: {remedy} ({why})")
+        raise Flaw(f"not a tapegrad checkpoint, or truncated: {why}")
     head = start + bytearray(length)
     _read_into(file, memoryview(head)[8:])
     return bytes(head)

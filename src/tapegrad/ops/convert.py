@@ -8,7 +8,7 @@ from typing import Any
 from .. import dtypes
 from ..device import device as Device, to_device
 from ..public import METHODS, method
-from ..tensor import Tensor, init
+from ..tensor import Tensor, wrap
 from .create import empty, full, ones, tensor, zeros
 from .shape.copy import clone, to_dtype
 
@@ -16,7 +16,7 @@ from .shape.copy import clone, to_dtype
 @method
 def detach(self: Tensor) -> Tensor:
     """A tensor on the same memory that no gradient flows through."""
-    return init(Tensor.__new__(Tensor), self._array, None, self._storage)
+    return wrap(self._array, storage=self._storage)
 
 
 @method

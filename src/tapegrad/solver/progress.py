@@ -19,10 +19,10 @@ def progress_bar(done: int, total: int, log: Callable[[str], object]) -> Iterato
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    numbers = TextColumn("loss [cyan]{task.fields[loss]:.4g}[/]  lr {task.fields[lr]:.3g}")
+    numbers = TextColumn("loss [cyan]{task.fields[loss]}[/]  lr {task.fields[lr]}")
     with Progress(BarColumn(bar_width=None), MofNCompleteColumn(), numbers, TimeRemainingColumn(), expand=True) as bar:
-        task = bar.add_task("", total=total, completed=done, loss=float("nan"), lr=float("nan"))
-        yield lambda loss, lr: bar.update(task, advance=1, loss=loss, lr=lr)
+        task = bar.add_task("", total=total, completed=done, loss="-", lr="-")
+        yield lambda loss, lr: bar.update(task, advance=1, loss=f"{loss:.4g}", lr=f"{lr:.3g}")
 
 
 def _text(done: int, total: int, log: Callable[[str], object]) -> Advance:

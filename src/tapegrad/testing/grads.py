@@ -90,6 +90,8 @@ def check_grads(
       analytic   -1.5  (0.5 times the numeric value)
       numeric    -3 ...
     """
+    if not isinstance(order, (int, np.integer)):
+        raise TypeError(f"check_grads: order must be an integer, got {type(order).__name__}; several inputs go in a tuple: check_grads(fn, (a, b))")
     given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     wrt = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
     if not wrt:

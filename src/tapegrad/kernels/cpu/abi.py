@@ -11,8 +11,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
+
+from . import words
+from .words import Word
 
 I64 = types.int64
 SLOTS = types.CPointer(types.int64)
@@ -72,7 +74,6 @@ def _bitcast_intrinsic(source: Any, target: Any) -> Any:
 
 
 float_of_bits = _bitcast_intrinsic(types.int64, types.float64)
-bits_of_float = _bitcast_intrinsic(types.float64, types.int64)
 float32_of_bits = _bitcast_intrinsic(types.int32, types.float32)
 bits_of_float32 = _bitcast_intrinsic(types.float32, types.int32)
 
@@ -96,70 +97,6 @@ float16_to_float = _half_intrinsic(True)
 float_to_float16 = _half_intrinsic(False)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load(typing_context: Any, address: Any) -> Any:
-    """The 64-bit integer at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(builder.inttoptr(args[0], _WORD.as_pointer()))
-
-    return I64(I64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def load32(typing_context: Any, address: Any) -> Any:
-    """The 32-bit integer at an address, sign-extended."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        word = builder.load(builder.inttoptr(args[0], ir.IntType(32).as_pointer()))
-        return builder.sext(word, _WORD)
-
-    return I64(I64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def store(typing_context: Any, address: Any, value: Any) -> Any:
-    """Write a 64-bit integer to an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[1], builder.inttoptr(args[0], _WORD.as_pointer()))
-        return context.get_dummy_value()
-
-    return types.void(I64, I64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def get(typing_context: Any, words: Any, index: Any) -> Any:
-    """The 64-bit integer at an index of those at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(builder.gep(builder.inttoptr(args[0], _WORD.as_pointer()), [args[1]]))
-
-    return I64(I64, I64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def put(typing_context: Any, words: Any, index: Any, value: Any) -> Any:
-    """Write the 64-bit integer at an index of those at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[2], builder.gep(builder.inttoptr(args[0], _WORD.as_pointer()), [args[1]]))
-        return context.get_dummy_value()
-
-    return types.void(I64, I64, I64), generate
-
-
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def stack_words(typing_context: Any, count: Any) -> Any:
-    """The address of ``count`` (a literal) 64-bit words on the stack."""
-    words = count.literal_value
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(_WORD, words)), _WORD)
-
-    return I64(types.literal(words)), generate
-
-
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def stack_bytes(typing_context: Any, count: Any) -> Any:
     """The address of ``count`` (a literal) bytes on the stack, aligned to a cache line, not cleared."""
@@ -172,28 +109,6 @@ def stack_bytes(typing_context: Any, count: Any) -> Any:
         return builder.ptrtoint(place, _WORD)
 
     return I64(count), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def stack_array(typing_context: Any, count: Any) -> Any:
-    """The address of ``count`` 64-bit words on the stack; they last until the function returns, so not for loops."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ptrtoint(builder.alloca(_WORD, args[0]), _WORD)
-
-    return I64(I64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def swap_if(typing_context: Any, address: Any, expected: Any, value: Any) -> Any:
-    """Atomic compare-and-swap on a 64-bit word; 1 when it was swapped, else 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], _WORD.as_pointer())
-        pair = builder.cmpxchg(pointer, args[1], args[2], "seq_cst", "seq_cst")
-        return builder.zext(builder.extract_value(pair, 1), _WORD)
-
-    return I64(I64, I64, I64), generate
 
 
 def use_widest_vectors(function: Any) -> None:
@@ -220,25 +135,29 @@ def repeated(builder: Any, scalar: Any, lanes: int) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, lanes), [0] * lanes))
 
 
-def call_intrinsic(parameters: int, returns: bool) -> Any:
-    """An intrinsic that calls a C function of 64-bit integers by address."""
+def _of_word(word: Word, parameters: int, *, returns: bool = True) -> Any:
+    """An operation of native code on words (see ``words``), for kernels."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        result = _WORD if returns else ir.VoidType()
-        function = builder.inttoptr(args[0], ir.FunctionType(result, [_WORD] * parameters).as_pointer())
-        value = builder.call(function, args[1:])
+        value = word.emit(builder, *args)
         return value if returns else context.get_dummy_value()
 
-    signature = (I64 if returns else types.void)(*[I64] * (parameters + 1))
+    signature = (I64 if returns else types.void)(*[I64] * parameters)
     names = ", ".join(f"a{i}" for i in range(parameters))
     scope: dict[str, Any] = {"signature": signature, "generate": generate}
-    exec(f"def call(typing_context, address{', ' if names else ''}{names}): return signature, generate", scope)
-    return intrinsic(scope["call"])
+    exec(f"def operation(typing_context, {names}): return signature, generate", scope)
+    return intrinsic(scope["operation"])
 
 
-call0, call1, call2, call3, call4 = (call_intrinsic(n, True) for n in range(5))
-call7 = call_intrinsic(7, True)
-call6 = call_intrinsic(6, True)
-call_void1 = call_intrinsic(1, False)
-call_kernel = call_intrinsic(3, False)
-call_parallel_for = call_intrinsic(8, False)
+get, put, store = _of_word(words.get, 2), _of_word(words.put, 3, returns=False), _of_word(words.store, 2, returns=False)
+call_kernel = _of_word(words.call, 4, returns=False)
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def stack_words(typing_context: Any, count: Any) -> Any:
+    """The address of ``count`` (a literal) 64-bit words on the stack."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return words.stack_words.emit(builder, _WORD(count.literal_value))
+
+    return I64(types.literal(count.literal_value)), generate

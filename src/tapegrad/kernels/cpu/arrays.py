@@ -8,85 +8,63 @@ from typing import Any
 
 import numpy as np
 
-from . import cache, memory, runtime as rt
-from .call import builtin, fastcall_signature
+from . import memory, runtime as rt
+from .call import builtin
+from .words import call, get, load, put, stack_words
 
 _Array = np.ndarray[Any, Any]
 _MOST_DIMS = 64
 
 
-def array_maker() -> Any:
-    """For native code, ``new_array(runtime, ndim, shape, dtype, column_major)``: a new array without gaps (0 with an exception).
-
-    A reference to dtype is taken.
-    """
-    from numba import njit
-
-    from .abi import call1, call4, call_void1, load
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def new_array(runtime, ndim, shape, dtype, column_major):  # type: ignore[no-untyped-def]
-        size = load(dtype + rt.ITEMSIZE)
-        for d in range(ndim):
-            size *= load(shape + 8 * d)
-        old = 0
-        if size >= load(runtime + 8 * rt.POOL_FROM):
-            if load(runtime + 8 * rt.POOL) == 0:
-                nothing = call4(load(runtime + 8 * rt.VECTORCALL), load(runtime + 8 * rt.START_POOL), 0, 0, 0)
-                if nothing == 0:
-                    return 0
-                call_void1(load(runtime + 8 * rt.DECREF), nothing)
-            old = call1(load(runtime + 8 * rt.SET_HANDLER), load(runtime + 8 * rt.POOL))
-        array = call4(load(runtime + 8 * rt.ARRAY_EMPTY), ndim, shape, dtype, column_major)
-        if old != 0:
-            call_void1(load(runtime + 8 * rt.DECREF), call1(load(runtime + 8 * rt.SET_HANDLER), old))
-            call_void1(load(runtime + 8 * rt.DECREF), old)
-        return array
-
-    return new_array
+def new_array(runtime: int, ndim: int, shape: int, dtype: int, column_major: int) -> int:
+    """Native code: a new array without gaps; 0 with an exception set. A reference to dtype is taken."""
+    size = load(dtype + rt.ITEMSIZE)
+    for d in range(ndim):
+        size *= get(shape, d)
+    old = 0
+    if size >= get(runtime, rt.POOL_FROM):
+        if get(runtime, rt.POOL) == 0:
+            nothing = call(get(runtime, rt.VECTORCALL), get(runtime, rt.START_POOL), 0, 0, 0)
+            if nothing == 0:
+                return 0
+            call(get(runtime, rt.DECREF), nothing)
+        old = call(get(runtime, rt.SET_HANDLER), get(runtime, rt.POOL))
+    array = call(get(runtime, rt.ARRAY_EMPTY), ndim, shape, dtype, column_major)
+    if old != 0:
+        call(get(runtime, rt.DECREF), call(get(runtime, rt.SET_HANDLER), old))
+        call(get(runtime, rt.DECREF), old)
+    return array
 
 
-def _empty_function() -> Callable[..., Any]:
-    """The native ``empty``, as Python source for Numba (imported only when it must be compiled)."""
-    from .abi import call0, call1, call4, call_void1, load, stack_words, store
-
-    new_array = array_maker()
-
-    def empty(self, args, nargs):  # type: ignore[no-untyped-def]
-        runtime = load(load(self + rt.DATA))
-        shape, ndim, dtype = stack_words(_MOST_DIMS), 0, 0
-        fits = nargs == 2
-        if fits:
-            sizes, dtype = load(args), load(args + 8)
-            fits = load(load(dtype + rt.TYPE) + rt.TYPE) == load(runtime + 8 * rt.DTYPE_META)
-            items, integer = args, load(runtime + 8 * rt.INT)
-            if load(sizes + rt.TYPE) == integer:
-                ndim = 1
-            elif load(sizes + rt.TYPE) == load(runtime + 8 * rt.TUPLE):
-                items, ndim = sizes + rt.ITEMS, load(sizes + rt.COUNT)
-                fits = fits and ndim <= _MOST_DIMS
-            else:
-                fits = False
-            for d in range(ndim if fits else 0):
-                item, size = load(items + 8 * d), -1
-                if load(item + rt.TYPE) == integer:
-                    size = call1(load(runtime + 8 * rt.LONG_AS_INT64), item)
-                store(shape + 8 * d, size)
-                fits = fits and size >= 0
-        if fits:
-            call_void1(load(runtime + 8 * rt.INCREF), dtype)
-            return new_array(runtime, ndim, shape, dtype, 0)
-        call0(load(runtime + 8 * rt.ERR_CLEAR))  # of a size above int64; NumPy says what is wrong
-        return call4(load(runtime + 8 * rt.VECTORCALL), load(runtime + 8 * rt.NUMPY_EMPTY), args, nargs, 0)
-
-    return empty
+def _empty(self: int, args: int, nargs: int) -> int:
+    runtime = load(load(self + rt.DATA))
+    shape, ndim, dtype = stack_words(_MOST_DIMS), 0, 0
+    fits = nargs == 2
+    if fits:
+        sizes, dtype = get(args, 0), get(args, 1)
+        fits = load(load(dtype + rt.TYPE) + rt.TYPE) == get(runtime, rt.DTYPE_META)
+        items, integer = args, get(runtime, rt.INT)
+        if load(sizes + rt.TYPE) == integer:
+            ndim = 1
+        elif load(sizes + rt.TYPE) == get(runtime, rt.TUPLE):
+            items, ndim = sizes + rt.ITEMS, load(sizes + rt.COUNT)
+            fits = fits and ndim <= _MOST_DIMS
+        else:
+            fits = False
+        for d in range(ndim if fits else 0):
+            item, size = get(items, d), -1
+            if load(item + rt.TYPE) == integer:
+                size = call(get(runtime, rt.LONG_AS_INT64), item)
+            put(shape, d, size)
+            fits = fits and size >= 0
+    if fits:
+        call(get(runtime, rt.INCREF), dtype)
+        return new_array(runtime, ndim, shape, dtype, 0)
+    call(get(runtime, rt.ERR_CLEAR))  # of a size above int64; NumPy says what is wrong
+    return call(get(runtime, rt.VECTORCALL), get(runtime, rt.NUMPY_EMPTY), args, nargs, 0)
 
 
-def _make_empty() -> Callable[..., _Array]:
-    return builtin("empty", cache.native("arrays:empty", _empty_function, signature=fastcall_signature), np.array([rt.address], np.int64))
-
-
-empty = _make_empty()
+empty: Callable[..., _Array] = builtin(_empty, np.array([rt.address], np.int64))
 """``empty(shape, dtype)``: as ``numpy.empty``, the fastest for a tuple and a dtype object."""
 
 

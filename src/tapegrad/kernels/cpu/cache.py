@@ -1,7 +1,8 @@
-"""Native kernels: compiled once by Numba, kept as object code on disk, loaded again by llvmlite in under a millisecond.
+"""Native code: compiled once, kept as object code on disk, loaded again by llvmlite in under a millisecond.
 
-An entry is named by a hash of everything that shapes its machine code: the key given by the caller (generated source and
-constants), the source of the modules it is built from, the CPU name and features, and the Numba, llvmlite and Python versions. It is a plain
+Kernels are compiled by Numba (``native``), what runs them by a small compiler of our own (``native_words``). An entry is named by a hash
+of everything that shapes its machine code: the key given by the caller (generated source and constants), the source of the modules it
+is built from and of those that compile it, the CPU name and features, and the Numba, llvmlite and Python versions. It is a plain
 object file with its metadata appended as JSON and a digest over both: no pickle, so a cache entry is never executed as Python.
 """
 
@@ -11,6 +12,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import gc
 import hashlib
 import json
 import os
@@ -19,8 +21,9 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,8 @@ os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_
 _addresses: dict[str, int] = {}
 _engines: list[Any] = []  # loaded code must outlive every pointer into it
 statistics = {"compiled": 0, "loaded": 0}
+_spent = 0.0  # seconds, compiling
+_PATIENCE = 1.0  # of those, before a person is told
 
 
 def directory() -> Path:
@@ -61,26 +66,34 @@ def clear() -> None:
         path.unlink(missing_ok=True)
 
 
-def native(key: str, build: Callable[[], Any], *, fastmath: Iterable[str] = (), signature: Any = None) -> int:
-    """The address of a native function.
+def native(key: str, build: Callable[[], Any], *, fastmath: Iterable[str] = ()) -> int:
+    """The address of a kernel, compiled by Numba.
 
     ``build`` returns the Python function to compile; it is called only when neither this process nor the disk has the code.
     ``key`` must name every constant and generated text that ``build`` uses. ``fastmath`` are LLVM flags (CONVENTIONS: only
-    ``reassoc`` inside reductions). ``signature`` is a function returning a Numba signature; by default the kernel ABI.
+    ``reassoc`` inside reductions).
     """
     flags = tuple(sorted(fastmath))
     name = _entry_name(build.__module__, key, flags)
-    address = _addresses.get(name)
-    if address is not None:
-        return address
+    return _addresses.get(name) or _found_or_made(name, lambda: _compile(name, build, flags))
+
+
+def native_words(function: Callable[..., Any]) -> int:
+    """The address of a function of 64-bit words (see ``words``), which only depends on the source of its module and of those that this imports."""
+    name = _entry_name(function.__module__, f"words:{function.__qualname__}", ())
+    return _addresses.get(name) or _found_or_made(name, lambda: _compile_words(name, function))
+
+
+def _found_or_made(name: str, make: Callable[[], int]) -> int:
     with lock:
         if name not in _addresses:
-            found = _read(name)
-            if found is None:
-                _addresses[name] = _compile(name, build, flags, signature)
-            else:
-                _addresses[name] = found
+            _addresses[name] = _read(name) or _made(make)
         return _addresses[name]
+
+
+def _made(make: Callable[[], int]) -> int:
+    with _compiling():
+        return make()
 
 
 def keep_until_exit(*objects: Any) -> None:
@@ -89,29 +102,57 @@ def keep_until_exit(*objects: Any) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
 
 
-def _compile(name: str, build: Callable[[], Any], flags: tuple[str, ...], signature: Any) -> int:
-    _announce()
+def _compile(name: str, build: Callable[[], Any], flags: tuple[str, ...]) -> int:
     from numba import cfunc
 
     from . import abi
 
-    compiled = cfunc(
-        signature() if signature else abi.KERNEL, nopython=True, error_model="numpy", fastmath=set(flags) if flags else False
-    )(build())
+    compiled = cfunc(abi.KERNEL, nopython=True, error_model="numpy", fastmath=set(flags) if flags else False)(build())
     statistics["compiled"] += 1
     _engines.append(compiled)
     library = compiled._library
-    symbols = sorted(_external_symbol(f.name) for f in library._final_module.functions if f.is_declaration)
-    _write(name, {"symbol": compiled._wrapper_name, "needs": [s for s in symbols if s]}, library._get_compiled_object())
+    _write(name, _metadata(compiled._wrapper_name, library._final_module), library._get_compiled_object())
     return int(compiled.address)
+
+
+def _compile_words(name: str, function: Callable[..., Any]) -> int:
+    from . import direct
+
+    machine = _machine()
+    symbol, module = direct.compiled_words(function, machine)
+    statistics["compiled"] += 1
+    meta, code = _metadata(symbol, module), machine.emit_object(module)
+    _write(name, meta, code)
+    return _loaded(meta, code)
+
+
+def _metadata(symbol: str, module: Any) -> dict[str, Any]:
+    """What an entry says of its code: the function's name, and those of the functions it calls by name."""
+    declared = sorted(_external_symbol(f.name) for f in module.functions if f.is_declaration)
+    return {"symbol": symbol, "needs": [name for name in declared if name]}
+
+
+@contextlib.contextmanager
+def _compiling() -> Iterator[None]:
+    """Around what compiles: it makes many objects and no garbage; and a person who waits is told, once, what for."""
+    global _spent
+    start, collecting = time.perf_counter(), gc.isenabled()
+    if _spent > _PATIENCE or (_spent == 0 and size()[0] == 0):
+        _announce()
+    gc.disable()
+    try:
+        yield
+    finally:
+        _spent += time.perf_counter() - start
+        if collecting:
+            gc.enable()
 
 
 @functools.cache
 def _announce() -> None:
-    """Tell a person who waits for the very first kernels what is going on, once per process."""
     with contextlib.suppress(AttributeError, OSError, ValueError):  # no stderr, or a closed one
-        if sys.stderr.isatty() and size()[0] == 0 and (home := _usable_directory()) is not None:
-            print(f"tapegrad: compiling kernels for this machine (once); cache in {home}", file=sys.stderr, flush=True)
+        if sys.stderr.isatty() and (home := _usable_directory()) is not None:
+            print(f"tapegrad: compiling kernels that this machine has not run before; they are kept in {home}", file=sys.stderr, flush=True)
 
 
 def _external_symbol(name: str) -> str:
@@ -174,7 +215,7 @@ def _source(module: str) -> bytes:
 
 @functools.cache
 def _entry_name(module: str, key: str, flags: tuple[str, ...]) -> str:
-    return hashlib.sha256(_environment() + _source(module) + repr((key, flags)).encode()).hexdigest()
+    return hashlib.sha256(_environment() + _source(__name__) + _source(module) + repr((key, flags)).encode()).hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------------------------- disk
@@ -246,22 +287,24 @@ def _read(name: str) -> int | None:
         return None
     size_of_header = int.from_bytes(body[:4], "little")
     try:
-        meta = json.loads(body[4 : 4 + size_of_header])
-        engine = _new_engine()  # before symbols are looked up: LLVM finds none until the process has an engine
-        if not all(_resolve(symbol) for symbol in meta["needs"]):
-            return None  # an unresolved symbol would end the process inside LLVM
-        code = body[4 + size_of_header :]
-        if not code:
-            return None  # LLVM would end the process
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        address = int(engine.get_function_address(meta["symbol"]))
+        address = _loaded(json.loads(body[4 : 4 + size_of_header]), body[4 + size_of_header :])
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError):
         return None
-    if address == 0:
-        return None
-    _engines.append(engine)
-    statistics["loaded"] += 1
+    if address:
+        statistics["loaded"] += 1
+    return address or None
+
+
+def _loaded(meta: dict[str, Any], code: bytes) -> int:
+    """The address of object code, 0 where it lacks something: LLVM would end the process."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())  # first: LLVM finds no symbols until the process has an engine
+    if not code or not all(_resolve(symbol) for symbol in meta["needs"]):
+        return 0
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = int(engine.get_function_address(meta["symbol"]))
+    if address:
+        _engines.append(engine)
     return address
 
 
@@ -288,7 +331,6 @@ def _initialize() -> None:
     llvm.initialize_native_asmprinter()
 
 
-def _new_engine() -> Any:
+def _machine() -> Any:
     _initialize()
-    machine = llvm.Target.from_default_triple().create_target_machine()
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    return llvm.Target.from_default_triple().create_target_machine()

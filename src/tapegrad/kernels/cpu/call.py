@@ -1,7 +1,7 @@
 """Python callables made of native code: what lies between an operation and its kernel.
 
 ``launch(kernel, n, grain, *slots)`` runs one kernel on given arrays and numbers, ``Steps`` a fixed sequence of launches. They are
-compiled from the Python functions below and called by the interpreter directly (METH_FASTCALL), 0.05 us a call.
+native code (see ``words``) that the interpreter calls directly (METH_FASTCALL), 0.05 us a call.
 """
 
 from __future__ import annotations
@@ -17,158 +17,110 @@ from typing import Any
 import numpy as np
 
 from . import cache, runtime as rt
+from .words import call, get, load, put, stack_array, stack_words, swap_if
 
 
-def runner() -> tuple[Any, Any]:
-    """For native code, ``(runtime, kernel, slots, n, grain)``: ``spread`` runs a kernel over [0, n), on several threads where that is
-    long; ``run`` also lets other Python threads run then."""
-    from numba import njit
+def spread(runtime: int, kernel: int, slots: int, n: int, grain: int) -> None:
+    """Native code: run a kernel over [0, n), on the pool when that is large, free and ours, else here."""
+    threads = get(runtime, rt.THREADS)
+    pool = get(runtime, rt.PARALLEL_FOR)
+    if n <= grain or threads <= 1 or pool == 0:
+        call(kernel, slots, 0, n)
+        return
+    # Numba's workqueue layer aborts when two threads enter it, the omp layer when a forked child does.
+    if swap_if(runtime + 8 * rt.BUSY, 0, 1) == 0:
+        call(kernel, slots, 0, n)
+        return
+    if (call(get(runtime, rt.GETPID)) & 0xFFFFFFFF) != get(runtime, rt.PROCESS):
+        call(kernel, slots, 0, n)
+    else:
+        chunks = min(threads, (n + grain - 1) // grain)
+        step = (n + chunks - 1) // chunks
+        step = (step + 15) // 16 * 16 if n > 16 * chunks else step
+        frame = stack_words(8)
+        put(frame, 0, kernel)
+        put(frame, 1, slots)
+        put(frame, 2, n)
+        put(frame, 3, step)
+        put(frame, 4, 0)  # args[0]: the index of the first chunk, as an address
+        put(frame, 5, (n + step - 1) // step)  # dims[0]
+        put(frame, 6, 1)  # steps[0]
+        call(pool, get(runtime, rt.CHUNK), frame + 32, frame + 40, frame + 48, frame, 0, 1, threads)
+    put(runtime, rt.BUSY, 0)
 
-    from . import abi
-    from .abi import call0, call_kernel, call_parallel_for, call_void1, load, stack_words, store
 
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def spread(runtime, kernel, slots, n, grain):  # type: ignore[no-untyped-def]
-        """Run a kernel over [0, n): on the pool when that is large, free and ours, else here."""
-        threads = load(runtime + 8 * rt.THREADS)
-        pool = load(runtime + 8 * rt.PARALLEL_FOR)
-        if n <= grain or threads <= 1 or pool == 0:
-            call_kernel(kernel, slots, 0, n)
-            return
-        # Numba's workqueue layer aborts when two threads enter it, the omp layer when a forked child does.
-        if abi.swap_if(runtime + 8 * rt.BUSY, 0, 1) == 0:
-            call_kernel(kernel, slots, 0, n)
-            return
-        if (call0(load(runtime + 8 * rt.GETPID)) & 0xFFFFFFFF) != load(runtime + 8 * rt.PROCESS):
-            call_kernel(kernel, slots, 0, n)
+def run(runtime: int, kernel: int, slots: int, n: int, grain: int) -> None:
+    """Native code: ``spread``, letting other Python threads run where that is long."""
+    if n <= grain:
+        call(kernel, slots, 0, n)
+    else:
+        state = call(get(runtime, rt.SAVE_THREAD))
+        spread(runtime, kernel, slots, n, grain)
+        call(get(runtime, rt.RESTORE_THREAD), state)
+
+
+def none(runtime: int) -> int:
+    """Native code: None as a builtin returns it, which fast paths do when they refuse."""
+    nothing = get(runtime, rt.NONE)
+    call(get(runtime, rt.INCREF), nothing)
+    return nothing
+
+
+def _chunk(args: int, dims: int, steps: int, data: int) -> None:
+    """What a pool thread runs: some of the chunks of [0, n)."""
+    kernel, slots, n, step = get(data, 0), get(data, 1), get(data, 2), get(data, 3)
+    first = load(args)
+    for c in range(first, first + load(dims)):
+        call(kernel, slots, c * step, min(n, (c + 1) * step))
+
+
+def _launch(self: int, args: int, nargs: int) -> int:
+    runtime = load(load(self + rt.DATA))
+    slots = stack_array(nargs - 3)
+    as_int64 = get(runtime, rt.LONG_AS_INT64)
+    kernel, n, grain = call(as_int64, get(args, 0)), call(as_int64, get(args, 1)), call(as_int64, get(args, 2))
+    for i in range(3, nargs):
+        operand = get(args, i)
+        kind = load(operand + rt.TYPE)
+        if kind == get(runtime, rt.NDARRAY):
+            put(slots, i - 3, load(operand + rt.DATA))
+        elif kind == get(runtime, rt.FLOAT):
+            put(slots, i - 3, load(operand + rt.FLOAT_VALUE))
         else:
-            chunks = min(threads, (n + grain - 1) // grain)
-            step = (n + chunks - 1) // chunks
-            step = (step + 15) // 16 * 16 if n > 16 * chunks else step
-            frame = stack_words(8)
-            store(frame, kernel)
-            store(frame + 8, slots)
-            store(frame + 16, n)
-            store(frame + 24, step)
-            store(frame + 32, 0)  # args[0]: the index of the first chunk, as an address
-            store(frame + 40, (n + step - 1) // step)  # dims[0]
-            store(frame + 48, 1)  # steps[0]
-            call_parallel_for(
-                pool, load(runtime + 8 * rt.CHUNK), frame + 32, frame + 40, frame + 48, frame, 0, 1, threads
-            )
-        store(runtime + 8 * rt.BUSY, 0)
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def run(runtime, kernel, slots, n, grain):  # type: ignore[no-untyped-def]
-        if n <= grain:
-            call_kernel(kernel, slots, 0, n)
-        else:  # long enough to let other Python threads run
-            state = call0(load(runtime + 8 * rt.SAVE_THREAD))
-            spread(runtime, kernel, slots, n, grain)
-            call_void1(load(runtime + 8 * rt.RESTORE_THREAD), state)
-
-    return spread, run
+            put(slots, i - 3, call(as_int64, operand))
+    if call(get(runtime, rt.ERR_OCCURRED)) != 0:
+        return 0
+    run(runtime, kernel, slots, n, grain)
+    return none(runtime)
 
 
-def none_maker() -> Any:
-    """For native code, ``none(runtime)``: None as a builtin returns it, which fast paths do when they refuse."""
-    from numba import njit
-
-    from .abi import call_void1, get
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def none(runtime):  # type: ignore[no-untyped-def]
-        nothing = get(runtime, rt.NONE)
-        call_void1(get(runtime, rt.INCREF), nothing)
-        return nothing
-
-    return none
+def _run_steps(steps: int, count: int, runtime: int) -> None:
+    for i in range(count):
+        row = steps + 32 * i
+        spread(runtime, get(row, 0), get(row, 1), get(row, 2), get(row, 3))
 
 
-def _functions() -> dict[str, Callable[..., Any]]:
-    """The native functions, as Python source for Numba (imported only when they must be compiled)."""
-    from numba import njit
-
-    from .abi import call0, call1, call_kernel, call_void1, load, stack_array, store
-
-    def chunk(args, dims, steps, data):  # type: ignore[no-untyped-def]
-        """What a pool thread runs: some of the chunks of [0, n)."""
-        kernel, slots, n, step = load(data), load(data + 8), load(data + 16), load(data + 24)
-        first = load(args)
-        for c in range(first, first + load(dims)):
-            call_kernel(kernel, slots, c * step, min(n, (c + 1) * step))
-
-    (spread, run), none = runner(), none_maker()
-
-    def launch(self, args, nargs):  # type: ignore[no-untyped-def]
-        runtime = load(load(self + rt.DATA))
-        slots = stack_array(nargs - 3)
-        as_int64 = load(runtime + 8 * rt.LONG_AS_INT64)
-        kernel, n, grain = call1(as_int64, load(args)), call1(as_int64, load(args + 8)), call1(as_int64, load(args + 16))
-        for i in range(3, nargs):
-            operand = load(args + 8 * i)
-            kind = load(operand + rt.TYPE)
-            if kind == load(runtime + 8 * rt.NDARRAY):
-                store(slots + 8 * (i - 3), load(operand + rt.DATA))
-            elif kind == load(runtime + 8 * rt.FLOAT):
-                store(slots + 8 * (i - 3), load(operand + rt.FLOAT_VALUE))
-            else:
-                store(slots + 8 * (i - 3), call1(as_int64, operand))
-        if call0(load(runtime + 8 * rt.ERR_OCCURRED)) != 0:
-            return 0
-        run(runtime, kernel, slots, n, grain)
-        return none(runtime)
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def run_steps(steps, count, runtime):  # type: ignore[no-untyped-def]
-        for i in range(count):
-            row = steps + 32 * i
-            spread(runtime, load(row), load(row + 8), load(row + 16), load(row + 24))
-
-    def replay(steps, count, runtime):  # type: ignore[no-untyped-def]
-        run_steps(steps, count, runtime)
-
-    def program(self, args, nargs):  # type: ignore[no-untyped-def]
-        control = load(self + rt.DATA)
-        runtime = load(control)
-        state = call0(load(runtime + 8 * rt.SAVE_THREAD))
-        run_steps(load(control + 8), load(control + 16), runtime)
-        call_void1(load(runtime + 8 * rt.RESTORE_THREAD), state)
-        return none(runtime)
-
-    return {"chunk": chunk, "launch": launch, "replay": replay, "program": program}
+def _replay(steps: int, count: int, runtime: int) -> None:
+    _run_steps(steps, count, runtime)
 
 
-def _words(count: int) -> Callable[[], Any]:
-    def signature() -> Any:
-        from numba import types
-
-        return types.void(*[types.int64] * count)
-
-    return signature
-
-
-def fastcall_signature() -> Any:
-    """Of a builtin: self, the address of its arguments, and their number."""
-    from numba import types
-
-    return types.int64(types.int64, types.int64, types.int64)
-
-
-@functools.cache
-def _address(name: str) -> int:
-    signature = {"chunk": _words(4), "replay": _words(3)}.get(name, fastcall_signature)
-    return cache.native(f"call:{name}", lambda: _functions()[name], signature=signature)
+def _program(self: int, args: int, nargs: int) -> int:
+    control = load(self + rt.DATA)
+    runtime = load(control)
+    state = call(get(runtime, rt.SAVE_THREAD))
+    _run_steps(get(control, 1), get(control, 2), runtime)
+    call(get(runtime, rt.RESTORE_THREAD), state)
+    return none(runtime)
 
 
 def chunk_address() -> int:
     """What a pool thread runs."""
-    return _address("chunk")
+    return cache.native_words(_chunk)
 
 
 def replay_address() -> int:
     """The native loop ``void replay(int64 *steps, int64 count, int64 *runtime)`` over rows of (kernel, slots, n, grain)."""
-    return _address("replay")
+    return cache.native_words(_replay)
 
 
 class _MethodDef(ctypes.Structure):
@@ -176,25 +128,27 @@ class _MethodDef(ctypes.Structure):
 
 
 _METH_FASTCALL = 0x80
-_definitions: dict[str, _MethodDef] = {}
+_definitions: dict[int, _MethodDef] = {}
+cache.keep_until_exit(_definitions)  # builtins may outlive this module, and are read when they die
 
 
-def builtin(name: str, address: int, control: np.ndarray[Any, Any]) -> Callable[..., Any]:
-    """A Python builtin whose body is native code (METH_FASTCALL) and whose ``self`` is the control block, which it keeps alive."""
-    definition = _definitions.setdefault(name, _MethodDef(name.encode(), address, _METH_FASTCALL, None))  # never another: builtins point at it
+def builtin(function: Callable[[int, int, int], int], control: np.ndarray[Any, Any]) -> Callable[..., Any]:
+    """A Python builtin (METH_FASTCALL) whose body is native code on words, and whose ``self`` is the control block, which it keeps alive.
+
+    The function's arguments are ``self``, the address of its arguments, and their number.
+    """
+    address = cache.native_words(function)
+    name = function.__name__.strip("_")
+    definition = _definitions.setdefault(address, _MethodDef(name.encode(), address, _METH_FASTCALL, None))  # never another: builtins point at it
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     made: Callable[..., Any] = make(ctypes.addressof(definition), control, None)
     return made
 
 
-def _builtin(name: str, control: np.ndarray[Any, Any]) -> Callable[..., Any]:
-    return builtin(name, _address(name), control)
-
-
 @functools.cache
 def _native_launcher() -> Callable[..., None]:
-    return _builtin("launch", np.array([rt.address], np.int64))
+    return builtin(_launch, np.array([rt.address], np.int64))
 
 
 def launcher() -> Callable[..., None]:
@@ -265,7 +219,7 @@ class Steps:
             [(kernel, words.ctypes.data, n, grain) for (kernel, n, grain, _), words in zip(rows, self._words, strict=True)], np.int64
         ).reshape(-1, 4)
         control = np.array([rt.address, self.table.ctypes.data, len(rows)], np.int64)
-        self.run = _builtin("program", control)
+        self.run = builtin(_program, control)
 
 
 def _as_words(slots: tuple[Any, ...]) -> np.ndarray[Any, Any]:

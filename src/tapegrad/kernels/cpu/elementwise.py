@@ -103,7 +103,7 @@ def _build(source: str, compute: str) -> Any:
 
     scope: dict[str, Any] = vmath.functions("float32" if compute in ("float16", "bfloat16") else compute)
     scope |= {f"P_{name}": pointer for name, pointer in abi.POINTERS.items()}
-    scope["independent_iterations"] = loops.independent_iterations
+    scope |= {"independent_iterations": loops.independent_iterations, "any_step": loops.any_step}
     scope |= {"float_to_bfloat16": vmath.float_to_bfloat16, "bfloat16_to_float": vmath.bfloat16_to_float}
     scope |= {"float_to_float16": abi.float_to_float16, "float16_to_float": abi.float16_to_float, "types": vmath.types}
     exec(compile(source, "<tapegrad elementwise kernel>", "exec"), scope)
@@ -130,7 +130,7 @@ def kernel_source(body: Body, in_dtypes: tuple[str, ...], out_dtypes: tuple[str,
     rows = 2 * len(operands)
     out = [f"# compute {compute}", "def kernel(slots, start, stop):"]
     out += [f"    p{o.k}, b{o.k}, down{o.k} = P_{o.memory}(slots[{o.k}]), 0, slots[{rows + 1 + o.k}]" for o in operands]
-    out += [f"    step{o.k} = slots[{len(operands) + o.k}]" for o in operands if o.letter == "x"]
+    out += [f"    step{o.k} = any_step(slots[{len(operands) + o.k}])" for o in operands if o.letter == "x"]
     out += [f"    for _ in range(slots[{rows}]):"]
     at = {o.k: f"p{o.k}[b{o.k}" + {"c": " + i", "s": "", "x": f" + i * step{o.k}"}[o.letter] + "]" for o in operands}
     loads = {o.k: f"{body.inputs[o.k]} = {_load(body, o, compute, at[o.k])}" for o in inputs}
@@ -166,15 +166,19 @@ def _store(result: str, dtype: str) -> str:
 
 
 _SAME = Body(("a",), (), ("a",))
+_FEW = 2048  # elements that NumPy copies faster
 _copy_into = Fast(1, 1, given=True)
 
 
 def copy(x: Array) -> Array:
     """A row-major copy."""
-    if not (x.__class__ is np.ndarray and x.flags.aligned and x.dtype.isnative):  # as a scalar, which NumPy makes of 0-d arrays
-        return np.array(x, order="C")
+    recording = call.recording()
+    if x.__class__ is not np.ndarray:  # a scalar, which NumPy makes of 0-d arrays
+        return np.array(x)
+    if not x.flags.aligned or (x.size <= _FEW and not recording) or not x.dtype.isnative:
+        return x.copy()
     out = empty(x.shape, x.dtype)
-    if call.recording() or (_copy_into.call(x, out) is None and _copy_into.wide(x, out) is None):
+    if recording or (_copy_into.call(x, out) is None and _copy_into.wide(x, out) is None):
         run(_SAME, (x,), (out,), x.dtype)
         learn(_copy_into, _SAME, (x,), (out,), x.dtype)
     return out

@@ -7,21 +7,25 @@ general path then compiles one and has it learnt.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import arrange as layouts, cache, runtime as rt
+from ..once import once
+from . import arrange as layouts, runtime as rt
 from .arrange import LETTERS, Arrangement
-from .call import builtin, fastcall_signature, none_maker, runner
+from .arrays import new_array
+from .call import builtin, none, run
+from .words import call, float_bits, get, load, load32, put, stack_words, store
 
 # Words of a fast path's control block. Its table: the number of rows; then rows of the pattern, the operands' dtypes (0: a float, 1: an
 # int), what to launch, the kernel which that calls, the grain, and the outputs' dtypes.
-_RUNTIME, _INPUTS, _OUTPUTS, _GIVEN, _ARRANGE, _ROWS = range(6)
+_RUNTIME, _INPUTS, _OUTPUTS, _GIVEN, _ROWS = range(5)
 _CAPACITY = 48
 MOST_OPERANDS = 15  # and outputs; operations with more take the general path
+_FRAME, (_SLOTS, _WORK) = 3 * MOST_OPERANDS + 1, layouts.words(MOST_OPERANDS)
+_SCALAR = LETTERS.index("s")
 
 
 def pattern_of(arrangement: Arrangement) -> int:
@@ -34,157 +38,140 @@ def pattern_of(arrangement: Arrangement) -> int:
     return word
 
 
-def _functions() -> dict[str, Callable[..., Any]]:
-    """The native functions, as Python source for Numba (imported only when they must be compiled)."""
-    from numba import njit
+def _find(control: int, pattern: int, dtypes: int, inputs: int, outputs: int, given: int) -> int:
+    """The rest of the table's row for such operands, or 0: what to launch, the kernel it calls, the grain, the outputs' dtypes."""
+    table = get(control, _ROWS)
+    row = table + 8
+    for _ in range(load(table)):
+        if load(row) == pattern:
+            same = True
+            for i in range(inputs):
+                same = same and load(row + 8 + 8 * i) == get(dtypes, i)
+            for k in range(outputs if given else 0):
+                same = same and get(row, 4 + inputs + k) == get(dtypes, inputs + k)
+            if same:
+                return row + 8 + 8 * inputs
+        row += 8 * (4 + inputs + outputs)
+    return 0
 
-    from .abi import bits_of_float, call1, call2, call3, call7, call_void1, load, load32, stack_words, store
-    from .arrays import array_maker
 
-    (_, run), refused = runner(), none_maker()
-    new_array = array_maker()
-    C, F, ALIGNED = rt.C_CONTIGUOUS, rt.F_CONTIGUOUS, rt.ALIGNED
-    SCALAR = LETTERS.index("s")
-    COUNT, FRAME, (SLOTS, WORK) = MOST_OPERANDS, 3 * MOST_OPERANDS + 1, layouts.words(MOST_OPERANDS)
+def _ready(runtime: int, n: int, grain: int) -> int:
+    """Whether the threads that a kernel would use have been started; the general path does that."""
+    return n <= grain or get(runtime, rt.THREADS) <= 1 or get(runtime, rt.PARALLEL_FOR) != 0
 
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def find(control, pattern, dtypes, inputs, outputs, given):  # type: ignore[no-untyped-def]
-        """The rest of the table's row for such operands, or 0: what to launch, the kernel it calls, the grain, the outputs' dtypes."""
-        table = load(control + 8 * _ROWS)
-        row = table + 8
-        for _ in range(load(table)):
-            if load(row) == pattern:
-                same = True
-                for i in range(inputs):
-                    same = same and load(row + 8 + 8 * i) == load(dtypes + 8 * i)
-                for k in range(outputs if given else 0):
-                    same = same and load(row + 8 * (4 + inputs + k)) == load(dtypes + 8 * (inputs + k))
-                if same:
-                    return row + 8 + 8 * inputs
-            row += 8 * (4 + inputs + outputs)
-        return 0
 
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def ready(runtime, n, grain):  # type: ignore[no-untyped-def]
-        """Whether the threads that a kernel would use have been started; the general path does that."""
-        return n <= grain or load(runtime + 8 * rt.THREADS) <= 1 or load(runtime + 8 * rt.PARALLEL_FOR) != 0
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def finish(runtime, args, given, inputs, outputs, row, ndim, shape, column_major, slots, n, grain):  # type: ignore[no-untyped-def]
-        """Make the outputs, unless they are given, and run the kernel; the result, or 0 with an exception set."""
-        kernel, result = load(row), 0
-        if given:
-            result = load(args + 8 * inputs)
-            call_void1(load(runtime + 8 * rt.INCREF), result)
-        else:
-            if outputs > 1:
-                result = call1(load(runtime + 8 * rt.TUPLE_NEW), outputs)
-                if result == 0:
-                    return 0
-            for k in range(outputs):
-                dtype = load(row + 24 + 8 * k)
-                call_void1(load(runtime + 8 * rt.INCREF), dtype)
-                array = new_array(runtime, ndim, shape, dtype, column_major)
-                if array == 0:
-                    return 0  # MemoryError is set; a partly filled tuple is one small object, freed with the traceback
-                store(slots + 8 * (inputs + k), load(array + rt.DATA))
-                if outputs > 1:
-                    call3(load(runtime + 8 * rt.TUPLE_SET), result, k, array)
-                else:
-                    result = array
-        if n > 0:
-            run(runtime, kernel, slots, n, grain)
-        return result
-
-    def fast(self, args, nargs):  # type: ignore[no-untyped-def]
-        control = load(self + rt.DATA)
-        runtime = load(control)
-        inputs, outputs, given = load(control + 8 * _INPUTS), load(control + 8 * _OUTPUTS), load(control + 8 * _GIVEN)
-        if nargs != (inputs + outputs if given else inputs) or inputs + outputs > MOST_OPERANDS:
-            return refused(runtime)
-        first, ndim, shape, pattern, order = 0, 0, 0, 0, C | F
-        slots, dtypes, numbers = stack_words(FRAME), stack_words(COUNT), stack_words(COUNT)
-        store(slots + 16 * (inputs + outputs), 1)  # row
-        for i in range(nargs):
-            operand, dtype = load(args + 8 * i), 0
-            kind = load(operand + rt.TYPE)
-            if kind == load(runtime + 8 * rt.NDARRAY):
-                flags = load32(operand + rt.FLAGS)
-                order &= flags
-                if order == 0 or flags & ALIGNED == 0:
-                    return refused(runtime)
-                if first == 0:
-                    first, ndim, shape = operand, load32(operand + rt.NDIM), load(operand + rt.SHAPE)
-                else:
-                    if load32(operand + rt.NDIM) != ndim:
-                        return refused(runtime)
-                    mine = load(operand + rt.SHAPE)
-                    for d in range(ndim):
-                        if load(mine + 8 * d) != load(shape + 8 * d):
-                            return refused(runtime)
-                store(slots + 8 * i, load(operand + rt.DATA))
-                dtype = load(operand + rt.DESCR)
-            elif i >= inputs:
-                return refused(runtime)
-            elif kind == load(runtime + 8 * rt.FLOAT):
-                store(slots + 8 * i, operand + rt.FLOAT_VALUE)
-                pattern |= SCALAR << (2 + 4 * i)
-            elif kind == load(runtime + 8 * rt.INT):
-                overflow = slots + 8 * i
-                store(overflow, 0)
-                value = call2(load(runtime + 8 * rt.LONG_AND_OVERFLOW), operand, overflow)
-                if load(overflow) != 0 or value > layouts.EXACT or value < -layouts.EXACT:
-                    return refused(runtime)
-                store(numbers + 8 * i, bits_of_float(float(value)))
-                store(slots + 8 * i, numbers + 8 * i)
-                pattern |= SCALAR << (2 + 4 * i)
-                dtype = 1
-            else:
-                return refused(runtime)
-            store(dtypes + 8 * i, dtype)
-        if first == 0:
-            return refused(runtime)
-        row, n = find(control, pattern, dtypes, inputs, outputs, given), 1
-        for d in range(ndim):
-            n *= load(shape + 8 * d)
-        if row == 0 or not ready(runtime, n, load(row + 16)):
-            return refused(runtime)
-        return finish(runtime, args, given, inputs, outputs, row, ndim, shape, order == F, slots, n, load(row + 16))
-
-    def wide(self, args, nargs):  # type: ignore[no-untyped-def]
-        control = load(self + rt.DATA)
-        runtime = load(control)
-        inputs, outputs, given = load(control + 8 * _INPUTS), load(control + 8 * _OUTPUTS), load(control + 8 * _GIVEN)
-        operands = inputs + outputs
-        if nargs != (operands if given else inputs) or operands > MOST_OPERANDS:
-            return refused(runtime)
-        slots, work = stack_words(SLOTS), stack_words(WORK)
-        pattern = call7(load(control + 8 * _ARRANGE), runtime, args, nargs, operands, inputs, slots, work)
-        if pattern < 0:
-            return refused(runtime)
-        tiles, letters = pattern == layouts.TILES, work + 8 * (layouts.DTYPES + 2 * operands)
-        for k in range(operands):
-            pattern |= (load(letters + 8 * k) | load(letters + 8 * (operands + k)) << 3) << (2 + 4 * k)
-        row, n = find(control, pattern, work + 8 * layouts.DTYPES, inputs, outputs, given), load(work + 8 * layouts.UNITS)
-        if row == 0:
-            return refused(runtime)
-        store(slots + 8 * (3 * operands + 1), load(row + 8))
+def _finish(
+    runtime: int, args: int, given: int, inputs: int, outputs: int, row: int, ndim: int, shape: int, column_major: int, slots: int, n: int, grain: int
+) -> int:
+    """Make the outputs, unless they are given, and run the kernel; the result, or 0 with an exception set."""
+    kernel, result = load(row), 0
+    if given:
+        result = load(args + 8 * inputs)
+        call(get(runtime, rt.INCREF), result)
+    else:
+        if outputs > 1:
+            result = call(get(runtime, rt.TUPLE_NEW), outputs)
+            if result == 0:
+                return 0
         for k in range(outputs):
-            store(slots + 8 * (3 * operands + 2 + inputs + k), load(load(row + 24 + 8 * k) + rt.ITEMSIZE))
-        grain = load(row + 16)
-        if tiles:
-            grain = max(1, grain // (layouts.TILE_ROWS * layouts.TILE_COLUMNS))
-        if not ready(runtime, n, grain):
-            return refused(runtime)
-        rank, column_major = load(work + 8 * layouts.RANK), load(work + 8 * layouts.COLUMN_MAJOR)
-        return finish(runtime, args, given, inputs, outputs, row, rank, work + 8 * layouts.SHAPE, column_major, slots, n, grain)
+            dtype = load(row + 24 + 8 * k)
+            call(get(runtime, rt.INCREF), dtype)
+            array = new_array(runtime, ndim, shape, dtype, column_major)
+            if array == 0:
+                return 0  # MemoryError is set; a partly filled tuple is one small object, freed with the traceback
+            store(slots + 8 * (inputs + k), load(array + rt.DATA))
+            if outputs > 1:
+                call(get(runtime, rt.TUPLE_SET), result, k, array)
+            else:
+                result = array
+    if n > 0:
+        run(runtime, kernel, slots, n, grain)
+    return result
 
-    return {"fast": fast, "wide": wide}
+
+def _fast(self: int, args: int, nargs: int) -> int:
+    control = load(self + rt.DATA)
+    runtime = load(control)
+    inputs, outputs, given = get(control, _INPUTS), get(control, _OUTPUTS), get(control, _GIVEN)
+    if nargs != (inputs + outputs if given else inputs) or inputs + outputs > MOST_OPERANDS:
+        return none(runtime)
+    first, ndim, shape, pattern, order = 0, 0, 0, 0, rt.C_CONTIGUOUS | rt.F_CONTIGUOUS
+    slots, dtypes, numbers = stack_words(_FRAME), stack_words(MOST_OPERANDS), stack_words(MOST_OPERANDS)
+    store(slots + 16 * (inputs + outputs), 1)  # row
+    for i in range(nargs):
+        operand, dtype = get(args, i), 0
+        kind = load(operand + rt.TYPE)
+        if kind == get(runtime, rt.NDARRAY):
+            flags = load32(operand + rt.FLAGS)
+            order &= flags
+            if order == 0 or flags & rt.ALIGNED == 0:
+                return none(runtime)
+            if first == 0:
+                first, ndim, shape = operand, load32(operand + rt.NDIM), load(operand + rt.SHAPE)
+            else:
+                if load32(operand + rt.NDIM) != ndim:
+                    return none(runtime)
+                mine = load(operand + rt.SHAPE)
+                for d in range(ndim):
+                    if get(mine, d) != get(shape, d):
+                        return none(runtime)
+            put(slots, i, load(operand + rt.DATA))
+            dtype = load(operand + rt.DESCR)
+        elif i >= inputs:
+            return none(runtime)
+        elif kind == get(runtime, rt.FLOAT):
+            put(slots, i, operand + rt.FLOAT_VALUE)
+            pattern |= _SCALAR << (2 + 4 * i)
+        elif kind == get(runtime, rt.INT):
+            overflow = slots + 8 * i
+            store(overflow, 0)
+            value = call(get(runtime, rt.LONG_AND_OVERFLOW), operand, overflow)
+            if load(overflow) != 0 or value > layouts.EXACT or value < -layouts.EXACT:
+                return none(runtime)
+            put(numbers, i, float_bits(value))
+            put(slots, i, numbers + 8 * i)
+            pattern |= _SCALAR << (2 + 4 * i)
+            dtype = 1
+        else:
+            return none(runtime)
+        put(dtypes, i, dtype)
+    if first == 0:
+        return none(runtime)
+    row, n = _find(control, pattern, dtypes, inputs, outputs, given), 1
+    for d in range(ndim):
+        n *= get(shape, d)
+    if row == 0 or not _ready(runtime, n, load(row + 16)):
+        return none(runtime)
+    return _finish(runtime, args, given, inputs, outputs, row, ndim, shape, order == rt.F_CONTIGUOUS, slots, n, load(row + 16))
 
 
-@functools.cache
-def _address(name: str) -> int:
-    return cache.native(f"fast:{name}", lambda: _functions()[name], signature=fastcall_signature)
+def _wide(self: int, args: int, nargs: int) -> int:
+    control = load(self + rt.DATA)
+    runtime = load(control)
+    inputs, outputs, given = get(control, _INPUTS), get(control, _OUTPUTS), get(control, _GIVEN)
+    operands = inputs + outputs
+    if nargs != (operands if given else inputs) or operands > MOST_OPERANDS:
+        return none(runtime)
+    slots, work = stack_words(_SLOTS), stack_words(_WORK)
+    pattern = layouts.arrange_native(runtime, args, nargs, operands, inputs, slots, work)
+    if pattern < 0:
+        return none(runtime)
+    tiles, letters = pattern == layouts.TILES, work + 8 * (layouts.DTYPES + 2 * operands)
+    for k in range(operands):
+        pattern |= (get(letters, k) | get(letters, operands + k) << 3) << (2 + 4 * k)
+    row, n = _find(control, pattern, work + 8 * layouts.DTYPES, inputs, outputs, given), load(work + 8 * layouts.UNITS)
+    if row == 0:
+        return none(runtime)
+    store(slots + 8 * (3 * operands + 1), load(row + 8))
+    for k in range(outputs):
+        store(slots + 8 * (3 * operands + 2 + inputs + k), load(load(row + 24 + 8 * k) + rt.ITEMSIZE))
+    grain = load(row + 16)
+    if tiles:
+        grain = max(1, grain // (layouts.TILE_ROWS * layouts.TILE_COLUMNS))
+    if not _ready(runtime, n, grain):
+        return none(runtime)
+    rank, column_major = load(work + 8 * layouts.RANK), load(work + 8 * layouts.COLUMN_MAJOR)
+    return _finish(runtime, args, given, inputs, outputs, row, rank, work + 8 * layouts.SHAPE, column_major, slots, n, grain)
 
 
 class Fast:
@@ -196,16 +183,15 @@ class Fast:
 
     def __init__(self, inputs: int, outputs: int, *, given: bool = False) -> None:
         self._table = np.zeros(1, np.int64)
-        self._control = np.array([rt.address, inputs, outputs, given, 0, self._table.ctypes.data], np.int64)
+        self._control = np.array([rt.address, inputs, outputs, given, self._table.ctypes.data], np.int64)
         self._keep: list[Any] = []
         self._known: set[tuple[int, ...]] = set()
-        self.call = builtin("fast", _address("fast"), self._control)
+        self.call = builtin(_fast, self._control)
 
-    @functools.cached_property
+    @once
     def wide(self) -> Callable[..., Any]:
         """As ``call``, for arrays of any layout that broadcast."""
-        self._control[_ARRANGE] = layouts.address()
-        return builtin("wide", _address("wide"), self._control)
+        return builtin(_wide, self._control)
 
     def add(
         self, operands: Sequence[Any], arrangement: Arrangement, kernels: Callable[[], tuple[int, int]], grain: int, out_dtypes: Sequence[np.dtype[Any]]

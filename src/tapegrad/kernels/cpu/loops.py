@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from llvmlite import ir
@@ -24,6 +25,16 @@ class _Distinct(ir.MDValue):  # type: ignore[misc]
     __hash__ = object.__hash__
 
 
+_VARIANT = re.compile(r"_ZGV_LLVM_N(\d+)v")
+
+
+def _lanes(blocks: list[Any]) -> int:
+    """How many lanes all functions called can take, where they have variants for vectors (see ``vmath.guarded``); else 0."""
+    calls = [i for block in blocks for i in block.instructions if isinstance(i, ir.CallInstr)]
+    variants = [_VARIANT.findall(attribute) for call in calls for attribute in call.attributes]
+    return min((max(map(int, found)) for found in variants if found), default=0)
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def independent_iterations(typing_context: Any) -> Any:
     """Called after the last loop of a kernel: none of its iterations reads what another one writes.
@@ -35,14 +46,30 @@ def independent_iterations(typing_context: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         module, blocks = builder.module, list(builder.function.blocks)
         group = _Distinct(module)
-        parallel = module.add_metadata(["llvm.loop.parallel_accesses", group])
+        known = [module.add_metadata(["llvm.loop.parallel_accesses", group])]
+        if lanes := _lanes(blocks):  # not several calls at once, whose results would wait in memory
+            options = {"llvm.loop.vectorize.width": lanes, "llvm.loop.interleave.count": 1}
+            known += [module.add_metadata([name, ir.Constant(ir.IntType(32), value)]) for name, value in options.items()]
         for at, block in enumerate(blocks):
             for instruction in block.instructions:
                 if isinstance(instruction, (ir.LoadInstr, ir.StoreInstr)):
                     instruction.set_metadata("llvm.access.group", group)
             last = block.terminator
             if isinstance(last, ir.Branch) and any(target in blocks[: at + 1] for target in last.operands if isinstance(target, ir.Block)):
-                last.set_metadata("llvm.loop", _Distinct(module, (parallel,), loop=True))
+                last.set_metadata("llvm.loop", _Distinct(module, tuple(known), loop=True))
         return context.get_dummy_value()
 
     return types.void(), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def any_step(typing_context: Any, step: Any) -> Any:
+    """A step in memory, as a sum that LLVM can't simplify: with one it makes vector code that gathers, with a lone unknown number only for
+    the case that it is 1."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = args[0].type
+        zero = builder.asm(ir.FunctionType(word, [word]), "", "=r,0", [ir.Constant(word, 0)], False)
+        return builder.add(args[0], zero)
+
+    return types.int64(types.int64), generate

@@ -18,10 +18,9 @@ import ctypes
 import functools
 import mmap
 import os
-from collections.abc import Callable
-from typing import Any
 
 from . import cache, runtime as rt
+from .words import call, get, load, put, store, swap_if
 
 LARGE = 128 << 10  # from here on a fresh block costs page faults at every use; below, the C library recycles well
 _HEADER = 64  # bytes ahead of the data, which so stays aligned to a cache line
@@ -35,167 +34,150 @@ _SPARE = 16 << 20
 _CAPACITY, _CLASS, _NEXT, _PREVIOUS, _NEWER, _OLDER = range(6)
 # Words of the pool's state.
 _LOCK, _OLDEST, _NEWEST, _LIMIT, _USED, _FREE, _PEAK, _RECYCLED, _MAPPED, _RETURNED = range(10)
-_MMAP, _MUNMAP, _MADVISE, _MEMCPY, _MEMSET, _MALLOC, _RELEASE, _PROTECTION, _FLAGS, _ADVICE = range(10, 20)
-_HEADS = 20
+_MMAP, _MUNMAP, _MADVISE, _MEMCPY, _MEMSET, _PROTECTION, _FLAGS, _ADVICE = range(10, 18)
+_HEADS = 18
 _STATE_WORDS = _HEADS + _CLASSES
 _UNLOCK, _TRIM, _EMPTY = range(3)  # what ``manage`` does
 
 
-@functools.cache
-def _functions() -> dict[str, Callable[..., Any]]:
-    """The native functions, as Python source for Numba (imported only when they must be compiled)."""
-    import numba
+def _acquire(pool: int) -> None:
+    while swap_if(pool + 8 * _LOCK, 0, 1) == 0:
+        pass
 
-    from .abi import call2, call3, call6, load, store, swap_if
 
-    njit = numba.njit(error_model="numpy")
+def _release(pool: int) -> None:
+    swap_if(pool + 8 * _LOCK, 1, 0)
 
-    @numba.njit(inline="always")  # type: ignore[untyped-decorator]
-    def acquire(pool):  # type: ignore[no-untyped-def]
-        while swap_if(pool + 8 * _LOCK, 0, 1) == 0:
-            pass
 
-    @numba.njit(inline="always")  # type: ignore[untyped-decorator]
-    def release(pool):  # type: ignore[no-untyped-def]
-        swap_if(pool + 8 * _LOCK, 1, 0)
+def _add(word: int, amount: int) -> None:
+    store(word, load(word) + amount)
 
-    @numba.njit(inline="always")  # type: ignore[untyped-decorator]
-    def add(word, amount):  # type: ignore[no-untyped-def]
-        store(word, load(word) + amount)
 
-    @njit  # type: ignore[untyped-decorator]
-    def unlink(pool, block):  # type: ignore[no-untyped-def]
-        """Take a free block out of both lists."""
-        following, previous = load(block + 8 * _NEXT), load(block + 8 * _PREVIOUS)
-        store(pool + 8 * (_HEADS + load(block + 8 * _CLASS)) if previous == 0 else previous + 8 * _NEXT, following)
-        if following != 0:
-            store(following + 8 * _PREVIOUS, previous)
-        newer, older = load(block + 8 * _NEWER), load(block + 8 * _OLDER)
-        store(pool + 8 * _OLDEST if older == 0 else older + 8 * _NEWER, newer)
-        store(pool + 8 * _NEWEST if newer == 0 else newer + 8 * _OLDER, older)
-        add(pool + 8 * _FREE, -load(block + 8 * _CAPACITY))
+def _unlink(pool: int, block: int) -> None:
+    """Take a free block out of both lists."""
+    following, previous = get(block, _NEXT), get(block, _PREVIOUS)
+    store(pool + 8 * (_HEADS + get(block, _CLASS)) if previous == 0 else previous + 8 * _NEXT, following)
+    if following != 0:
+        put(following, _PREVIOUS, previous)
+    newer, older = get(block, _NEWER), get(block, _OLDER)
+    store(pool + 8 * _OLDEST if older == 0 else older + 8 * _NEWER, newer)
+    store(pool + 8 * _NEWEST if newer == 0 else newer + 8 * _OLDER, older)
+    _add(pool + 8 * _FREE, -get(block, _CAPACITY))
 
-    @njit  # type: ignore[untyped-decorator]
-    def trim(pool, most):  # type: ignore[no-untyped-def]
-        """Return free blocks to the system, the oldest first, until at most so many bytes are free."""
-        while load(pool + 8 * _FREE) > max(most, 0):
-            block = load(pool + 8 * _OLDEST)
-            unlink(pool, block)
-            call2(load(pool + 8 * _MUNMAP), block, load(block + 8 * _CAPACITY))
-            add(pool + 8 * _RETURNED, 1)
 
-    @njit  # type: ignore[untyped-decorator]
-    def from_system(pool, capacity, size):  # type: ignore[no-untyped-def]
-        """The address of new pages, or 0; huge ones where the data fills them."""
-        if size < _HUGE:
-            block = call6(load(pool + 8 * _MMAP), 0, capacity, load(pool + 8 * _PROTECTION), load(pool + 8 * _FLAGS), -1, 0)
-            return 0 if block == -1 else block
-        room = call6(load(pool + 8 * _MMAP), 0, capacity + _HUGE, load(pool + 8 * _PROTECTION), load(pool + 8 * _FLAGS), -1, 0)
-        if room == -1:
-            return 0
-        block = (room + _HUGE - 1) // _HUGE * _HUGE
-        if block > room:
-            call2(load(pool + 8 * _MUNMAP), room, block - room)
-        call2(load(pool + 8 * _MUNMAP), block + capacity, room + _HUGE - block)
-        if load(pool + 8 * _ADVICE) >= 0:
-            call3(load(pool + 8 * _MADVISE), block, min((size + _HUGE // 2) // _HUGE * _HUGE, capacity), load(pool + 8 * _ADVICE))
-        return block
+def _trim(pool: int, most: int) -> None:
+    """Return free blocks to the system, the oldest first, until at most so many bytes are free."""
+    while get(pool, _FREE) > max(most, 0):
+        block = get(pool, _OLDEST)
+        _unlink(pool, block)
+        call(get(pool, _MUNMAP), block, get(block, _CAPACITY))
+        _add(pool + 8 * _RETURNED, 1)
 
-    def malloc(pool, size):  # type: ignore[no-untyped-def]
-        if size < 0 or size > _LARGEST:
-            return 0
-        size += _HEADER
-        step, kind = _SMALLEST // 8, 0
-        while size > 16 * step:
-            step, kind = 2 * step, kind + 8
-        eighths = max((size - 8 * step + step - 1) // step, 0)
-        kind, capacity = kind + eighths, (8 + eighths) * step
-        acquire(pool)
-        block = load(pool + 8 * (_HEADS + kind))
+
+def _from_system(pool: int, capacity: int, size: int) -> int:
+    """The address of new pages, or 0; huge ones where the data fills them."""
+    if size < _HUGE:
+        block = call(get(pool, _MMAP), 0, capacity, get(pool, _PROTECTION), get(pool, _FLAGS), -1, 0)
+        return 0 if block == -1 else block
+    room = call(get(pool, _MMAP), 0, capacity + _HUGE, get(pool, _PROTECTION), get(pool, _FLAGS), -1, 0)
+    if room == -1:
+        return 0
+    block = (room + _HUGE - 1) // _HUGE * _HUGE
+    if block > room:
+        call(get(pool, _MUNMAP), room, block - room)
+    call(get(pool, _MUNMAP), block + capacity, room + _HUGE - block)
+    if get(pool, _ADVICE) >= 0:
+        call(get(pool, _MADVISE), block, min((size + _HUGE // 2) // _HUGE * _HUGE, capacity), get(pool, _ADVICE))
+    return block
+
+
+def _malloc(pool: int, size: int) -> int:
+    if size < 0 or size > _LARGEST:
+        return 0
+    size += _HEADER
+    step, kind = _SMALLEST // 8, 0
+    while size > 16 * step:
+        step, kind = 2 * step, kind + 8
+    eighths = max((size - 8 * step + step - 1) // step, 0)
+    kind, capacity = kind + eighths, (8 + eighths) * step
+    _acquire(pool)
+    block = get(pool, _HEADS + kind)
+    if block != 0:
+        _unlink(pool, block)
+        _add(pool + 8 * _RECYCLED, 1)
+    else:
+        used = get(pool, _USED) + capacity
+        _trim(pool, max(get(pool, _PEAK), used) + _SPARE - used)
+        block = _from_system(pool, capacity, size)
+        if block == 0:
+            _trim(pool, 0)
+            block = _from_system(pool, capacity, size)
         if block != 0:
-            unlink(pool, block)
-            add(pool + 8 * _RECYCLED, 1)
-        else:
-            used = load(pool + 8 * _USED) + capacity
-            trim(pool, max(load(pool + 8 * _PEAK), used) + _SPARE - used)
-            block = from_system(pool, capacity, size)
-            if block == 0:
-                trim(pool, 0)
-                block = from_system(pool, capacity, size)
-            if block != 0:
-                add(pool + 8 * _MAPPED, 1)
-                store(block + 8 * _CAPACITY, capacity)
-                store(block + 8 * _CLASS, kind)
-        if block != 0:
-            add(pool + 8 * _USED, capacity)
-            store(pool + 8 * _PEAK, max(load(pool + 8 * _PEAK), load(pool + 8 * _USED)))
-            block += _HEADER
-        release(pool)
-        return block
+            _add(pool + 8 * _MAPPED, 1)
+            put(block, _CAPACITY, capacity)
+            put(block, _CLASS, kind)
+    if block != 0:
+        _add(pool + 8 * _USED, capacity)
+        put(pool, _PEAK, max(get(pool, _PEAK), get(pool, _USED)))
+        block += _HEADER
+    _release(pool)
+    return block
 
-    def calloc(pool, count, size):  # type: ignore[no-untyped-def]
-        address = call2(load(pool + 8 * _MALLOC), pool, count * size)
-        if address != 0:
-            call3(load(pool + 8 * _MEMSET), address, 0, count * size)
+
+def _calloc(pool: int, count: int, size: int) -> int:
+    if size > 0 and count > _LARGEST // size:
+        return 0
+    address = _malloc(pool, count * size)
+    if address != 0:
+        call(get(pool, _MEMSET), address, 0, count * size)
+    return address
+
+
+def _realloc(pool: int, address: int, size: int) -> int:
+    if address == 0:
+        return _malloc(pool, size)
+    room = load(address - _HEADER + 8 * _CAPACITY) - _HEADER
+    if 0 <= size <= room:
         return address
-
-    def realloc(pool, address, size):  # type: ignore[no-untyped-def]
-        if address == 0:
-            return call2(load(pool + 8 * _MALLOC), pool, size)
-        room = load(address - _HEADER + 8 * _CAPACITY) - _HEADER
-        if 0 <= size <= room:
-            return address
-        new = call2(load(pool + 8 * _MALLOC), pool, size)
-        if new != 0:
-            call3(load(pool + 8 * _MEMCPY), new, address, room)
-            call3(load(pool + 8 * _RELEASE), pool, address, room)
-        return new
-
-    def free(pool, address, size):  # type: ignore[no-untyped-def]
-        """The size is what NumPy computes from the shape; the header knows."""
-        if address == 0:
-            return
-        block = address - _HEADER
-        acquire(pool)
-        capacity, head = load(block + 8 * _CAPACITY), pool + 8 * (_HEADS + load(block + 8 * _CLASS))
-        following, older = load(head), load(pool + 8 * _NEWEST)
-        store(block + 8 * _NEXT, following)
-        store(block + 8 * _PREVIOUS, 0)
-        if following != 0:
-            store(following + 8 * _PREVIOUS, block)
-        store(head, block)
-        store(block + 8 * _OLDER, older)
-        store(block + 8 * _NEWER, 0)
-        store(pool + 8 * _OLDEST if older == 0 else older + 8 * _NEWER, block)
-        store(pool + 8 * _NEWEST, block)
-        add(pool + 8 * _USED, -capacity)
-        add(pool + 8 * _FREE, capacity)
-        trim(pool, load(pool + 8 * _LIMIT))
-        release(pool)
-
-    def manage(pool, what):  # type: ignore[no-untyped-def]
-        if what != _UNLOCK:
-            acquire(pool)
-        if what == _TRIM:
-            trim(pool, load(pool + 8 * _LIMIT))
-        elif what == _EMPTY:
-            trim(pool, 0)
-            store(pool + 8 * _PEAK, load(pool + 8 * _USED))
-        release(pool)
-
-    return {"malloc": malloc, "calloc": calloc, "realloc": realloc, "free": free, "manage": manage}
+    new = _malloc(pool, size)
+    if new != 0:
+        call(get(pool, _MEMCPY), new, address, room)
+        _free(pool, address, room)
+    return new
 
 
-def _words(count: int, returns: bool) -> Callable[[], Any]:
-    def signature() -> Any:
-        from numba import types
+def _free(pool: int, address: int, size: int) -> None:
+    """The size is what NumPy computes from the shape; the header knows."""
+    if address == 0:
+        return
+    block = address - _HEADER
+    _acquire(pool)
+    capacity, head = get(block, _CAPACITY), pool + 8 * (_HEADS + get(block, _CLASS))
+    following, older = load(head), get(pool, _NEWEST)
+    put(block, _NEXT, following)
+    put(block, _PREVIOUS, 0)
+    if following != 0:
+        put(following, _PREVIOUS, block)
+    store(head, block)
+    put(block, _OLDER, older)
+    put(block, _NEWER, 0)
+    store(pool + 8 * _OLDEST if older == 0 else older + 8 * _NEWER, block)
+    put(pool, _NEWEST, block)
+    _add(pool + 8 * _USED, -capacity)
+    _add(pool + 8 * _FREE, capacity)
+    _trim(pool, get(pool, _LIMIT))
+    _release(pool)
 
-        return (types.int64 if returns else types.void)(*[types.int64] * count)
 
-    return signature
-
-
-_SIGNATURES = {"malloc": (2, True), "calloc": (3, True), "realloc": (3, True), "free": (3, False), "manage": (2, False)}
+def _manage(pool: int, what: int) -> None:
+    if what != _UNLOCK:
+        _acquire(pool)
+    if what == _TRIM:
+        _trim(pool, get(pool, _LIMIT))
+    elif what == _EMPTY:
+        _trim(pool, 0)
+        put(pool, _PEAK, get(pool, _USED))
+    _release(pool)
 
 
 class _Handler(ctypes.Structure):
@@ -214,23 +196,19 @@ class _Pool:
 
     def __init__(self) -> None:
         libc = ctypes.CDLL(None)
-        addresses = {
-            name: cache.native(f"memory:{name}", lambda name=name: _functions()[name], signature=_words(*_SIGNATURES[name]))  # type: ignore[misc]
-            for name in _SIGNATURES
-        }
+        malloc, calloc, realloc, free, manage = [cache.native_words(f) for f in (_malloc, _calloc, _realloc, _free, _manage)]
         self.words = (ctypes.c_int64 * _STATE_WORDS)()
         for word, name in {_MMAP: "mmap", _MUNMAP: "munmap", _MADVISE: "madvise", _MEMCPY: "memcpy", _MEMSET: "memset"}.items():
             self.words[word] = ctypes.cast(getattr(libc, name), ctypes.c_void_p).value or 0
-        self.words[_MALLOC], self.words[_RELEASE] = addresses["malloc"], addresses["free"]
         self.words[_PROTECTION] = mmap.PROT_READ | mmap.PROT_WRITE
         self.words[_FLAGS] = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         self.words[_ADVICE] = getattr(mmap, "MADV_HUGEPAGE", -1)
         self.words[_LIMIT] = default_limit()
         self.address = ctypes.addressof(self.words)
-        self.handler = _Handler(b"tapegrad_pool", 1, self.address, *[addresses[n] for n in ("malloc", "calloc", "realloc", "free")])
+        self.handler = _Handler(b"tapegrad_pool", 1, self.address, malloc, calloc, realloc, free)
         # Whoever takes the lock keeps the GIL until it is free again: so nobody holds the lock when a thread forks, and nobody waits
         # for it with a GIL that its holder needs.
-        self._manage = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(addresses["manage"])
+        self._manage = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(manage)
         make = ctypes.pythonapi.PyCapsule_New
         make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
         self.name = b"mem_handler"

@@ -9,36 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from . import cache, runtime as rt
-from .call import builtin, fastcall_signature
+from . import runtime as rt
+from .call import builtin
+from .words import call, get, load, store
 
 _RUNTIME, _CLASS, _COUNT, _OFFSETS = range(4)  # words of the control block
 _MEMBER, _OFFSET = rt.HEADER + 24, 16  # in a slot's descriptor: its PyMemberDef; in that: where the slot is
 
 
-def _make_function() -> Callable[..., Any]:
-    """The native function, as Python source for Numba (imported only when it must be compiled)."""
-    from .abi import call2, call_void1, get, load, store
-
-    def make(self, args, nargs):  # type: ignore[no-untyped-def]
-        control = load(self + rt.DATA)
-        runtime = load(control)
-        made = call2(get(runtime, rt.GENERIC_ALLOC), get(control, _CLASS), 0)
-        if made != 0:
-            for i in range(get(control, _COUNT)):
-                value = get(runtime, rt.NONE)
-                if i < nargs:
-                    value = get(args, i)
-                call_void1(get(runtime, rt.INCREF), value)
-                store(made + get(control, _OFFSETS + i), value)
-        return made
-
-    return make
-
-
-@functools.cache
-def _address() -> int:
-    return cache.native("objects:make", _make_function, signature=fastcall_signature)
+def _make(self: int, args: int, nargs: int) -> int:
+    control = load(self + rt.DATA)
+    runtime = load(control)
+    made = call(get(runtime, rt.GENERIC_ALLOC), get(control, _CLASS), 0)
+    if made != 0:
+        for i in range(get(control, _COUNT)):
+            value = get(runtime, rt.NONE)
+            if i < nargs:
+                value = get(args, i)
+            call(get(runtime, rt.INCREF), value)
+            store(made + get(control, _OFFSETS + i), value)
+    return made
 
 
 @functools.cache
@@ -51,7 +41,7 @@ def maker(kind: type, *slots: str) -> Callable[..., Any]:
         TypeError: as :func:`slots_of`.
     """
     offsets = slots_of(kind, *slots)
-    return builtin("make", _address(), np.array([rt.address, id(kind), len(slots), *offsets], np.int64))
+    return builtin(_make, np.array([rt.address, id(kind), len(slots), *offsets], np.int64))
 
 
 def slots_of(kind: type, *slots: str) -> list[int]:

@@ -14,10 +14,12 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from . import cache, plans, runtime as rt
-from .arrays import array_maker, empty
-from .call import Launches, as_word, fastcall_signature, none_maker, recorder, recording, runner
-from .plans import MOST_ARGUMENTS, MOST_WORDS, Plans, key_of, plan_finder
+from ..once import once
+from . import plans, runtime as rt
+from .arrays import empty, new_array
+from .call import Launches, as_word, none, recorder, recording, run
+from .plans import MOST_ARGUMENTS, MOST_WORDS, Plans, describe, find, key_of
+from .words import call, get, load, put, stack_words
 
 # Words of a plan (see plans.py): the arrays it makes, how many of them it returns, its launches, and whether one needs threads. After the
 # key: of each array the rank, the dtype and the shape; of each launch the kernel, n, grain, the number of its slots, and these: what kind
@@ -37,66 +39,51 @@ def fresh(shape: int | tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any,
     return made
 
 
-def _functions() -> dict[str, Callable[..., Any]]:
-    """The native function, as Python source for Numba (imported only when it must be compiled)."""
-    from .abi import call1, call3, call_void1, get, load, put, stack_words
-
-    describe, find = plan_finder()
-    (_, run), refused = runner(), none_maker()
-    new_array = array_maker()
-
-    def planned(self, args, nargs):  # type: ignore[no-untyped-def]
-        control = load(self + rt.DATA)
-        runtime = load(control)
-        if nargs > MOST_ARGUMENTS or get(runtime, rt.RECORDERS) != 0:
-            return refused(runtime)
-        key, data = stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
-        length = describe(runtime, 0, args, nargs, key, data)
-        plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
-        if plan == 0 or (get(plan, _THREADS) != 0 and get(runtime, rt.THREADS) > 1 and get(runtime, rt.PARALLEL_FOR) == 0):
-            return refused(runtime)
-        made, slots, at, result, done = stack_words(_MOST_MADE), stack_words(_MOST_SLOTS), plan + 8 * (plans.HEAD + length), 0, 0
-        for k in range(get(plan, _MADE)):
-            ndim, dtype = get(at, 0), get(at, 1)
-            call_void1(get(runtime, rt.INCREF), dtype)
-            array = new_array(runtime, ndim, at + 16, dtype, 0)
-            if array == 0:
-                break
-            put(made, k, array)
-            at += 8 * (2 + ndim)
-            done += 1
-        if done == get(plan, _MADE):
-            for _ in range(get(plan, _LAUNCHES)):
-                kernel, n, grain, count = get(at, 0), get(at, 1), get(at, 2), get(at, 3)
-                at += 32
-                for s in range(count):
-                    kind, value = get(at, 0), get(at, 1)
-                    if kind == _ARGUMENT:
-                        value = get(data, value)
-                    elif kind == _NEW:
-                        value = load(get(made, value) + rt.DATA)
-                    put(slots, s, value)
-                    at += 16
-                run(runtime, kernel, slots, n, grain)
-            returned = get(plan, _RETURNED)
-            result = get(made, 0)
-            call_void1(get(runtime, rt.INCREF), result)
-            if returned > 1:
-                call_void1(get(runtime, rt.DECREF), result)
-                result = call1(get(runtime, rt.TUPLE_NEW), returned)
-                for k in range(returned if result != 0 else 0):
-                    call_void1(get(runtime, rt.INCREF), get(made, k))
-                    call3(get(runtime, rt.TUPLE_SET), result, k, get(made, k))
-        for k in range(done):
-            call_void1(get(runtime, rt.DECREF), get(made, k))
-        return result
-
-    return {"planned": planned}
-
-
-@functools.cache
-def _address() -> int:
-    return cache.native("planned", lambda: _functions()["planned"], signature=fastcall_signature)
+def _planned(self: int, args: int, nargs: int) -> int:
+    control = load(self + rt.DATA)
+    runtime = load(control)
+    if nargs > MOST_ARGUMENTS or get(runtime, rt.RECORDERS) != 0:
+        return none(runtime)
+    key, data = stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
+    length = describe(runtime, 0, args, nargs, key, data)
+    plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
+    if plan == 0 or (get(plan, _THREADS) != 0 and get(runtime, rt.THREADS) > 1 and get(runtime, rt.PARALLEL_FOR) == 0):
+        return none(runtime)
+    made, slots, at, result, done = stack_words(_MOST_MADE), stack_words(_MOST_SLOTS), plan + 8 * (plans.HEAD + length), 0, 0
+    for k in range(get(plan, _MADE)):
+        ndim, dtype = get(at, 0), get(at, 1)
+        call(get(runtime, rt.INCREF), dtype)
+        array = new_array(runtime, ndim, at + 16, dtype, 0)
+        if array == 0:
+            break
+        put(made, k, array)
+        at += 8 * (2 + ndim)
+        done += 1
+    if done == get(plan, _MADE):
+        for _ in range(get(plan, _LAUNCHES)):
+            kernel, n, grain, count = get(at, 0), get(at, 1), get(at, 2), get(at, 3)
+            at += 32
+            for s in range(count):
+                kind, value = get(at, 0), get(at, 1)
+                if kind == _ARGUMENT:
+                    value = get(data, value)
+                elif kind == _NEW:
+                    value = load(get(made, value) + rt.DATA)
+                put(slots, s, value)
+                at += 16
+            run(runtime, kernel, slots, n, grain)
+        returned = get(plan, _RETURNED)
+        result = get(made, 0)
+        call(get(runtime, rt.INCREF), result)
+        if returned > 1:
+            call(get(runtime, rt.DECREF), result)
+            result = call(get(runtime, rt.TUPLE_NEW), returned)
+            for k in range(returned if result != 0 else 0):
+                call(get(runtime, rt.INCREF), get(made, k))
+                call(get(runtime, rt.TUPLE_SET), result, k, get(made, k))
+    for k in range(done):
+        call(get(runtime, rt.DECREF), get(made, k))
+    return result
 
 
 class Planned(Generic[R]):
@@ -105,7 +92,7 @@ class Planned(Generic[R]):
     def __init__(self, function: Callable[..., R]) -> None:
         functools.update_wrapper(self, function)
         self._function = function
-        self._plans = Plans("planned", _address)
+        self._plans = Plans(_planned)
 
     def __call__(self, *args: Any) -> R:
         result: R | None = self.quick(*args)
@@ -113,7 +100,7 @@ class Planned(Generic[R]):
             return result
         return self._function(*args) if recording() or not self._plans.wanted() else self._learn(args)
 
-    @functools.cached_property
+    @once
     def quick(self) -> Callable[..., Any]:
         """``quick(*args)``: the result, or None where there is no plan for such arguments, or launches are being recorded."""
         return self._plans.quick()

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import cache, runtime as rt
 from .call import as_word, builtin
+from .words import call, get, load, load32, put
 
 # Words of a builtin's control block; of a table: a mask, then the addresses of plans, by hash. Of a plan: the number of words
 # of its key, what the builtin makes of the others; then the key; then more of the builtin's.
@@ -17,96 +18,87 @@ KEY, FREE, HEAD = 0, 1, 7
 MOST_WORDS, MOST_ARGUMENTS = 96, 16
 _CAPACITY = 2048  # plans in a table
 _MIX = 0x1E3779B97F4A7C15
+_SLICE = rt.HEADER  # in a slice: start, stop and step
 
 
-def plan_finder() -> tuple[Any, Any]:
-    """For native code: ``describe(runtime, args, nargs, key, data)`` writes down the key of arguments and where arrays have their data, and
-    returns the number of words, -1 for arguments without a key; ``find(table, key, length)`` is the plan, or 0."""
-    from numba import njit
+def _describe_one(runtime: int, x: int, key: int, length: int) -> int:
+    """What is no array and no tuple: two words, the second of which says which one of its type it is."""
+    kind, value, fits = load(x + rt.TYPE), x, 1
+    if kind == get(runtime, rt.INT):
+        overflow = key + 8 * length
+        put(overflow, 0, 0)
+        value = call(get(runtime, rt.LONG_AND_OVERFLOW), x, overflow)
+        fits = 1 if get(overflow, 0) == 0 else 0
+    elif kind == get(runtime, rt.FLOAT):
+        value = load(x + rt.FLOAT_VALUE)
+    put(key, length, kind)
+    put(key, length + 1, value)
+    return fits
 
-    from .abi import call2, get, load, load32, put
 
-    SLICE = rt.HEADER  # start, stop and step
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def describe_one(runtime, x, key, length):  # type: ignore[no-untyped-def]
-        """What is no array and no tuple: two words, the second of which says which one of its type it is."""
-        kind, value, fits = load(x + rt.TYPE), x, 1
-        if kind == get(runtime, rt.INT):
-            overflow = key + 8 * length
-            put(overflow, 0, 0)
-            value = call2(get(runtime, rt.LONG_AND_OVERFLOW), x, overflow)
-            fits = 1 if get(overflow, 0) == 0 else 0
-        elif kind == get(runtime, rt.FLOAT):
-            value = load(x + rt.FLOAT_VALUE)
-        put(key, length, kind)
-        put(key, length + 1, value)
-        return fits
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def describe(runtime, slice_type, args, nargs, key, data):  # type: ignore[no-untyped-def]
-        length = 0
-        for i in range(nargs):
-            argument = get(args, i)
-            kind = load(argument + rt.TYPE)
-            if kind == get(runtime, rt.NDARRAY):
-                ndim, shape, strides = load32(argument + rt.NDIM), load(argument + rt.SHAPE), load(argument + rt.STRIDES)
-                if length + 2 + 2 * ndim > MOST_WORDS or load32(argument + rt.FLAGS) & rt.ALIGNED == 0:
-                    return -1
-                put(key, length, load(argument + rt.DESCR))
-                put(key, length + 1, ndim)
-                for d in range(ndim):
-                    put(key, length + 2 + d, get(shape, d))
-                    put(key, length + 2 + ndim + d, get(strides, d))
-                length += 2 + 2 * ndim
-                put(data, i, load(argument + rt.DATA))
-                continue
-            items, count = args + 8 * i, 1
-            if kind == get(runtime, rt.TUPLE):
-                items, count = argument + rt.ITEMS, load(argument + rt.COUNT)
+def describe(runtime: int, slice_type: int, args: int, nargs: int, key: int, data: int) -> int:
+    """Native code: write down the key of arguments and where arrays have their data; the number of words, -1 for arguments without a key."""
+    length = 0
+    for i in range(nargs):
+        argument = get(args, i)
+        kind = load(argument + rt.TYPE)
+        if kind == get(runtime, rt.NDARRAY):
+            ndim, shape, strides = load32(argument + rt.NDIM), load(argument + rt.SHAPE), load(argument + rt.STRIDES)
+            if length + 2 + 2 * ndim > MOST_WORDS or load32(argument + rt.FLAGS) & rt.ALIGNED == 0:
+                return -1
+            put(key, length, load(argument + rt.DESCR))
+            put(key, length + 1, ndim)
+            for d in range(ndim):
+                put(key, length + 2 + d, get(shape, d))
+                put(key, length + 2 + ndim + d, get(strides, d))
+            length += 2 + 2 * ndim
+            put(data, i, load(argument + rt.DATA))
+            continue
+        items, count = args + 8 * i, 1
+        if kind == get(runtime, rt.TUPLE):
+            items, count = argument + rt.ITEMS, load(argument + rt.COUNT)
+            if length + 2 > MOST_WORDS:
+                return -1
+            put(key, length, kind)
+            put(key, length + 1, count)
+            length += 2
+        for k in range(count):
+            x = get(items, k)
+            parts, within = 1, items + 8 * k
+            if load(x + rt.TYPE) == slice_type:
+                parts, within = 3, x + _SLICE
                 if length + 2 > MOST_WORDS:
                     return -1
-                put(key, length, kind)
-                put(key, length + 1, count)
+                put(key, length, slice_type)
+                put(key, length + 1, 3)
                 length += 2
-            for k in range(count):
-                x = get(items, k)
-                parts, within = 1, items + 8 * k
-                if load(x + rt.TYPE) == slice_type:
-                    parts, within = 3, x + SLICE
-                    if length + 2 > MOST_WORDS:
-                        return -1
-                    put(key, length, slice_type)
-                    put(key, length + 1, 3)
-                    length += 2
-                if length + 2 * parts > MOST_WORDS:
+            if length + 2 * parts > MOST_WORDS:
+                return -1
+            for p in range(parts):
+                if _describe_one(runtime, get(within, p), key, length) == 0:
                     return -1
-                for p in range(parts):
-                    if describe_one(runtime, get(within, p), key, length) == 0:
-                        return -1
-                    length += 2
-        return length
+                length += 2
+    return length
 
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def find(table, key, length):  # type: ignore[no-untyped-def]
-        mixed = length
-        for w in range(length):
-            mixed = (mixed ^ get(key, w)) * _MIX
-            mixed ^= mixed >> 29
-        mask = get(table, 0)
-        at = mixed & mask
-        while get(table, 1 + at) != 0:
-            plan = get(table, 1 + at)
-            if get(plan, KEY) == length:
-                same = True
-                for w in range(length):
-                    same = same and get(plan, HEAD + w) == get(key, w)
-                if same:
-                    return plan
-            at = (at + 1) & mask
-        return 0
 
-    return describe, find
+def find(table: int, key: int, length: int) -> int:
+    """Native code: the plan with this key, or 0."""
+    mixed = length
+    for w in range(length):
+        mixed = (mixed ^ get(key, w)) * _MIX
+        mixed ^= mixed >> 29
+    mask = get(table, 0)
+    at = mixed & mask
+    while get(table, 1 + at) != 0:
+        plan = get(table, 1 + at)
+        if get(plan, KEY) == length:
+            same = True
+            for w in range(length):
+                same = same and get(plan, HEAD + w) == get(key, w)
+            if same:
+                return plan
+        at = (at + 1) & mask
+    return 0
 
 
 def key_of(args: tuple[Any, ...]) -> tuple[int, ...] | None:
@@ -143,20 +135,19 @@ class Plans:
     """A table of plans, and the builtin that searches it.
 
     Args:
-        name: of the builtin.
-        address: where its code is, once it is needed.
+        function: the builtin, as native code on words.
         more: words of its control block after the table.
     """
 
-    def __init__(self, name: str, address: Callable[[], int], more: Callable[[], list[int]] = list) -> None:
-        self._name, self._address, self._more = name, address, more
+    def __init__(self, function: Callable[[int, int, int], int], more: Callable[[], list[int]] = list) -> None:
+        self._function, self._more = function, more
         self._table = np.zeros(1 + 2 * _CAPACITY, np.int64)
         self._table[0] = 2 * _CAPACITY - 1
         self._known: dict[tuple[int, ...], Any] = {}
 
     def quick(self) -> Callable[..., Any]:
-        """The builtin; asked for once."""
-        return builtin(self._name, self._address(), np.array([rt.address, self._table.ctypes.data, *self._more()], np.int64))
+        """The builtin."""
+        return builtin(self._function, np.array([rt.address, self._table.ctypes.data, *self._more()], np.int64))
 
     def wanted(self) -> bool:
         """Whether there is room for another plan."""

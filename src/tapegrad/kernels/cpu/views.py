@@ -5,13 +5,13 @@ See :mod:`tapegrad.shown`.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from . import cache, plans, runtime as rt
-from .call import fastcall_signature, none_maker
-from .plans import MOST_ARGUMENTS, MOST_WORDS, plan_finder
+from . import plans, runtime as rt
+from .call import none
+from .plans import MOST_ARGUMENTS, MOST_WORDS, describe, find
+from .words import call, get, load, load32, put, stack_words, store
 
 # Words of the control block after the table: classes, constants, functions, and where objects have their slots.
 _TENSOR, _VIEW, _VIEWS, _CALL, _SLICE, _TRUE, _FALSE, _ZERO, _NO_ITEMS, _NAME, _MOST, _TICK, _FORGET = range(plans.MORE, plans.MORE + 13)
@@ -35,141 +35,127 @@ def control(classes: Sequence[tuple[type, Sequence[int]]], *objects: Any) -> lis
     return [*(id(kind) for kind, _ in classes), *constants, *functions, *(place for _, places in classes for place in places)]
 
 
-def _show_function() -> Callable[..., Any]:
-    """The native function, as Python source for Numba (imported only when it must be compiled)."""
-    from numba import njit
+def _fill(runtime: int, place: int, value: int) -> None:
+    call(get(runtime, rt.INCREF), value)
+    store(place, value)
 
-    from . import abi
-    from .abi import call1, call2, call3, call4, call_void1, get, load, load32, put, stack_words, store
 
-    (describe, find), refused = plan_finder(), none_maker()
-    call8 = abi.call_intrinsic(8, True)
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def fill(runtime, place, value):  # type: ignore[no-untyped-def]
-        call_void1(get(runtime, rt.INCREF), value)
-        store(place, value)
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def views_of(control, runtime, storage):  # type: ignore[no-untyped-def]
-        """A new reference to the list of a storage's views, with room in it; 0 with an exception set."""
-        views = call2(get(control, _GET_ATTRIBUTE), storage, get(control, _NAME))
-        if views == get(runtime, rt.NONE):
-            views = call2(get(runtime, rt.GENERIC_ALLOC), get(control, _VIEWS), 0)
-            if views != 0:
-                fill(runtime, views + get(control, _ROOM), get(control, _MOST))
-                call3(get(control, _SET_ATTRIBUTE), storage, get(control, _NAME), views)
-        elif views != 0 and load(views + rt.COUNT) >= call1(get(runtime, rt.LONG_AS_INT64), load(views + get(control, _ROOM))):
-            given = stack_words(1)
-            store(given, views)
-            done = call4(get(runtime, rt.VECTORCALL), get(control, _FORGET), given, 1, 0)
-            if done == 0:
-                call_void1(get(runtime, rt.DECREF), views)
+def _views_of(control: int, runtime: int, storage: int) -> int:
+    """A new reference to the list of a storage's views, with room in it; 0 with an exception set."""
+    views = call(get(control, _GET_ATTRIBUTE), storage, get(control, _NAME))
+    if views == get(runtime, rt.NONE):
+        call(get(runtime, rt.DECREF), views)
+        views = call(get(runtime, rt.GENERIC_ALLOC), get(control, _VIEWS), 0)
+        if views != 0:
+            _fill(runtime, views + get(control, _ROOM), get(control, _MOST))
+            if call(get(control, _SET_ATTRIBUTE), storage, get(control, _NAME), views) & 0xFFFFFFFF != 0:
+                call(get(runtime, rt.DECREF), views)
                 return 0
-            call_void1(get(runtime, rt.DECREF), done)
-        return views
-
-    @njit(inline="always")  # type: ignore[untyped-decorator]
-    def make(control, runtime, source, array, above, storage, edge, flags, plan, length):  # type: ignore[no-untyped-def]
-        """The view as a tensor; 0 with an exception set."""
-        nothing = get(runtime, rt.NONE)
-        views = views_of(control, runtime, storage)
-        if views == 0:
+    elif views != 0 and load(views + rt.COUNT) >= call(get(runtime, rt.LONG_AS_INT64), load(views + get(control, _ROOM))):
+        given = stack_words(1)
+        store(given, views)
+        done = call(get(runtime, rt.VECTORCALL), get(control, _FORGET), given, 1, 0)
+        if done == 0:
+            call(get(runtime, rt.DECREF), views)
             return 0
+        call(get(runtime, rt.DECREF), done)
+    return views
 
-        ndim, shape, dtype = get(plan, _NDIM), plan + 8 * (plans.HEAD + length), load(array + rt.DESCR)
-        call_void1(get(runtime, rt.INCREF), dtype)
-        flags_kept = load32(array + rt.FLAGS) & _FLAGS_KEPT
-        place = load(array + rt.DATA) + get(plan, _OFFSET)
-        result = call8(get(control, _NEW_ARRAY), get(runtime, rt.NDARRAY), dtype, ndim, shape, shape + 8 * ndim, place, flags_kept, 0)
-        if result == 0:
+
+def _make(control: int, runtime: int, source: int, array: int, above: int, storage: int, edge: int, flags: int, plan: int, length: int) -> int:
+    """The view as a tensor; 0 with an exception set."""
+    nothing = get(runtime, rt.NONE)
+    views = _views_of(control, runtime, storage)
+    if views == 0:
+        return 0
+
+    ndim, shape, dtype = get(plan, _NDIM), plan + 8 * (plans.HEAD + length), load(array + rt.DESCR)
+    call(get(runtime, rt.INCREF), dtype)
+    flags_kept = load32(array + rt.FLAGS) & _FLAGS_KEPT
+    place = load(array + rt.DATA) + get(plan, _OFFSET)
+    result = call(get(control, _NEW_ARRAY), get(runtime, rt.NDARRAY), dtype, ndim, shape, shape + 8 * ndim, place, flags_kept, 0)
+    if result == 0:
+        return 0
+    call(get(runtime, rt.INCREF), array)
+    call(get(control, _SET_BASE), result, array)
+    view = call(get(runtime, rt.GENERIC_ALLOC), get(control, _VIEW), 0)
+    tensor = call(get(runtime, rt.GENERIC_ALLOC), get(control, _TENSOR), 0)
+    if view == 0 or tensor == 0:
+        return 0  # MemoryError is set
+    root, tracked = source, flags == 0
+    if above != nothing:
+        root = load(above + get(control, _ROOT))
+        tracked = tracked and load(above + get(control, _TRACKED)) == get(control, _TRUE)
+    _fill(runtime, view + get(control, _ROOT), root)
+    _fill(runtime, view + get(control, _ABOVE), above)
+    _fill(runtime, view + get(control, _OP), get(plan, _BY))
+    _fill(runtime, view + get(control, _PARAMS), get(plan, _WITH))
+    _fill(runtime, view + get(control, _TRACKED), get(control, _TRUE) if tracked else get(control, _FALSE))
+    store(tensor + get(control, _ARRAY), result)
+    store(tensor + get(control, _BASE), view)
+    _fill(runtime, tensor + get(control, _STORAGE), storage)
+    _fill(runtime, tensor + get(control, _GRAD), nothing)
+    if flags == 1 or edge == nothing or get(plan, _BACK) == 0:
+        _fill(runtime, tensor + get(control, _ENTRY), nothing)
+    else:
+        entry = call(get(runtime, rt.GENERIC_ALLOC), get(control, _CALL), 0)
+        edges, seq = call(get(runtime, rt.TUPLE_NEW), 1), call(get(runtime, rt.VECTORCALL), get(control, _TICK), 0, 0, 0)
+        if entry == 0 or edges == 0 or seq == 0:
             return 0
-        call_void1(get(runtime, rt.INCREF), array)
-        call2(get(control, _SET_BASE), result, array)
-        view = call2(get(runtime, rt.GENERIC_ALLOC), get(control, _VIEW), 0)
-        tensor = call2(get(runtime, rt.GENERIC_ALLOC), get(control, _TENSOR), 0)
-        if view == 0 or tensor == 0:
-            return 0  # MemoryError is set
-        root, tracked = source, flags == 0
-        if above != nothing:
-            root = load(above + get(control, _ROOT))
-            tracked = tracked and load(above + get(control, _TRACKED)) == get(control, _TRUE)
-        fill(runtime, view + get(control, _ROOT), root)
-        fill(runtime, view + get(control, _ABOVE), above)
-        fill(runtime, view + get(control, _OP), get(plan, _BY))
-        fill(runtime, view + get(control, _PARAMS), get(plan, _WITH))
-        fill(runtime, view + get(control, _TRACKED), get(control, _TRUE) if tracked else get(control, _FALSE))
-        store(tensor + get(control, _ARRAY), result)
-        store(tensor + get(control, _BASE), view)
-        fill(runtime, tensor + get(control, _STORAGE), storage)
-        fill(runtime, tensor + get(control, _GRAD), nothing)
-        if flags == 1 or edge == nothing or get(plan, _BACK) == 0:
-            fill(runtime, tensor + get(control, _ENTRY), nothing)
-        else:
-            entry = call2(get(runtime, rt.GENERIC_ALLOC), get(control, _CALL), 0)
-            edges, seq = call1(get(runtime, rt.TUPLE_NEW), 1), call4(get(runtime, rt.VECTORCALL), get(control, _TICK), 0, 0, 0)
-            if entry == 0 or edges == 0 or seq == 0:
-                return 0
-            call_void1(get(runtime, rt.INCREF), edge)
-            store(edges + rt.ITEMS, edge)
-            store(entry + get(control, _SEQ), seq)
-            store(entry + get(control, _EDGES), edges)
-            fill(runtime, entry + get(control, _CALL_OP), get(plan, _BACK))
-            fill(runtime, entry + get(control, _SAVED), get(control, _NO_ITEMS))
-            fill(runtime, entry + get(control, _CELLS), get(control, _NO_ITEMS))
-            fill(runtime, entry + get(control, _CALL_SHAPE), get(plan, _SIZES))
-            fill(runtime, entry + get(control, _DTYPE), dtype)
-            fill(runtime, entry + get(control, _CALL_PARAMS), get(plan, _WITH))
-            fill(runtime, entry + get(control, _OUTPUTS), get(control, _ZERO))
-            fill(runtime, entry + get(control, _EXTRA), nothing)
-            store(tensor + get(control, _ENTRY), entry)
-        reference = call2(get(control, _NEW_REFERENCE), tensor, 0)
-        failed = reference == 0 or call2(get(control, _APPEND), views, reference) & 0xFFFFFFFF != 0
-        if reference != 0:
-            call_void1(get(runtime, rt.DECREF), reference)
-        call_void1(get(runtime, rt.DECREF), views)
-        if failed:
-            call_void1(get(runtime, rt.DECREF), tensor)
-            return 0
-        return tensor
-
-    def show(self, args, nargs):  # type: ignore[no-untyped-def]
-        control = load(self + rt.DATA)
-        runtime = load(control)
-        source = get(args, 0)
-        kind = load(source + rt.TYPE)
-        if kind != get(control, _TENSOR) and call2(get(control, _IS_SUBTYPE), kind, get(control, _TENSOR)) & 1 == 0:
-            return refused(runtime)
-        flags = call1(get(runtime, rt.LONG_AS_INT64), get(args, 1))
-        array, above, storage = load(source + get(control, _ARRAY)), load(source + get(control, _BASE)), load(source + get(control, _STORAGE))
-        edge = load(source + get(control, _ENTRY))
-        if flags < 0 or flags > 1 or array == 0 or above == 0 or storage == 0 or edge == 0:
-            return refused(runtime)
-        if load(array + rt.TYPE) != get(runtime, rt.NDARRAY):
-            return refused(runtime)
-        given, key, data = stack_words(MOST_ARGUMENTS), stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
-        count = nargs - _GIVEN + 1
-        if count > MOST_ARGUMENTS:
-            return refused(runtime)
-        put(given, 0, array)
-        for i in range(1, count):
-            put(given, i, get(args, i + _GIVEN - 1))
-        length = describe(runtime, get(control, _SLICE), given, count, key, data)
-        plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
-        if plan == 0:
-            return refused(runtime)
-        # What this may run, as finalizers, may give the source another array or storage.
-        for held in (array, above, storage, edge):
-            call_void1(get(runtime, rt.INCREF), held)
-        made = make(control, runtime, source, array, above, storage, edge, flags, plan, length)
-        for held in (array, above, storage, edge):
-            call_void1(get(runtime, rt.DECREF), held)
-        return made
-
-    return show
+        call(get(runtime, rt.INCREF), edge)
+        store(edges + rt.ITEMS, edge)
+        store(entry + get(control, _SEQ), seq)
+        store(entry + get(control, _EDGES), edges)
+        _fill(runtime, entry + get(control, _CALL_OP), get(plan, _BACK))
+        _fill(runtime, entry + get(control, _SAVED), get(control, _NO_ITEMS))
+        _fill(runtime, entry + get(control, _CELLS), get(control, _NO_ITEMS))
+        _fill(runtime, entry + get(control, _CALL_SHAPE), get(plan, _SIZES))
+        _fill(runtime, entry + get(control, _DTYPE), dtype)
+        _fill(runtime, entry + get(control, _CALL_PARAMS), get(plan, _WITH))
+        _fill(runtime, entry + get(control, _OUTPUTS), get(control, _ZERO))
+        _fill(runtime, entry + get(control, _EXTRA), nothing)
+        store(tensor + get(control, _ENTRY), entry)
+    reference = call(get(control, _NEW_REFERENCE), tensor, 0)
+    failed = reference == 0 or call(get(control, _APPEND), views, reference) & 0xFFFFFFFF != 0
+    if reference != 0:
+        call(get(runtime, rt.DECREF), reference)
+    call(get(runtime, rt.DECREF), views)
+    if failed:
+        call(get(runtime, rt.DECREF), tensor)
+        return 0
+    return tensor
 
 
-@functools.cache
-def address() -> int:
-    """Of the native function."""
-    return cache.native("views:show", _show_function, signature=fastcall_signature)
+def show(self: int, args: int, nargs: int) -> int:
+    """The builtin."""
+    control = load(self + rt.DATA)
+    runtime = load(control)
+    source = get(args, 0)
+    kind = load(source + rt.TYPE)
+    if kind != get(control, _TENSOR) and call(get(control, _IS_SUBTYPE), kind, get(control, _TENSOR)) & 1 == 0:
+        return none(runtime)
+    flags = call(get(runtime, rt.LONG_AS_INT64), get(args, 1))
+    array, above, storage = load(source + get(control, _ARRAY)), load(source + get(control, _BASE)), load(source + get(control, _STORAGE))
+    edge = load(source + get(control, _ENTRY))
+    if flags < 0 or flags > 1 or array == 0 or above == 0 or storage == 0 or edge == 0:
+        return none(runtime)
+    if load(array + rt.TYPE) != get(runtime, rt.NDARRAY):
+        return none(runtime)
+    given, key, data = stack_words(MOST_ARGUMENTS), stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
+    count = nargs - _GIVEN + 1
+    if count > MOST_ARGUMENTS:
+        return none(runtime)
+    put(given, 0, array)
+    for i in range(1, count):
+        put(given, i, get(args, i + _GIVEN - 1))
+    length = describe(runtime, get(control, _SLICE), given, count, key, data)
+    plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
+    if plan == 0:
+        return none(runtime)
+    # What this may run, as finalizers, may give the source another array or storage.
+    for held in (array, above, storage, edge):
+        call(get(runtime, rt.INCREF), held)
+    made = _make(control, runtime, source, array, above, storage, edge, flags, plan, length)
+    for held in (array, above, storage, edge):
+        call(get(runtime, rt.DECREF), held)
+    return made

@@ -9,6 +9,7 @@ import warnings
 from typing import Any, ClassVar
 
 from ...ops.create import empty
+from ...ops.shape.reshape import integer
 from ...tensor import Tensor
 from .. import functional as F, init as initial
 from ..parameter import Parameter
@@ -339,6 +340,8 @@ class _AlongDim(Layer):
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
+        if dim is not None:
+            integer(dim, type(self).__name__)
         self.dim = dim
 
 

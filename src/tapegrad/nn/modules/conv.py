@@ -81,6 +81,11 @@ class _ConvNd(Layer):
         self.dilation = ntuple(dilation, dims)
         self.transposed = transposed
         self.output_padding = ntuple(output_padding, dims)
+        given = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding}
+        for what, value in given.items():
+            named = what == "padding" and isinstance(value, str)
+            if not named and not all(hasattr(n, "__index__") for n in getattr(self, what)):
+                raise TypeError(f"{name}: {what} must be an integer or a sequence of {dims} integers, got {value!r}")
         self.groups = groups
         self.padding_mode = padding_mode
         self._reversed_padding_repeated_twice = self._padding_of_input()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from ...observing import level_outside
 from ...tensor import Tensor
 
 __all__: list[str] = []
@@ -38,7 +39,7 @@ def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str,
     if isinstance(size_average, Tensor) or isinstance(reduce, Tensor):
         raise TypeError(f"{name}: size_average and reduce are flags, got a Tensor; make the loss first, then call it: {name}()(input, target)")
     meant = "none" if reduce is False else "sum" if size_average is False else "mean"
-    warnings.warn(f"{name}: size_average and reduce are deprecated, use reduction={meant!r}", UserWarning, stacklevel=4)
+    warnings.warn(f"{name}: size_average and reduce are deprecated, use reduction={meant!r}", UserWarning, stacklevel=level_outside())
     return meant
 
 
@@ -61,7 +62,7 @@ def warn_of_broadcasting(input: Tensor, target: Tensor, name: str) -> None:
             f"{name}: target of size {tuple(target.shape)} and input of size {tuple(input.shape)} differ, so they broadcast, which is likely to "
             "give a wrong loss; use equal sizes",
             UserWarning,
-            stacklevel=4,
+            stacklevel=level_outside(),
         )
 
 

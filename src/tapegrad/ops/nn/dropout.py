@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...device import backend
+from ...observing import level_outside
 from ...public import composite, public
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
@@ -108,7 +109,7 @@ def _features(name: str, input: Tensor, *expected: int, unbatched: int | None = 
             f"{name}: an input of {input.ndim} dimensions, {tuple(input.shape)}, is taken as (n, c, ...), which PyTorch deprecates; expected "
             f"{' or '.join(map(str, expected))}; use dropout() for single elements",
             UserWarning,
-            stacklevel=4,
+            stacklevel=level_outside(),
         )
     leading = 1 if input.ndim == unbatched else 2
     return (*(int(n) for n in input._array.shape[:leading]), *[1] * (input.ndim - leading))

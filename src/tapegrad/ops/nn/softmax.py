@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes
+from ...observing import level_outside
 from ...public import public
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample, along_dim
@@ -111,7 +112,7 @@ def _prepared(input: Tensor, dim: int | None, dtype: dtypes.dtype | None, name: 
         warnings.warn(
             f"{name}: without dim, the dimension along which values sum to 1, {dim} is taken for {input.ndim}-d tensors; give dim={dim}",
             UserWarning,
-            stacklevel=4,
+            stacklevel=level_outside(),
         )
     if dtype is not None:
         input = to_dtype(input, dtype)

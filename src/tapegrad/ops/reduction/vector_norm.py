@@ -37,6 +37,7 @@ _vector_norm = register(
         ("input",),
         lambda B, x, *, axes, keepdim, p: B.vector_norm(x, axes, keepdim, p),
         {"input": lambda K, g, input, out, input_shape, axes, keepdim, p: _backward(K, g, input, out, input_shape, axes, keepdim, p)},
+        planned="vector_norm",
         batch="reduce",
         method=False,
         samples=[

@@ -15,7 +15,7 @@ from ...public import composite, method, public
 from ...registry import REGISTRY, Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...shown import Shown
-from ...tensor import Tensor, init
+from ...tensor import Tensor, wrap
 
 __all__ = [
     "flatten",
@@ -195,7 +195,7 @@ def _view_bits(self: Tensor, dtype: dtypes.dtype) -> Tensor:
         array = self._array.view(dtype.numpy)
     except ValueError as error:
         raise RuntimeError(f"view: a tensor of shape {tuple(self.shape)} of {self.dtype.name} can't be shown as {dtype.name}: {error}") from None
-    return init(Tensor.__new__(Tensor), array, None, self._storage)
+    return wrap(array, storage=self._storage)
 
 
 @composite(

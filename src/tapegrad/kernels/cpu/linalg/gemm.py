@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import cache, runtime
-from ..arrays import empty
-from ..call import launcher, recording
+from ..call import launcher
+from ..planned import fresh
 from . import gemm_kernels as kernels
-from .gemm_kernels import ALIGN, BY_COLUMN, BY_ELEMENT, BY_ROW, IN_PLACE, PACK_DEPTH, Blocking, Tile, host_blocking, host_tile
+from .gemm_kernels import ALIGN, BY_COLUMN, BY_ELEMENT, BY_ROW, IN_PLACE, PACK_DEPTH, ROW_DEPTH, Blocking, Tile, host_blocking, host_tile
 
 __all__ = ["Tile", "host_tile", "matmul"]
 
@@ -31,16 +30,22 @@ _DTYPES = ("float32", "float64")
 _SERIAL_FLOPS = 1_500_000  # below, waking another thread costs more than it brings
 _DIRECT_TILES = 4  # rows so few that packing B costs more than reading it scattered
 _NEAR = 256  # bytes between rows so close that B is read as it lies
+_SMALL = 32 << 10  # bytes of memory that B spans, so little that it is read as it lies
 _UNITS = 4  # a thread: shares of the work, for more threads than there were when it was planned
 _IDLE = 0.1  # of a thread's time, for which threads pack the panels that they compute
 _PACK_A_PANELS = 3  # from this many panels on, packing a scattered A is worth its price
-_KEPT_SPACE = range(64 << 10, 32 << 20)  # sizes of working space for which the kernel's page faults are worth sparing
+_NEAR_COLUMNS = 1024  # bytes between columns of A so close that it is read as it lies
 _MAX_PLANS = 4096
 
 
 @functools.cache
 def _kernel(kind: str, name: str, blocking: Blocking) -> int:
-    return cache.native(f"gemm:{kind}:{name}:{blocking}", lambda: kernels.kernel_sources(name, blocking)[kind])
+    def build() -> Any:
+        from ..direct import direct
+
+        return direct(kernels.kernel_sources(name, blocking)[kind])
+
+    return cache.native(f"gemm:{kind}:{name}:{blocking}", build)
 
 
 @functools.cache
@@ -116,8 +121,6 @@ def _make_plan(a: _Array, b: _Array) -> _Plan | _DotPlan:
     matrices = math.prod([extent for extent, _, _ in dims])
     threads = runtime.get_num_threads()
     large = 2 * matrices * m * n * k >= _SERIAL_FLOPS
-    if large and threads > 1:
-        runtime.start_threads()
     swapped = False
     if not dims and k > 1 and (n == 1 or m == 1):
         if n == 1 and a_step == size and b_step == size:
@@ -131,7 +134,7 @@ def _make_plan(a: _Array, b: _Array) -> _Plan | _DotPlan:
     lanes, one_tile = tile.vector_bytes // size, m <= len(blocking.widths)
     columns = blocking.widths[m - 1 if one_tile else tile.rows - 1] * lanes
     tiles, panels = 1 if one_tile else -(-m // tile.rows), -(-n // columns)
-    if b_column == size and (tiles <= _DIRECT_TILES or abs(b_step) <= _NEAR):
+    if b_column == size and (tiles <= _DIRECT_TILES or abs(b_step) <= _NEAR or abs(b_step) * k <= _SMALL):
         first_packed = panels if n % lanes == 0 else panels - 1  # a vector must not reach past B's last column
     else:
         first_packed = 0
@@ -147,11 +150,12 @@ def _make_plan(a: _Array, b: _Array) -> _Plan | _DotPlan:
     by_rows = not own_panels and row_share <= panel_share
     units = min(matrices * (tiles if by_rows else panels), _UNITS * threads)
     pack_a = IN_PLACE
-    if panels >= _PACK_A_PANELS and max(abs(a_row), abs(a_step)) > blocking.near:
+    if panels >= _PACK_A_PANELS and (abs(a_row) > blocking.near or abs(a_step) > min(blocking.near, _NEAR_COLUMNS)):
         pack_a = BY_ROW if a_step == size else BY_COLUMN if a_row == size else BY_ELEMENT
 
     pack_work = 0 if own_panels else own_matrices * (panels - first_packed) * -(-k // PACK_DEPTH)
     pack_units = min(pack_work, _UNITS * threads)
+    products = ROW_DEPTH if m == 1 and first_packed else blocking.depth
     table = [m, n, k, a_row, a_step, b_step, b_column, tiles, panels, columns]
     packed_bytes = packed_stride * own_matrices if pack_units else 0
     packed_bytes = -(-packed_bytes // ALIGN) * ALIGN
@@ -159,13 +163,15 @@ def _make_plan(a: _Array, b: _Array) -> _Plan | _DotPlan:
     space_bytes = packed_bytes
     if pack_a or own_panels:
         space_bytes += units * (blocking.a_bytes(size) + group * blocking.depth * columns * size)
-    table += [first_packed, by_rows, pack_a, packed_bytes, group, matrices, units, own_matrices, pack_units, len(rows)]
+    table += [first_packed, by_rows, pack_a, packed_bytes, group, matrices, units, own_matrices, pack_units, products, len(rows)]
     for row in reversed(rows):
         table += row
+    words = np.array(table, np.int64)
+    words.flags.writeable = False
     return _Plan(
         shape,
         a.dtype,
-        np.array(table, np.int64),
+        words,
         _kernel("pack", name, blocking) if pack_units else 0,
         pack_units,
         1 if large else pack_units,
@@ -192,19 +198,10 @@ def _batch_strides(array: _Array, ndim: int) -> list[int]:
 # --------------------------------------------------------------------------------------------------------------- calls
 
 
-class _Local(threading.local):
-    space: _Array | None = None
-
-
-_local = _Local()
-
-
-def _borrow_space(size: int) -> _Array:
-    """Working space of at least ``size`` bytes, taken out of the thread's keeping: a finalizer may multiply, too."""
-    if size not in _KEPT_SPACE or recording():
-        return empty((size,), _BYTE)
-    kept, _local.space = _local.space, None
-    return kept if kept is not None and kept.nbytes >= size else empty((size,), _BYTE)
+def _need_threads(units: int, grain: int) -> None:
+    """Start threads for a launch that may be the first with work for them, also one that was planned when there was only one thread."""
+    if units > grain and runtime.block[runtime.PARALLEL_FOR] == 0 and runtime.get_num_threads() > 1:
+        runtime.start_threads()
 
 
 def matmul(a: _Array, b: _Array, out: _Array | None = None, start: _Array | None = None) -> _Array:
@@ -227,21 +224,23 @@ def matmul(a: _Array, b: _Array, out: _Array | None = None, start: _Array | None
             _plans.clear()
         _plans[key] = plan
     if out is None:
-        out = empty(plan[0], plan[1])
+        out = fresh(plan[0], plan[1])
     elif out.shape != plan[0] or out.dtype != plan[1] or not out.flags.c_contiguous or not out.flags.writeable:
         raise ValueError(f"matmul expects out to be a writeable C-contiguous {plan[1]} array of shape {plan[0]}")
     if isinstance(plan, _DotPlan):
         _, _, compute, rows, grain, k, row_bytes, left = plan
+        _need_threads(rows, grain)
         matrix, vector = (a, b) if left else (b, a)
         step = 0 if start is None or start.size == 1 else 1
         launcher()(compute, rows, grain, matrix, vector, out, k, row_bytes, 0 if start is None else start, step)
         return out
     _, _, table, pack, pack_units, pack_grain, compute, units, grain, space_bytes, row_bytes, swapped = plan
     if units:
+        _need_threads(units, grain)
         launch = launcher()
         if swapped:
             a, b = b, a
-        space: Any = _borrow_space(space_bytes) if space_bytes else 0
+        space: Any = fresh(space_bytes, _BYTE) if space_bytes else 0
         if pack_units:
             launch(pack, pack_units, pack_grain, b, space, table)
         if start is None:
@@ -254,6 +253,4 @@ def matmul(a: _Array, b: _Array, out: _Array | None = None, start: _Array | None
             else:
                 between, columns = start.itemsize, start.size // start.shape[-2]
             launch(compute, units, grain, a, b, out, space, table, start, between, columns)
-        if space_bytes and space_bytes in _KEPT_SPACE and not recording():
-            _local.space = space
     return out

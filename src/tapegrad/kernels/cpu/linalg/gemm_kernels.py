@@ -15,14 +15,15 @@ import numpy as np
 
 ALIGN = 64
 ROW_VECTORS = 8  # vectors of columns for a single row: enough sums at once to hide an FMA's latency
+ROW_DEPTH = 32  # rows of B that meet a single row at a time: few enough that a prefetcher follows each from panel to panel
 PACK_DEPTH = 256  # rows of B in one unit of packing
 PACK_ROWS = 16  # rows of B, if they are contiguous, read before the next panel's
 
 # Words of a plan's table; then rows (size, own size, A's, B's and packed B's stride) for the batch dimensions.
 M, N, K, A_ROW, A_STEP, B_STEP, B_COLUMN, TILES, PANELS, COLUMNS = range(10)
 FIRST_PACKED, BY_ROWS, PACK_A, SPACE, GROUP = range(10, 15)
-MATRICES, UNITS, PACKED_MATRICES, PACK_UNITS, BATCH_DIMS = range(15, 20)
-BATCH = 20
+MATRICES, UNITS, PACKED_MATRICES, PACK_UNITS, PASS, BATCH_DIMS = range(15, 21)
+BATCH = 21
 IN_PLACE, BY_ROW, BY_COLUMN, BY_ELEMENT = range(4)  # how a block of rows of A is packed
 
 
@@ -35,11 +36,6 @@ class Tile(NamedTuple):
     fused: bool
 
 
-def apart(size: int) -> int:
-    """Bytes from one run of ``size`` to the next: whole cache lines, and an odd number of them, since powers of two share cache sets."""
-    return ((size + ALIGN - 1) // ALIGN | 1) * ALIGN
-
-
 class Blocking(NamedTuple):
     """How a product is cut for registers and caches.
 
@@ -49,7 +45,7 @@ class Blocking(NamedTuple):
         depth: products in one pass: a tile's share of A, and part of a panel's share of B, stay in the L1 cache.
         block: tiles that take turns with a panel, so that their share of A stays in the L2 cache.
         group: the most panels packed at once by the thread that computes them; packed A is read again for each group.
-        near: bytes between A's rows and columns up to which it is read as it lies, being no faster when packed.
+        near: bytes between A's rows up to which it is read as it lies, being no faster when packed.
     """
 
     tile: Tile
@@ -60,8 +56,8 @@ class Blocking(NamedTuple):
     near: int
 
     def a_bytes(self, itemsize: int) -> int:
-        """Space for one block of packed rows of A."""
-        return self.depth * apart(self.block * self.tile.rows * itemsize) + ALIGN
+        """Space for one block of packed rows of A, with up to two cache lines between columns."""
+        return self.depth * (-(-self.block * self.tile.rows * itemsize // ALIGN) + 1) * ALIGN + ALIGN
 
 
 @functools.cache
@@ -90,7 +86,7 @@ def host_blocking() -> Blocking:
 def blocking_of(tile: Tile, cpu: str) -> Blocking:
     """What was measured to be fastest: with AVX-512 tall tiles on AMD's cores, wide ones on Intel's, which load less at a time."""
     if tile.vector_bytes == 64 and not cpu.startswith("znver"):
-        return Blocking(Tile(64, 6, 4, True), (ROW_VECTORS, 4, 4, 4, 4, 4, 3, 3, 2, 2), 128, 40, 32, 2560)
+        return Blocking(Tile(64, 6, 4, True), (ROW_VECTORS, 4, 4, 4, 4, 4, 3, 3, 2, 2), 256, 4, 16, 1 << 20)
     return Blocking(tile, (ROW_VECTORS, *[tile.vectors] * (tile.rows - 1)), 512, 6, 8, 256)
 
 
@@ -154,24 +150,31 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
     def aligned(address):  # type: ignore[no-untyped-def]
         return (address + ALIGN - 1) & -ALIGN
 
-    between = njit(inline="always")(apart)
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def apart(size):  # type: ignore[no-untyped-def]
+        """Bytes from one run to the next: whole cache lines, and an odd number of them, since powers of two share cache sets."""
+        return ((size + ALIGN - 1) // ALIGN | 1) * ALIGN
 
     @njit(inline="always")  # type: ignore[untyped-decorator]
-    def pack_rows(kind, source, a_row, a_step, target, tiles, m, t0, t1, depth):  # type: ignore[no-untyped-def]
-        """The rows of tiles [t0, t1): each row's elements together, or (where A's columns are contiguous) each column's."""
-        first, last = t0 * m // tiles, t1 * m // tiles
-        if kind == BY_ROW:
-            for i in range(first, last):
+    def first_row(t, rows, more):  # type: ignore[no-untyped-def]
+        """Of tile ``t``, where all have so many rows, and the first ``more`` tiles one more."""
+        return t * rows + min(t, more)
+
+    @njit(inline="always")  # type: ignore[untyped-decorator]
+    def pack_rows(kind, source, a_row, a_step, target, rows, depth):  # type: ignore[no-untyped-def]
+        """Each row's elements together, or (where A's columns are contiguous) each column's."""
+        if kind == BY_COLUMN:
+            for p in range(depth):
+                for i in range(0, rows, LANES):
+                    copy(source + p * a_step + i * SIZE, target + i * SIZE, rows - i)
+                target += apart(rows * SIZE)
+            return
+        for i in range(rows):
+            if kind == BY_ROW:
                 for p in range(0, depth, LANES):
                     copy(source + i * a_row + p * SIZE, target + p * SIZE, depth - p)
                 target += depth * SIZE
-        elif kind == BY_COLUMN:
-            for p in range(depth):
-                for i in range(first, last, LANES):
-                    copy(source + p * a_step + i * SIZE, target + (i - first) * SIZE, last - i)
-                target += between((last - first) * SIZE)
-        else:
-            for i in range(first, last):
+            else:
                 for p in range(depth):
                     element(target)[0] = element(source + i * a_row + p * a_step)[0]
                     target += SIZE
@@ -212,6 +215,7 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
         a_space = aligned(slots[3]) + table[SPACE] + start * (A_BYTES + group * DEPTH * columns * SIZE)
         b_space = a_space + A_BYTES
         edge = stack_bytes(TILE_BYTES)
+        least, more = m // tiles, m % tiles  # rows of a tile, and how many have one more
         each = tiles if by_rows else panels
         total, units = table[MATRICES] * each, table[UNITS]
         work, end = start * total // units, stop * total // units
@@ -231,20 +235,16 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
                 packed += index * table[row + 4]
             tile_begin, tile_end = (begin, begin + count) if by_rows else (0, tiles)
             panel_begin, panel_end = (0, panels) if by_rows else (begin, begin + count)
-            a_column = 0
             together = group if group else panel_end - panel_begin
-            groups = (panel_end - panel_begin + together - 1) // together
 
-            for p0 in range(0, max(k, 1), DEPTH):  # no products at all still write zeros
-                depth = min(DEPTH, k - p0)
-                for turn in range(groups):  # a range in steps that vary could raise
-                    g0 = panel_begin + turn * together
+            for p0 in range(0, max(k, 1), table[PASS]):  # no products at all still write zeros
+                depth = min(table[PASS], k - p0)
+                for g0 in range(panel_begin, panel_end, together):
                     g1 = min(g0 + together, panel_end)
                     if group:
                         # rows next to each other in memory are read a few at a time, through all panels
                         few = PACK_ROWS if b_column == SIZE else max(depth, 1)
-                        for part in range((depth + few - 1) // few):
-                            p = part * few
+                        for p in range(0, depth, few):
                             for panel in range(g0, g1):
                                 width = min(columns, n - panel * columns)
                                 target = b_space + (panel - g0) * DEPTH * columns * SIZE + p * ((width + LANES - 1) // LANES * LANES * SIZE)
@@ -252,10 +252,13 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
                                 pack_panel(source, b_row, b_column, target, min(few, depth - p), width)
                     for t0 in range(tile_begin, tile_end, BLOCK):
                         t1 = min(t0 + BLOCK, tile_end)
-                        block = t0 * m // tiles
+                        block = first_row(t0, least, more)
+                        a_block, tile_row, tile_step = a + block * a_row + p0 * a_step, a_row, a_step
                         if pack_a:
-                            a_column = between((t1 * m // tiles - block) * SIZE)
-                            pack_rows(pack_a, a + p0 * a_step, a_row, a_step, a_space, tiles, m, t0, t1, depth)
+                            pack_rows(pack_a, a_block, a_row, a_step, a_space, first_row(t1, least, more) - block, depth)
+                            a_block, tile_row, tile_step = a_space, depth * SIZE, SIZE
+                            if pack_a == BY_COLUMN:
+                                tile_row, tile_step = SIZE, apart((first_row(t1, least, more) - block) * SIZE)
                         for panel in range(g0, g1):
                             column = panel * columns
                             width = min(columns, n - column)
@@ -270,8 +273,7 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
                                 b_step = vectors * LANES * SIZE
                                 b_tile = packed + (panel - first_packed) * k * columns * SIZE + p0 * b_step
                             for t in range(t0, t1):
-                                i0 = t * m // tiles
-                                rows = (t + 1) * m // tiles - i0
+                                i0, rows = first_row(t, least, more), least + (t < more)
                                 c_tile = c + (i0 * n + column) * SIZE
                                 if slots[5] and p0 == 0:
                                     for i in range(rows):
@@ -281,14 +283,13 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
                                                 fill_exactly(source, c_tile + (i * n + j) * SIZE, width - j)
                                             else:
                                                 copy_exactly(source + (column + j) * SIZE, c_tile + (i * n + j) * SIZE, width - j)
-                                a_tile = a_space + (i0 - block) * (SIZE if pack_a == BY_COLUMN else depth * SIZE)
                                 multiply(
                                     rows,
                                     vectors,
                                     depth,
-                                    a_tile if pack_a else a + i0 * a_row + p0 * a_step,
-                                    a_row if pack_a == IN_PLACE else SIZE if pack_a == BY_COLUMN else depth * SIZE,
-                                    a_step if pack_a == IN_PLACE else a_column if pack_a == BY_COLUMN else SIZE,
+                                    a_block + (i0 - block) * tile_row,
+                                    tile_row,
+                                    tile_step,
                                     b_tile,
                                     b_step,
                                     c_tile if whole else edge,

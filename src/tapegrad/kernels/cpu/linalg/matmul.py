@@ -7,16 +7,30 @@ from typing import Any
 import numpy as np
 
 from ..narrow import is_narrow, widen
+from ..planned import planned
 from . import gemm
 
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+
+
+@planned
+def _product(a: Any, b: Any, start: Any = None) -> np.ndarray[Any, Any]:
+    return gemm.matmul(a, b, None, start)
+
+
+def _without_plan(a: Any, b: Any, *start: Any) -> np.ndarray[Any, Any]:
+    """``_product`` where there is no plan yet, or never: one can't tell operands that begin at the same place from each other."""
+    if len({x.ctypes.data for x in (a, b, *start)}) == 2 + len(start):
+        return _product(a, b, *start)
+    return gemm.matmul(a, b, None, *start)
 
 
 def matmul(a: Any, b: Any) -> np.ndarray[Any, Any]:
     """(..., m, k) @ (..., k, n), leading dimensions broadcast."""
     dtype = a.dtype
     if (dtype is _SINGLE or dtype is _DOUBLE) and b.dtype is dtype:
-        return gemm.matmul(a, b)
+        out = _product.quick(a, b)
+        return _without_plan(a, b) if out is None else out
     return _general(a, b)
 
 
@@ -38,5 +52,6 @@ def matmul_add(a: Any, b: Any, start: Any) -> np.ndarray[Any, Any] | None:
         lead = a.shape[:-2] if b.ndim == 2 else np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         if start.shape != (*lead, a.shape[-2], b.shape[-1]):
             return None
-    return gemm.matmul(a, b, None, start)
+    out = _product.quick(a, b, start)
+    return _without_plan(a, b, start) if out is None else out
 

@@ -51,20 +51,7 @@ def micro_kernel(vector: Vector, max_vectors: Sequence[int], fused: bool) -> Any
         typing_context, rows, vectors, depth, a, a_row, a_step, b, b_step, c, c_row, add
     ):
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            operands = _Operands(*args)
-            done = builder.append_basic_block("tile.done")
-            # One loop for each size, so that all accumulators are registers and no work is spent on absent rows.
-            base = max(max_vectors) + 1
-            chosen = builder.add(builder.mul(operands.rows, _WORD(base)), operands.vectors)
-            switch = builder.switch(chosen, done)
-            for r, most in enumerate(max_vectors, 1):
-                for v in range(1, most + 1):
-                    block = builder.append_basic_block(f"tile.{r}x{v}")
-                    switch.add_case(_WORD(r * base + v), block)
-                    builder.position_at_end(block)
-                    _emit_tile(builder, vector, r, v, fused, operands)
-                    builder.branch(done)
-            builder.position_at_end(done)
+            builder.call(_tile_of_any_size(builder.module, vector, tuple(max_vectors), fused), args)
             return context.get_dummy_value()
 
         return types.void(*[_I64] * 11), generate
@@ -72,61 +59,98 @@ def micro_kernel(vector: Vector, max_vectors: Sequence[int], fused: bool) -> Any
     return tile
 
 
+def _tile_of_any_size(module: Any, vector: Vector, max_vectors: tuple[int, ...], fused: bool) -> Any:
+    """LLVM's function that does what ``micro_kernel`` says, by one function for each size: all accumulators are registers, no work is
+    spent on absent rows, and LLVM compiles many small functions faster than a large one."""
+    kind = f"tile.{vector.lanes}x{8 * vector.size}.{fused}"
+    name = f"{kind}.{max_vectors}"
+    if name in module.globals:
+        return module.globals[name]
+    function = _new_function(module, name)
+    builder = ir.IRBuilder(function.append_basic_block())
+    done = function.append_basic_block("done")
+    ir.IRBuilder(done).ret_void()
+    base = max(max_vectors) + 1
+    switch = builder.switch(builder.add(builder.mul(function.args[0], _WORD(base)), function.args[1]), done)
+    for rows, most in enumerate(max_vectors, 1):
+        for vectors in range(1, most + 1):
+            own = f"{kind}.{rows}x{vectors}"
+            if own not in module.globals:
+                tile = _new_function(module, own)
+                inside = ir.IRBuilder(tile.append_basic_block())
+                _emit_tile(inside, vector, rows, vectors, fused, _Operands(*tile.args))
+                inside.ret_void()
+            block = function.append_basic_block(f"{rows}x{vectors}")
+            switch.add_case(_WORD(rows * base + vectors), block)
+            builder.position_at_end(block)
+            builder.call(module.globals[own], function.args, tail=True)
+            builder.ret_void()
+    return function
+
+
+def _new_function(module: Any, name: str) -> Any:
+    """A function of this module alone that takes a tile's arguments and stays a function."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_WORD] * len(_Operands._fields)), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    function.attributes.add("nounwind")
+    return function
+
+
 def _emit_tile(builder: Any, vector: Vector, rows: int, vectors: int, fused: bool, o: _Operands) -> None:
     """The loop of a tile of ``rows`` x ``vectors`` accumulators, and its stores to C."""
-    entry, part = builder.block, builder.append_basic_block("part")
-    loop, part_done, finish = (builder.append_basic_block(name) for name in ("depth", "part.done", "store"))
+    entry = builder.block
+    loop, finish, setting, adding, done = (builder.append_basic_block(name) for name in ("depth", "finish", "set", "add", "stored"))
     tile = [(i, j) for i in range(rows) for j in range(vectors)]
     a_start, b_start, c = (builder.inttoptr(at, _BYTES) for at in (o.a, o.b, o.c))
     row_offsets = [_hidden(builder, builder.mul(o.a_row, _WORD(i))) for i in range(rows)]
     c_offsets = {(i, j): builder.add(builder.mul(o.c_row, _WORD(i)), _WORD(j * vector.bytes)) for i, j in tile}
-    # C arrives while the products are summed, in two parts, since the CPU waits for few cache lines at a time.
-    rows_of_part = (rows + 1) // 2
-    steps_of_part = builder.lshr(builder.add(o.depth, _WORD(1)), _WORD(1))
-    builder.cbranch(builder.icmp_signed(">", o.depth, _WORD(0)), part, finish)
-
-    builder.position_at_end(part)
-    rest, part_a, part_b, part_c = builder.phi(_WORD), builder.phi(_BYTES), builder.phi(_BYTES), builder.phi(_BYTES)
-    before = {ij: builder.phi(vector.type) for ij in tile}
-    for ij in tile[: rows_of_part * vectors]:
-        vector.prefetch(builder, part_c, c_offsets[ij])
-    steps = builder.select(builder.icmp_signed("<", rest, steps_of_part), rest, steps_of_part)
-    builder.branch(loop)
+    for ij in tile:  # C arrives while the products are summed
+        vector.prefetch(builder, c, c_offsets[ij])
+    builder.cbranch(builder.icmp_signed(">", o.depth, _WORD(0)), loop, finish)
 
     builder.position_at_end(loop)
     left, a, b = builder.phi(_WORD), builder.phi(_BYTES), builder.phi(_BYTES)
     sums = {ij: builder.phi(vector.type) for ij in tile}
     b_values = [vector.load(builder, b, _WORD(j * vector.bytes)) for j in range(vectors)]
-    new = {}
-    for i in range(rows):
-        a_value = vector.broadcast(builder, a, row_offsets[i])
-        for j in range(vectors):
-            if fused:
-                new[i, j] = vector.fma(builder, a_value, b_values[j], sums[i, j])
-            else:
-                new[i, j] = builder.fadd(sums[i, j], builder.fmul(a_value, b_values[j]))
+    new = add_products(builder, vector, fused, sums, a, row_offsets, b_values)
     less = _hidden(builder, builder.sub(left, _WORD(1)))
     next_a, next_b = builder.gep(a, [o.a_step]), builder.gep(b, [o.b_step])
-    _merge(part, loop, [(left, steps, less), (a, part_a, next_a), (b, part_b, next_b), *[(sums[ij], before[ij], new[ij]) for ij in tile]])
-    builder.cbranch(builder.icmp_signed(">", less, _WORD(0)), loop, part_done)
-
-    builder.position_at_end(part_done)
-    still = builder.sub(rest, steps_of_part)
-    next_c = builder.gep(part_c, [builder.mul(o.c_row, _WORD(rows_of_part))])
-    values = [(rest, o.depth, still), (part_a, a_start, next_a), (part_b, b_start, next_b), (part_c, c, next_c)]
-    _merge(entry, part_done, values + [(before[ij], vector.zero, new[ij]) for ij in tile])
-    builder.cbranch(builder.icmp_signed(">", still, _WORD(0)), part, finish)
+    steps = [(left, o.depth, less), (a, a_start, next_a), (b, b_start, next_b)]
+    merge(entry, loop, steps + [(sums[ij], vector.zero, new[ij]) for ij in tile])
+    builder.cbranch(builder.icmp_signed(">", less, _WORD(0)), loop, finish)
 
     builder.position_at_end(finish)
     results = {ij: builder.phi(vector.type) for ij in tile}
-    _merge(entry, part_done, [(results[ij], vector.zero, new[ij]) for ij in tile])
-    adding = builder.icmp_signed("!=", o.add, _WORD(0))
-    for ij in tile:
-        total = builder.fadd(vector.load(builder, c, c_offsets[ij]), results[ij])
-        vector.store(builder, builder.select(adding, total, results[ij]), c, c_offsets[ij])
+    merge(entry, loop, [(results[ij], vector.zero, new[ij]) for ij in tile])
+    builder.cbranch(builder.icmp_signed("!=", o.add, _WORD(0)), adding, setting)
+    for block in (adding, setting):
+        builder.position_at_end(block)
+        for ij in tile:
+            result = results[ij]
+            if block is adding:
+                result = builder.fadd(vector.load(builder, c, c_offsets[ij]), result)
+            vector.store(builder, result, c, c_offsets[ij])
+        builder.branch(done)
+    builder.position_at_end(done)
 
 
-def _merge(entry: Any, loop: Any, values: list[tuple[Any, Any, Any]]) -> None:
+def add_products(
+    builder: Any, vector: Vector, fused: bool, sums: dict[tuple[int, int], Any], a: Any, offsets: Sequence[Any], b_values: Sequence[Any]
+) -> dict[tuple[int, int], Any]:
+    """``sums[i, j] + a[i] * b[j]``, where A's elements lie at ``offsets`` from ``a``; without ``fused`` a product is rounded before."""
+    new = {}
+    for i, offset in enumerate(offsets):
+        a_value = vector.broadcast(builder, a, offset)
+        for j, b_value in enumerate(b_values):
+            if fused:
+                new[i, j] = vector.fma(builder, a_value, b_value, sums[i, j])
+            else:
+                new[i, j] = builder.fadd(sums[i, j], builder.fmul(a_value, b_value))
+    return new
+
+
+def merge(entry: Any, loop: Any, values: list[tuple[Any, Any, Any]]) -> None:
     """Give each of (phi, first, following) its values: where control comes from ``entry``, and from ``loop``."""
     for phi, first, following in values:
         phi.add_incoming(first, entry)

@@ -22,32 +22,6 @@ from .attention import queries
 _WORD = ir.IntType(64)
 
 
-def _as_function(made: Any, name: str) -> Any:
-    """An intrinsic of integers without a result, emitted once as a function of the module instead of at every call."""
-
-    def typing(typing_context: Any, *args: Any) -> Any:
-        signature, emit = made._defn(typing_context, *args)
-
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            function = builder.module.globals.get(name)
-            if function is None:
-                function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [_WORD] * len(values)), name)
-                function.linkage = "internal"
-                function.attributes.add("noinline")
-                inside = ir.IRBuilder(function.append_basic_block("entry"))
-                emit(context, inside, signature, function.args)
-                inside.ret_void()
-            builder.call(function, values)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    scope: dict[str, Any] = {"typing": typing}
-    names = ", ".join(f"a{i}" for i in range(11))
-    exec(f"def call(typing_context, {names}): return typing(typing_context, {names})", scope)
-    return intrinsic(scope["call"])
-
-
 def _column_maxima(vector: Vector, vectors: int) -> Any:
     """The intrinsic ``raise_to(address, rows, into)``: ``into[j] = max(into[j], row[j] of each row)`` for rows of so many vectors.
 
@@ -95,7 +69,7 @@ class Pieces:
         STEP = WIDE * SIZE
         exp = vmath.functions(dtype)["exp"]
         vector = Vector(SIZE, LANES)
-        multiply = _as_function(micro_kernel(vector, [VECTORS] * ROWS, tile.fused), "attention_tile")
+        multiply = micro_kernel(vector, [VECTORS] * ROWS, tile.fused)
         transpose = transpose_block(vector)
         nothing, LOWEST = T(-np.inf), T(np.log(np.finfo(dtype).tiny) + 1)
         self.raise_to = _column_maxima(vector, VECTORS)

@@ -52,9 +52,10 @@ class _Plan(NamedTuple):
 @functools.cache
 def _kernel(name: str, *args: Any) -> int:
     def build() -> Any:
+        from ..direct import direct
         from . import norm_kernels
 
-        return getattr(norm_kernels, name)(*args)
+        return direct(getattr(norm_kernels, name)(*args))
 
     return cache.native(f"norm:{name}:{args}", build)
 

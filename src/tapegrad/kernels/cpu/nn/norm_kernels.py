@@ -14,59 +14,45 @@ from numba import types
 
 from .. import abi
 from ..abi import float_of_bits, inline, stack_bytes, widest_vectors
-from ..reduction.layout import BLOCK_BYTES, LEVELS
+from ..reduction.layout import LEVELS
 from ..reduction.moments import sums
 from ..reduction.tree import reducer
+from ..vmath import value
 
-_TREE_BYTES, _TWO_TREES, _FOUR_TREES = 8 * LEVELS, 16 * LEVELS, 32 * LEVELS
+_TREE_BYTES = 8 * LEVELS
 _LAP = 16  # rows whose parts are added up one by one, before these sums are
 
 
 def _statistics(dtype: str, centered: bool) -> Any:
-    """``statistics(address, segments, step, inner, eps, scratch, trees)``: a row's (mean, rest, inverse deviation, variance).
+    """``statistics(address, segments, step, inner, eps, scratch)``: a row's (mean, rest, inverse deviation, variance).
 
     Corrected two-pass algorithm: Chan, Golub and LeVeque, "Algorithms for computing the sample variance" (1983), with the mean taken
     about the row's first element, so that a constant has no variance at all.
     """
-    T, values, SIZE = getattr(types, dtype), abi.POINTERS[dtype], np.dtype(dtype).itemsize
-    BLOCK, CENTERED = BLOCK_BYTES // SIZE, centered
-    tree = reducer("sum", dtype)
-    push, total = tree.push, tree.total
+    T, values, CENTERED = getattr(types, dtype), abi.POINTERS[dtype], centered
     shifted = sums("shifted", dtype, 1, 1, 1, lambda x, s: (x - s,))
     deviations = sums("deviations", dtype, 1, 1, 2, lambda x, m: (x - m, (x - m) * (x - m)))
+    sqrt = value.scalar(value.sqrt)
     squares = sums("squares", dtype, 1, 0, 1, lambda x: (x * x,))
 
     @inline
-    def statistics(address, segments, step, inner, eps, scratch, trees):  # type: ignore[no-untyped-def]
+    def statistics(address, segments, step, inner, eps, scratch):  # type: ignore[no-untyped-def]
         found, n = values(scratch), T(segments * inner)
         mean, rest, variance = T(0), T(0), T(0)
         if CENTERED:
-            start, pushed = values(address)[0], 0
-            for s in range(segments):
-                for i in range(0, inner, BLOCK):
-                    shifted(scratch, min(BLOCK, inner - i), address + (s * step + i) * SIZE, start)
-                    pushed = push(trees, pushed, found[0])
-            mean = start + total(trees, pushed) / n
-            pushed = 0
-            for s in range(segments):
-                for i in range(0, inner, BLOCK):
-                    deviations(scratch, min(BLOCK, inner - i), address + (s * step + i) * SIZE, mean)
-                    push(trees, pushed, found[0])
-                    pushed = push(trees + _TREE_BYTES, pushed, found[1])
-            rest = total(trees, pushed) / n
-            variance = total(trees + _TREE_BYTES, pushed) / n - rest * rest
+            start = values(address)[0]
+            shifted(scratch, segments, step, inner, address, start)
+            mean = start + found[0] / n
+            deviations(scratch, segments, step, inner, address, mean)
+            rest = found[0] / n
+            variance = found[1] / n - rest * rest
             variance = T(0) if variance < T(0) else variance
         else:
-            pushed = 0
-            for s in range(segments):
-                for i in range(0, inner, BLOCK):
-                    squares(scratch, min(BLOCK, inner - i), address + (s * step + i) * SIZE)
-                    pushed = push(trees, pushed, found[0])
-            variance = total(trees, pushed) / n
-        return mean, rest, T(1) / T(np.sqrt(variance + eps)), variance
+            squares(scratch, segments, step, inner, address)
+            variance = found[0] / n
+        return mean, rest, T(1) / sqrt(variance + eps), variance
 
     return statistics
-
 
 
 def elements_forward(dtype: str, centered: bool, weighted: bool, biased: bool) -> Any:
@@ -83,10 +69,10 @@ def elements_forward(dtype: str, centered: bool, weighted: bool, biased: bool) -
         weight, bias, kept = values(slots[1]), values(slots[2]), values(slots[4])
         means, variances = values(slots[5]), values(slots[6])
         rows, n, eps = slots[7], slots[8], T(float_of_bits(slots[9]))
-        scratch, trees = stack_bytes(64), stack_bytes(_TWO_TREES)
+        scratch = stack_bytes(64)
         for row in range(start, stop):
             x, y = values(slots[0] + row * n * SIZE), values(slots[3] + row * n * SIZE)
-            mean, rest, scale, variance = statistics(slots[0] + row * n * SIZE, 1, n, n, eps, scratch, trees)
+            mean, rest, scale, variance = statistics(slots[0] + row * n * SIZE, 1, n, n, eps, scratch)
             kept[row], kept[rows + row], kept[2 * rows + row] = mean, rest, scale
             if slots[5]:
                 means[row], variances[row] = mean + rest, variance
@@ -113,9 +99,7 @@ def elements_backward(dtype: str, centered: bool, weighted: bool, parts: bool) -
     its rows (weight's and bias's, n each; then a lap of them): (chunks, 4, n).
     """
     T, values, SIZE = getattr(types, dtype), abi.POINTERS[dtype], np.dtype(dtype).itemsize
-    CENTERED, WEIGHTED, PARTS, BLOCK = centered, weighted, parts, BLOCK_BYTES // SIZE
-    tree = reducer("sum", dtype)
-    push, total = tree.push, tree.total
+    CENTERED, WEIGHTED, PARTS = centered, weighted, parts
     projections = sums("projections", dtype, 2, 2, 2, lambda g, x, m, r: (g, g * ((x - m) - r)))
     weighted_projections = sums("weighted", dtype, 3, 2, 2, lambda g, x, w, m, r: (g * w, g * w * ((x - m) - r)))
 
@@ -129,7 +113,7 @@ def elements_backward(dtype: str, centered: bool, weighted: bool, parts: bool) -
         widest_vectors()
         weight, kept = values(slots[2]), values(slots[3])
         rows, n, share = slots[6], slots[7], slots[8]
-        scratch, trees = stack_bytes(64), stack_bytes(_TWO_TREES)
+        scratch = stack_bytes(64)
         found = values(scratch)
         for chunk in range(start, stop):
             part = values(slots[5] + chunk * 4 * n * SIZE)
@@ -142,17 +126,12 @@ def elements_backward(dtype: str, centered: bool, weighted: bool, parts: bool) -
                 at = row * n * SIZE
                 g, x, out = values(slots[0] + at), values(slots[1] + at), values(slots[4] + at)
                 mean, rest, scale = kept[row], kept[rows + row], kept[2 * rows + row]
-                pushed = 0
-                for i in range(0, n, BLOCK):
-                    count, here = min(BLOCK, n - i), at + i * SIZE
-                    if WEIGHTED:
-                        weighted_projections(scratch, count, slots[0] + here, slots[1] + here, slots[2] + i * SIZE, mean, rest)
-                    else:
-                        projections(scratch, count, slots[0] + here, slots[1] + here, mean, rest)
-                    push(trees, pushed, found[0])
-                    pushed = push(trees + _TREE_BYTES, pushed, found[1])
-                level = total(trees, pushed) / T(n) if CENTERED else T(0)
-                slope = total(trees + _TREE_BYTES, pushed) / T(n) * scale * scale
+                if WEIGHTED:
+                    weighted_projections(scratch, 1, n, n, slots[0] + at, slots[1] + at, slots[2], mean, rest)
+                else:
+                    projections(scratch, 1, n, n, slots[0] + at, slots[1] + at, mean, rest)
+                level = found[0] / T(n) if CENTERED else T(0)
+                slope = found[1] / T(n) * scale * scale
                 if WEIGHTED:
                     for j in range(n):
                         out[j] = ((g[j] * weight[j] - level) - ((x[j] - mean) - rest) * slope) * scale
@@ -186,11 +165,11 @@ def channels_forward(dtype: str, centered: bool) -> Any:
         means, variances = values(slots[5]), values(slots[6])
         rows, segments, inner, row_step, step = slots[7], slots[8], slots[9], slots[10], slots[11]
         groups, of_row, of_segment, eps = slots[12], slots[13], slots[14], T(float_of_bits(slots[15]))
-        scratch, trees = stack_bytes(64), stack_bytes(_TWO_TREES)
+        scratch = stack_bytes(64)
         runs, run = (1, segments * inner) if step == inner else (segments, inner)
         for row in range(start, stop):
             base = row * row_step * SIZE
-            mean, rest, scale, variance = statistics(slots[0] + base, runs, step, run, eps, scratch, trees)
+            mean, rest, scale, variance = statistics(slots[0] + base, runs, step, run, eps, scratch)
             kept[row], kept[rows + row], kept[2 * rows + row] = mean, rest, scale
             if slots[5]:
                 means[row], variances[row] = mean + rest, variance
@@ -212,8 +191,7 @@ def channels_backward(dtype: str, centered: bool) -> Any:
     then how far apart groups write to the weights' gradients.
     """
     T, values, SIZE = getattr(types, dtype), abi.POINTERS[dtype], np.dtype(dtype).itemsize
-    CENTERED, BLOCK = centered, BLOCK_BYTES // SIZE
-    tree = reducer("sum", dtype)
+    CENTERED, tree = centered, reducer("sum", dtype)
     push, total = tree.push, tree.total
     projections = sums("projections", dtype, 2, 2, 2, lambda g, x, m, r: (g, g * ((x - m) - r)))
 
@@ -222,33 +200,25 @@ def channels_backward(dtype: str, centered: bool) -> Any:
         weight, kept, of_weight, of_bias = values(slots[2]), values(slots[3]), values(slots[5]), values(slots[6])
         rows, segments, inner, row_step, step = slots[7], slots[8], slots[9], slots[10], slots[11]
         groups, of_row, of_segment, apart = slots[12], slots[13], slots[14], slots[15]
-        scratch, trees = stack_bytes(64), stack_bytes(_FOUR_TREES)
+        scratch, levels, slopes = stack_bytes(64), stack_bytes(_TREE_BYTES), stack_bytes(_TREE_BYTES)
         found = values(scratch)
-        n = T(segments * inner)
+        n, channels = T(segments * inner), segments if of_segment else 1
         for row in range(start, stop):
             base = row * row_step * SIZE
             mean, rest, scale = kept[row], kept[rows + row], kept[2 * rows + row]
             place = row // groups * apart + row % groups * of_row
-            pushed, joined = 0, 0  # within a channel, and over all of a row's
-            for s in range(segments):
+            for s in range(channels):
                 at = base + s * step * SIZE
-                for i in range(0, inner, BLOCK):
-                    here = at + i * SIZE
-                    projections(scratch, min(BLOCK, inner - i), slots[0] + here, slots[1] + here, mean, rest)
-                    push(trees, pushed, found[0])
-                    pushed = push(trees + _TREE_BYTES, pushed, found[1])
-                if of_segment or s == segments - 1:
-                    level, slope = total(trees, pushed), total(trees + _TREE_BYTES, pushed)
-                    pushed = 0
-                    at = place + s * of_segment
-                    of_bias[at], of_weight[at] = level, slope * scale
-                    if slots[2]:
-                        own = weight[row % groups * of_row + s * of_segment]
-                        level, slope = level * own, slope * own
-                    push(trees + 2 * _TREE_BYTES, joined, level)
-                    joined = push(trees + 3 * _TREE_BYTES, joined, slope)
-            level = total(trees + 2 * _TREE_BYTES, joined) / n if CENTERED else T(0)
-            slope = total(trees + 3 * _TREE_BYTES, joined) / n * scale * scale
+                projections(scratch, segments // channels, step, inner, slots[0] + at, slots[1] + at, mean, rest)
+                level, slope = found[0], found[1]
+                of_bias[place + s], of_weight[place + s] = level, slope * scale
+                if slots[2]:
+                    own = weight[row % groups * of_row + s]
+                    level, slope = level * own, slope * own
+                push(levels, s, level)
+                push(slopes, s, slope)
+            level = total(levels, channels) / n if CENTERED else T(0)
+            slope = total(slopes, channels) / n * scale * scale
             for s in range(segments):
                 at = base + s * step * SIZE
                 g, x, out = values(slots[0] + at), values(slots[1] + at), values(slots[4] + at)

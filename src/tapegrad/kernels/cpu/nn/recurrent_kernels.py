@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..abi import POINTERS, call_kernel, stack_words, store
+from ..abi import POINTERS, call_kernel, stack_words, store, widest_vectors
+from ..loops import independent_iterations
 from ..vmath import functions as vmath
+
+# One row of a step. Inlined by LLVM: a call that is left takes the way out for an exception with it, which needs Numba at run time.
+_row = njit(error_model="numpy", forceinline=True)
 
 # Slots of all kernels; a missing array is 0.
 _STEPS, _BATCH, _SIZE, _ROWS, _REVERSE = range(5)  # _ROWS: sequences of a block
@@ -34,6 +38,7 @@ def forward(mode: str, dtype: str) -> Any:
     lstm, gru = mode == "LSTM", mode == "GRU"
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
+        widest_vectors()
         steps, batch, n, reverse = slots[_STEPS], slots[_BATCH], slots[_SIZE], slots[_REVERSE]
         width, line = count * n, n * size_of
         frame = stack_words(7)
@@ -113,6 +118,7 @@ def backward(mode: str, dtype: str) -> Any:
     lstm, gru = mode == "LSTM", mode == "GRU"
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
+        widest_vectors()
         steps, batch, n, reverse = slots[_STEPS], slots[_BATCH], slots[_SIZE], slots[_REVERSE]
         width, line = count * n, n * size_of
         frame = stack_words(7)
@@ -182,7 +188,7 @@ def _lstm(dtype: str) -> Any:
     number, size, scope = POINTERS[dtype], np.dtype(dtype).itemsize, vmath.functions(dtype)
     sigmoid, tanh = scope["sigmoid"], scope["tanh"]
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @_row  # type: ignore[untyped-decorator]
     def cell(n, gates, product, biases, before, after, memory_before, memory):  # type: ignore[no-untyped-def]
         line = n * size
         gate, own, bias = number(gates), number(product), number(biases)
@@ -198,6 +204,7 @@ def _lstm(dtype: str) -> Any:
             c[j] = gate[j] * candidate[j] + forget[j] * old[j]
         for j in range(n):
             h[j] = out[j] * tanh(c[j])
+        independent_iterations()
 
     return cell
 
@@ -206,7 +213,7 @@ def _gru(dtype: str) -> Any:
     number, size, scope = POINTERS[dtype], np.dtype(dtype).itemsize, vmath.functions(dtype)
     sigmoid, tanh = scope["sigmoid"], scope["tanh"]
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @_row  # type: ignore[untyped-decorator]
     def cell(n, gates, product, biases, before, after, memory_before, memory):  # type: ignore[no-untyped-def]
         line = n * size
         gate, own, bias = number(gates), number(product), number(biases)
@@ -221,6 +228,7 @@ def _gru(dtype: str) -> Any:
         old, h = number(before), number(after)
         for j in range(n):
             h[j] = candidate[j] + update[j] * (old[j] - candidate[j])
+        independent_iterations()
 
     return cell
 
@@ -234,11 +242,12 @@ def _elman(activation: str) -> Any:
             zero = np.dtype(dtype).type(0)
             apply = njit(inline="always")(lambda x: zero if x < zero else x)
 
-        @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+        @_row  # type: ignore[untyped-decorator]
         def cell(n, gates, product, biases, before, after, memory_before, memory):  # type: ignore[no-untyped-def]
             gate, own, bias, h = number(gates), number(product), number(biases), number(after)
             for j in range(n):
                 h[j] = apply(gate[j] + own[j] + bias[j])
+            independent_iterations()
 
         return cell
 
@@ -254,7 +263,7 @@ def _lstm_backward(dtype: str) -> Any:
     number, size, one = POINTERS[dtype], np.dtype(dtype).itemsize, np.dtype(dtype).type(1)
     tanh = vmath.functions(dtype)["tanh"]
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @_row  # type: ignore[untyped-decorator]
     def cell(n, gates, before, after, memory_before, memory, d_h, d_c, d_gates, d_own):  # type: ignore[no-untyped-def]
         line = n * size
         slope, more, c, old = number(d_h), number(d_c), number(memory), number(memory_before)
@@ -270,6 +279,7 @@ def _lstm_backward(dtype: str) -> Any:
         for j in range(n):
             d_forget[j] = more[j] * old[j] * (forget[j] * (one - forget[j]))
             more[j] = more[j] * forget[j]
+        independent_iterations()
 
     return cell
 
@@ -277,7 +287,7 @@ def _lstm_backward(dtype: str) -> Any:
 def _gru_backward(dtype: str) -> Any:
     number, size, one = POINTERS[dtype], np.dtype(dtype).itemsize, np.dtype(dtype).type(1)
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @_row  # type: ignore[untyped-decorator]
     def cell(n, gates, before, after, memory_before, memory, d_h, past, d_gates, d_own):  # type: ignore[no-untyped-def]
         line = n * size
         slope, kept, old, share = number(d_h), number(past), number(before), number(memory)
@@ -294,6 +304,7 @@ def _gru_backward(dtype: str) -> Any:
             own_candidate[j] = d_candidate[j] * reset[j]
         for j in range(2 * n):
             own[j] = d_reset[j]
+        independent_iterations()
 
     return cell
 
@@ -304,7 +315,7 @@ def _elman_backward(activation: str) -> Any:
     def make(dtype: str) -> Any:
         number, zero, one = POINTERS[dtype], np.dtype(dtype).type(0), np.dtype(dtype).type(1)
 
-        @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+        @_row  # type: ignore[untyped-decorator]
         def cell(n, gates, before, after, memory_before, memory, d_h, past, d_gates, d_own):  # type: ignore[no-untyped-def]
             slope, h, d_gate = number(d_h), number(after), number(d_gates)
             for j in range(n):
@@ -312,6 +323,7 @@ def _elman_backward(activation: str) -> Any:
                     d_gate[j] = slope[j] * (one - h[j] * h[j])
                 else:
                     d_gate[j] = slope[j] if h[j] > zero else zero
+            independent_iterations()
 
         return cell
 

@@ -24,11 +24,12 @@ _NAMES = {np.dtype(name): name for name in ("float32", "float64")}  # NumPy take
 
 
 @functools.cache
-def _kernel(name: str, *args: str) -> int:
+def _kernel(name: str, *args: Any) -> int:
     def build() -> Any:
+        from ..direct import direct
         from . import softmax_kernels
 
-        return getattr(softmax_kernels, name)(*args)
+        return direct(getattr(softmax_kernels, name)(*args))
 
     return cache.native(f"softmax:{name}:{args}", build)
 
@@ -121,7 +122,7 @@ def _loss_rows(
 ) -> None:
     logits = contiguous(logits)
     slots = (logits, contiguous(target), 0 if weight is None else contiguous(weight), losses, level, counts)
-    _launch_rows("cross_entropy", logits, *slots, logits.shape[1], ignore_index, float(smoothing))
+    _launch_rows("cross_entropy", logits, weight is None and smoothing == 0, *slots, logits.shape[1], ignore_index, float(smoothing))
 
 
 def cross_entropy_backward(
@@ -139,6 +140,7 @@ def cross_entropy_backward(
     _launch_rows(
         "cross_entropy_backward",
         logits,
+        weight is None and label_smoothing == 0,
         *(g_rows, logits, target, logsumexp, 0 if weight is None else contiguous(weight), out),
         *(logits.shape[1], ignore_index, float(label_smoothing)),
     )
@@ -158,11 +160,12 @@ def cross_entropy_weights(
     return out
 
 
-def _launch_rows(name: str, logits: Array, *slots: Any) -> None:
+def _launch_rows(name: str, logits: Array, plain: bool, *slots: Any) -> None:
+    """Run a kernel whose units are rows; ``plain``: there are no weights and no smoothing."""
     rows, classes = logits.shape
     if rows == 0 or classes == 0:
         return
     grain = max(1, _GRAIN // classes)
     if rows > grain:
         rt.start_threads()
-    launcher()(_kernel(name, _NAMES[logits.dtype]), rows, grain, *slots)
+    launcher()(_kernel(name, _NAMES[logits.dtype], plain), rows, grain, *slots)

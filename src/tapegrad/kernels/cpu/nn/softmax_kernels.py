@@ -51,7 +51,7 @@ def lanes(kind: str, dtype: str) -> Any:
     """Contiguous lanes: slots a, b (or a again), output, n. A unit is a lane. The output holds the terms in between."""
     T, values = getattr(types, dtype), abi.POINTERS[dtype]
     sums = reducer("sum", dtype)
-    largest_of = inline(lambda address, n, tree: T(0)) if "backward" in kind else _combined("max", dtype)
+    largest_of = inline(lambda address, n: T(0)) if "backward" in kind else reducer("max", dtype).run
     block, push, total = sums.block, sums.push, sums.total
     term, keep, result = _element_functions(kind, dtype)
     SIZE = np.dtype(dtype).itemsize
@@ -63,7 +63,7 @@ def lanes(kind: str, dtype: str) -> Any:
         for unit in range(start, stop):
             offset = unit * n * SIZE
             a, b, out = values(slots[0] + offset), values(slots[1] + offset), values(slots[2] + offset)
-            largest = largest_of(slots[0] + offset, n, tree)
+            largest = largest_of(slots[0] + offset, n)
             pushed = 0
             for first in range(0, n, BLOCK):
                 count = min(BLOCK, n - first)
@@ -75,22 +75,6 @@ def lanes(kind: str, dtype: str) -> Any:
                 out[i] = result(a[i], b[i], largest, out[i], kept)
 
     return kernel
-
-
-def _combined(op: str, dtype: str) -> Any:
-    """The sum or the maximum ("sum", "max") of n >= 1 contiguous elements."""
-    pieces, SIZE = reducer(op, dtype), np.dtype(dtype).itemsize
-    block, push, total = pieces.block, pieces.push, pieces.total
-    BLOCK = BLOCK_BYTES // SIZE
-
-    @inline
-    def combined(address, n, tree):  # type: ignore[no-untyped-def]
-        pushed = 0
-        for first in range(0, n, BLOCK):
-            pushed = push(tree, pushed, block(address + first * SIZE, min(BLOCK, n - first)))
-        return total(tree, pushed)
-
-    return combined
 
 
 def columns(kind: str, dtype: str) -> Any:
@@ -151,22 +135,22 @@ def columns(kind: str, dtype: str) -> Any:
     return kernel
 
 
-def _row_functions(dtype: str) -> tuple[Any, Any]:
-    """(centre and log of the sum of exp(x - centre)) of a row, and the sum of the blocks of a row's terms.
+def _row_statistics(dtype: str) -> Any:
+    """``statistics(address, n, tree, buffer)``: (centre and log of the sum of exp(x - centre)) of a row.
 
     A centre is the row's maximum, or 0 where that is not finite, so that nothing becomes inf - inf.
     """
     T, values, scope = getattr(types, dtype), abi.POINTERS[dtype], vmath.functions(dtype)
     exp, log = scope["exp"], scope["log"]
-    sums, largest = reducer("sum", dtype), _combined("max", dtype)
+    sums, largest = reducer("sum", dtype), reducer("max", dtype).run
     block, push, total = sums.block, sums.push, sums.total
     SIZE = np.dtype(dtype).itemsize
     BLOCK = BLOCK_BYTES // SIZE
 
     @inline
     def statistics(address, n, tree, buffer):  # type: ignore[no-untyped-def]
-        centre = largest(address, n, tree)
-        centre = centre if abs(centre) < np.inf else T(0)
+        centre = largest(address, n)
+        centre = centre if -np.inf < centre < np.inf else T(0)
         terms, pushed = values(buffer), 0
         for first in range(0, n, BLOCK):
             count, x = min(BLOCK, n - first), values(address + first * SIZE)
@@ -175,32 +159,36 @@ def _row_functions(dtype: str) -> tuple[Any, Any]:
             pushed = push(tree, pushed, block(buffer, count))
         return centre, T(log(total(tree, pushed)))
 
+    return statistics
+
+
+def _weighted_sum(dtype: str) -> Any:
+    """``weighted_sum(address, weights, n, factor, centre, level, tree, buffer)``: of weight[j] * factor * (centre - x[j] + level)."""
+    values, sums, SIZE = abi.POINTERS[dtype], reducer("sum", dtype), np.dtype(dtype).itemsize
+    block, push, total = sums.block, sums.push, sums.total
+    BLOCK = BLOCK_BYTES // SIZE
+
     @inline
     def weighted_sum(address, weights, n, factor, centre, level, tree, buffer):  # type: ignore[no-untyped-def]
-        """The sum over j of weight[j] * (centre - x[j] + level), all weights ``factor`` without ``weights``."""
         terms, pushed = values(buffer), 0
         for first in range(0, n, BLOCK):
             count, x, w = min(BLOCK, n - first), values(address + first * SIZE), values(weights + first * SIZE)
-            if weights:
-                for i in range(count):
-                    terms[i] = w[i] * factor * ((centre - x[i]) + level)
-            else:
-                for i in range(count):
-                    terms[i] = factor * ((centre - x[i]) + level)
+            for i in range(count):
+                terms[i] = (w[i] * factor if weights else factor) * ((centre - x[i]) + level)
             pushed = push(tree, pushed, block(buffer, count))
         return total(tree, pushed)
 
-    return statistics, weighted_sum
+    return weighted_sum
 
 
-def cross_entropy(dtype: str) -> Any:
+def cross_entropy(dtype: str, plain: bool) -> Any:
     """Slots: logits, target, weight (or 0), losses, logsumexp, counts (or 0), classes, ignored target, smoothing. A unit is a row.
 
-    A row's count is its target's weight, 0 where it is ignored.
+    A row's count is its target's weight, 0 where it is ignored. ``plain``: there are no weights and no smoothing.
     """
     T, values, word = getattr(types, dtype), abi.POINTERS[dtype], abi.POINTERS["int64"]
-    statistics, weighted_sum = _row_functions(dtype)
-    SIZE = np.dtype(dtype).itemsize
+    statistics, weighted_sum = _row_statistics(dtype), _weighted_sum(dtype)
+    SIZE, MIXED = np.dtype(dtype).itemsize, not plain
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
         target, weight, losses, level, counts = word(slots[1]), values(slots[2]), values(slots[3]), values(slots[4]), values(slots[5])
@@ -214,10 +202,10 @@ def cross_entropy(dtype: str) -> Any:
             if target[row] != ignored:
                 label = min(max(target[row], 0), classes - 1)  # never out of bounds
                 loss, own = (centre - values(address)[label]) + rest, T(1)
-                if slots[2]:
+                if MIXED and slots[2]:
                     own = weight[label]
                     loss *= own
-                if smoothing != 0.0:
+                if MIXED and smoothing != 0.0:
                     factor = T(smoothing / classes)
                     spread = weighted_sum(address, slots[2], classes, factor, centre, rest, tree, buffer)
                     loss = T(1.0 - smoothing) * loss + spread
@@ -230,13 +218,12 @@ def cross_entropy(dtype: str) -> Any:
 
 def loss_of_rows(dtype: str) -> Any:
     """The sum of losses, or with counts their mean. Slots: losses, counts (or 0), loss, sum of counts, rows. There is one unit."""
-    values, sum_of = abi.POINTERS[dtype], _combined("sum", dtype)
+    values, sum_of = abi.POINTERS[dtype], reducer("sum", dtype).run
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
-        tree = stack_bytes(_TREE_BYTES)
-        loss = sum_of(slots[0], slots[4], tree)
+        loss = sum_of(slots[0], slots[4])
         if slots[1]:
-            count = sum_of(slots[1], slots[4], tree)
+            count = sum_of(slots[1], slots[4])
             loss = loss / count
             values(slots[3])[0] = count
         values(slots[2])[0] = loss
@@ -260,25 +247,27 @@ def cross_entropy_weights(dtype: str) -> Any:
         for row in range(start, stop):
             own = 1.0
             if slots[1]:
-                own = float(weight[min(max(target[row], 0), classes - 1)])  # never out of bounds
+                own = types.float64(weight[min(max(target[row], 0), classes - 1)])  # never out of bounds
             out[row] = T(0) if target[row] == ignored else T((1.0 - smoothing) * own + smoothing * average)
 
     return kernel
 
 
-def cross_entropy_backward(dtype: str) -> Any:
-    """Slots: row gradients, logits, target, logsumexp, weight (or 0), output, classes, ignored target, smoothing."""
+def cross_entropy_backward(dtype: str, plain: bool) -> Any:
+    """Slots: row gradients, logits, target, logsumexp, weight (or 0), output, classes, ignored target, smoothing.
+
+    ``plain``: there are no weights and no smoothing.
+    """
     T, values, word = getattr(types, dtype), abi.POINTERS[dtype], abi.POINTERS["int64"]
     exp = vmath.functions(dtype)["exp"]
-    statistics, _ = _row_functions(dtype)
-    SIZE = np.dtype(dtype).itemsize
+    statistics, SIZE, MIXED = _row_statistics(dtype), np.dtype(dtype).itemsize, not plain
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
         gradient, target, level, weight = values(slots[0]), word(slots[2]), values(slots[3]), values(slots[4])
         classes, ignored, smoothing = slots[6], slots[7], float_of_bits(slots[8])
         tree, buffer = stack_bytes(_TREE_BYTES), stack_bytes(BLOCK_BYTES)
-        all_weights = float(classes)
-        if slots[4]:
+        all_weights = types.float64(classes)
+        if MIXED and slots[4]:
             all_weights = 0.0
             for j in range(classes):
                 all_weights += weight[j]
@@ -290,15 +279,16 @@ def cross_entropy_backward(dtype: str) -> Any:
                     out[j] = T(0)
                 continue
             label = min(max(target[row], 0), classes - 1)
-            own = (1.0 - smoothing) * (weight[label] if slots[4] else T(1))
-            g = gradient[row]
-            factor = T(g * (own + smoothing * all_weights / classes))
+            own, g = 1.0, gradient[row]
+            if MIXED:
+                own = (1.0 - smoothing) * (weight[label] if slots[4] else T(1))
+            factor = T(g * (own + smoothing * all_weights / classes)) if MIXED else g
             centre, rest = level[row], T(0)
-            if not abs(centre) < _NEAR:  # rounded too coarsely to be the exponent's centre
+            if not -_NEAR < centre < _NEAR:  # rounded too coarsely to be the exponent's centre
                 centre, rest = statistics(address, classes, tree, buffer)
             for j in range(classes):
                 out[j] = factor * T(exp((x[j] - centre) - rest))
-            if smoothing != 0.0:
+            if MIXED and smoothing != 0.0:
                 share = T(g * (smoothing / classes))
                 if slots[4]:
                     for j in range(classes):

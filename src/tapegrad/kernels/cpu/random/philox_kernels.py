@@ -1,159 +1,158 @@
-"""What kernels make random numbers with; imported only when one of them has to be compiled."""
+"""What kernels make random numbers with; imported only when one of them has to be compiled.
+
+A block of numbers is made by instructions that are emitted in place, so that Numba sees one call of them and LLVM a straight line.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numba import types
 
 from .. import abi
-from ..abi import inline, widest_vectors
-from ..vmath import functions as vmath
+from ..abi import stack_bytes, widest_vectors
+from ..reduction.micro import emitted
+from ..vmath.logarithm import log
+from ..vmath.value import DOUBLE, FLOAT, INT, LONG, Value, call, sqrt, where
 
-u32, u64, f32, f64 = types.uint32, types.uint64, types.float32, types.float64
+_I64 = types.int64
 
 
-@inline
-def philox(seed, counter):  # type: ignore[no-untyped-def]
+# ------------------------------------------------------------------------------------------------------------- blocks
+
+
+def _philox(builder: Any, seed: Any, counter: Any) -> list[Any]:
     """Block ``counter`` of four 32-bit words: Philox4x32-10."""
-    c0, c1, c2, c3 = u32(counter), u32(u64(counter) >> u64(32)), u32(0), u32(0)
-    k0, k1 = u32(seed), u32(u64(seed) >> u64(32))
+    half = LONG(32)
+
+    def low(word: Any) -> Any:
+        return builder.trunc(word, INT)
+
+    def high(word: Any) -> Any:
+        return low(builder.lshr(word, half))
+
+    c0, c1, c2, c3 = low(counter), high(counter), INT(0), INT(0)
+    k0, k1 = low(seed), high(seed)
     for _ in range(10):
-        p0 = u64(0xD2511F53) * u64(c0)
-        p1 = u64(0xCD9E8D57) * u64(c2)
-        c0, c1, c2, c3 = u32(p1 >> u64(32)) ^ c1 ^ k0, u32(p1), u32(p0 >> u64(32)) ^ c3 ^ k1, u32(p0)
-        k0 = u32(k0 + u32(0x9E3779B9))
-        k1 = u32(k1 + u32(0xBB67AE85))
-    return c0, c1, c2, c3
+        p0 = builder.mul(LONG(0xD2511F53), builder.zext(c0, LONG))
+        p1 = builder.mul(LONG(0xCD9E8D57), builder.zext(c2, LONG))
+        c0, c1 = builder.xor(builder.xor(high(p1), c1), k0), low(p1)
+        c2, c3 = builder.xor(builder.xor(high(p0), c3), k1), low(p0)
+        k0, k1 = builder.add(k0, INT(0x9E3779B9)), builder.add(k1, INT(0xBB67AE85))
+    return [c0, c1, c2, c3]
 
 
-@inline
-def double(high, low):  # type: ignore[no-untyped-def]
-    """53 random bits in [0, 1)."""
-    return f64(u64((u64(high) << u64(32)) | u64(low)) >> u64(11)) * 1.1102230246251565e-16
-
-
-@inline
-def single(word):  # type: ignore[no-untyped-def]
+def _single(builder: Any, word: Any) -> Value:
     """24 random bits in [0, 1)."""
-    return f32(types.int32(word >> u32(8))) * f32(5.9604644775390625e-08)
+    return Value(builder, builder.sitofp(builder.lshr(word, INT(8)), FLOAT)) * 2.0**-24
 
 
-@inline
-def turn(u):  # type: ignore[no-untyped-def]
+def _joined(builder: Any, high: Any, low: Any) -> Any:
+    return builder.or_(builder.shl(builder.zext(high, LONG), LONG(32)), builder.zext(low, LONG))
+
+
+def _double(builder: Any, high: Any, low: Any) -> Value:
+    """53 random bits in [0, 1)."""
+    return Value(builder, builder.sitofp(builder.lshr(_joined(builder, high, low), LONG(11)), DOUBLE)) * 2.0**-53
+
+
+def _turn(u: Value) -> tuple[Value, Value]:
     """(cos, sin) of 2 pi u for a float32 u in [0, 1): the quarter turns are taken off exactly; Taylor's series at up to pi / 4."""
-    quarters = types.int32(f32(4) * u + f32(0.5))
-    f = f32(4) * u - f32(quarters)
-    t = f * f32(np.pi / 2)
+    builder = u.builder
+    quarters = Value(builder, builder.fptosi((u * 4 + 0.5).ir, INT))
+    t = (u * 4 - Value(builder, builder.sitofp(quarters.ir, FLOAT))) * (math.pi / 2)
     s = t * t
-    sine = f32(1 / 362880)
-    sine = sine * s - f32(1 / 5040)
-    sine = sine * s + f32(1 / 120)
-    sine = sine * s - f32(1 / 6)
+    sine, cosine = s.like(1 / 362880), s.like(1 / 40320)
+    for c in (-1 / 5040, 1 / 120, -1 / 6):
+        sine = sine * s + c
+    for c in (-1 / 720, 1 / 24, -0.5, 1.0):
+        cosine = cosine * s + c
     sine = sine * s * t + t
-    cosine = f32(1 / 40320)
-    cosine = cosine * s - f32(1 / 720)
-    cosine = cosine * s + f32(1 / 24)
-    cosine = cosine * s - f32(0.5)
-    cosine = cosine * s + f32(1)
-    odd = (quarters & types.int32(1)) != types.int32(0)
-    x, y = (sine if odd else cosine), (cosine if odd else sine)
-    x = -x if ((quarters + types.int32(1)) & types.int32(2)) != types.int32(0) else x
-    y = -y if (quarters & types.int32(2)) != types.int32(0) else y
-    return x, y
+    odd = (quarters & 1) != 0
+    x, y = where(odd, sine, cosine), where(odd, cosine, sine)
+    return where(((quarters + 1) & 2) != 0, -x, x), where((quarters & 2) != 0, -y, y)
 
 
-_log32, _sqrt32 = vmath.functions("float32")["log"], vmath.functions("float32")["sqrt"]
-_functions64 = vmath.functions("float64")
-_log64, _sqrt64, _cos64, _sin64 = (_functions64[name] for name in ("log", "sqrt", "cos", "sin"))
-
-
-@inline
-def _bits(seed, counter):  # type: ignore[no-untyped-def]
-    a, b, c, d = philox(seed, counter)
-    return a, b, c, d
-
-
-@inline
-def _uniform32(seed, counter):  # type: ignore[no-untyped-def]
-    a, b, c, d = philox(seed, counter)
-    return single(a), single(b), single(c), single(d)
-
-
-@inline
-def _normal32(seed, counter):  # type: ignore[no-untyped-def]
+def _normal32(builder: Any, words: Sequence[Any]) -> list[Any]:
     """Box and Muller, "A note on the generation of random normal deviates", 1958; 1 - u is in (0, 1]."""
-    a, b, c, d = philox(seed, counter)
-    r, s = _sqrt32(f32(-2) * _log32(f32(1) - single(a))), _sqrt32(f32(-2) * _log32(f32(1) - single(c)))
-    p, q = turn(single(b))
-    u, v = turn(single(d))
-    return r * p, r * q, s * u, s * v
+    a, b, c, d = (_single(builder, word) for word in words)
+    return [(sqrt(log(1 - u) * -2) * side).ir for u, v in ((a, b), (c, d)) for side in _turn(v)]
 
 
-@inline
-def _uniform64(seed, counter):  # type: ignore[no-untyped-def]
-    a, b, c, d = philox(seed, counter)
-    return double(a, b), double(c, d)
+def _normal64(builder: Any, words: Sequence[Any]) -> list[Any]:
+    r = sqrt(log(1 - _double(builder, *words[:2])) * -2)
+    u = _double(builder, *words[2:]) * (2 * math.pi)
+    return [(r * call("cos", u)).ir, (r * call("sin", u)).ir]
 
 
-@inline
-def _normal64(seed, counter):  # type: ignore[no-untyped-def]
-    a, b, c, d = philox(seed, counter)
-    r, u = _sqrt64(-2.0 * _log64(1.0 - double(a, b))), 2.0 * np.pi * double(c, d)
-    return r * _cos64(u), r * _sin64(u)
+_FILLS: dict[str, tuple[str, Callable[..., list[Any]]]] = {
+    "bits": ("uint32", lambda builder, words: list(words)),
+    "uniform float32": ("float32", lambda builder, words: [_single(builder, word).ir for word in words]),
+    "uniform float64": ("float64", lambda builder, words: [_double(builder, *words[k : k + 2]).ir for k in (0, 2)]),
+    "normal float32": ("float32", _normal32),
+    "normal float64": ("float64", _normal64),
+}
+
+
+def _places(builder: Any, address: Any, first: Any, count: int, element: Any) -> list[Any]:
+    """Pointers to elements number ``first`` and on; vector code needs the address itself to be the same in all of a loop."""
+    start = builder.inttoptr(address, element.as_pointer())
+    return [builder.gep(start, [builder.add(first, LONG(k))]) for k in range(count)]
+
+
+def _store_all(builder: Any, numbers: Sequence[Any], address: Any, first: Any) -> None:
+    element = numbers[0].type
+    for number, place in zip(numbers, _places(builder, address, first, len(numbers), element), strict=True):
+        builder.store(number, place).align = 4 if element in (INT, FLOAT) else 8
+
+
+# ------------------------------------------------------------------------------------------------------------ kernels
 
 
 def fill(kind: str) -> Any:
     """Slots: output, seed, counter, n. A unit is a block of numbers."""
-    if kind.endswith("float64"):
-        return _fill_pairs(_uniform64 if kind == "uniform float64" else _normal64)
-    made = {"bits": _bits, "uniform float32": _uniform32, "normal float32": _normal32}[kind]
-    values = abi.POINTERS["uint32" if kind == "bits" else "float32"]
+    dtype, made = _FILLS[kind]
+    values, SIZE = abi.POINTERS[dtype], np.dtype(dtype).itemsize
+    COUNT = 16 // SIZE
+
+    def emit(builder: Any, out: Any, first: Any, seed: Any, counter: Any) -> None:
+        _store_all(builder, made(builder, _philox(builder, seed, counter)), out, first)
+
+    block = emitted(types.void, [_I64] * 4, emit)
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
         widest_vectors()
-        out, seed, counter, n = values(slots[0]), slots[1], slots[2], slots[3]
-        whole = min(stop, n // 4)
+        out, seed, counter, n = slots[0], slots[1], slots[2], slots[3]
+        whole = min(stop, n // COUNT)
         for i in range(start, whole):
-            out[4 * i], out[4 * i + 1], out[4 * i + 2], out[4 * i + 3] = made(seed, counter + i)
-        if whole < stop:
-            a, b, c, _ = made(seed, counter + whole)
-            out[4 * whole] = a
-            if 4 * whole + 1 < n:
-                out[4 * whole + 1] = b
-            if 4 * whole + 2 < n:
-                out[4 * whole + 2] = c
+            block(out, COUNT * i, seed, counter + i)
+        if whole < stop:  # the last block is cut
+            spare = stack_bytes(16)
+            block(spare, 0, seed, counter + whole)
+            for i in range(COUNT * whole, n):
+                values(out)[i] = values(spare)[i - COUNT * whole]
 
     return kernel
 
 
-def _fill_pairs(made: Any) -> Any:
-    values = abi.POINTERS["float64"]
-
-    def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
-        widest_vectors()
-        out, seed, counter, n = values(slots[0]), slots[1], slots[2], slots[3]
-        whole = min(stop, n // 2)
-        for i in range(start, whole):
-            out[2 * i], out[2 * i + 1] = made(seed, counter + i)
-        if whole < stop:
-            a, _ = made(seed, counter + whole)
-            out[2 * whole] = a
-
-    return kernel
-
-
-@inline
-def _rest(high, low, span, share):  # type: ignore[no-untyped-def]
+def _rest(high: Value, low: Value, span: Value, share: Value) -> Value:
     """(high * 2^16 + low) % span, for high < span <= 2^32; exact, since nothing exceeds 2^53. ``share`` is 1 / span."""
     x = high * 65536.0 + low
-    r = x - _floor(x * share) * span
-    r = r + span if r < 0.0 else r
-    return r - span if r >= span else r
+    r = x - call("floor", x * share) * span
+    r = where(r < 0.0, r + span, r)
+    return where(r >= span, r - span, r)
 
 
-_floor = _functions64["floor"]
+def _modulo(builder: Any, high: Any, low: Any, span: Any, share: Any) -> Any:
+    """A 64-bit word, given by its halves, modulo ``span``, at most 2^32; in float64, which there are vector instructions for."""
+    double_span, double_share, r = Value(builder, builder.sitofp(span, DOUBLE)), Value(builder, share), Value(builder, DOUBLE(0.0))
+    for half in (high, low):
+        for quarter in (builder.lshr(half, INT(16)), builder.and_(half, INT(0xFFFF))):
+            r = _rest(r, Value(builder, builder.sitofp(quarter, DOUBLE)), double_span, double_share)
+    return builder.fptosi(r.ir, LONG)
 
 
 def integers(kind: str) -> Any:
@@ -161,32 +160,34 @@ def integers(kind: str) -> Any:
 
     A number is ``low`` plus a 64-bit word modulo the span ("narrow": up to 2^32). The flag is set where a word exceeds ``last``.
     """
-    out_of, narrow = abi.POINTERS["int64"], kind == "narrow"
+    out_of = abi.POINTERS["int64"]
 
-    @inline
-    def number(low, high, span, share):  # type: ignore[no-untyped-def]
-        """Of the two halves of a word."""
-        if narrow:
-            r = _rest(0.0, f64(high >> u32(16)), f64(span), share)
-            r = _rest(r, f64(high & u32(0xFFFF)), f64(span), share)
-            r = _rest(r, f64(low >> u32(16)), f64(span), share)
-            return types.int64(_rest(r, f64(low & u32(0xFFFF)), f64(span), share))
-        return types.int64(((u64(high) << u64(32)) | u64(low)) % u64(span))
+    def emit(builder: Any, out: Any, first: Any, seed: Any, counter: Any, low: Any, span: Any, share: Any, last: Any) -> Any:
+        """Two numbers; whether the upper halves alone are as large as ``last``'s, which is too often, but once in 2^32 / span."""
+        a, b, c, d = _philox(builder, seed, counter)
+        words = ((b, a), (d, c))  # upper halves first
+        if kind == "narrow":
+            numbers = [_modulo(builder, *pair, span, share) for pair in words]
+        else:
+            numbers = [builder.urem(_joined(builder, *pair), span) for pair in words]
+        _store_all(builder, [builder.add(low, number) for number in numbers], out, first)
+        last_half = builder.trunc(builder.lshr(last, LONG(32)), INT)
+        beyond = [builder.icmp_unsigned(">=", word, last_half) for word in (b, d)]
+        return builder.zext(builder.or_(*beyond), LONG)
+
+    block = emitted(_I64, [_I64] * 6 + [types.float64, _I64], emit)
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
         widest_vectors()
-        out, seed, counter, n, low, span = out_of(slots[0]), slots[1], slots[2], slots[3], slots[4], slots[5]
-        last_high, share = u32(u64(slots[6]) >> u64(32)), 1.0 / f64(u64(span))
-        beyond = u32(0)  # seen in the upper halves alone, which is too often, but once in 2^32 / span
+        out, seed, counter, n, low, span, last = slots[0], slots[1], slots[2], slots[3], slots[4], slots[5], slots[6]
+        share, beyond = 1.0 / span, 0
         whole = min(stop, n // 2)
         for i in range(start, whole):
-            a, b, c, d = philox(seed, counter + i)
-            out[2 * i], out[2 * i + 1] = low + number(a, b, span, share), low + number(c, d, span, share)
-            beyond |= u32(b >= last_high) | u32(d >= last_high)
-        if whole < stop:
-            a, b, c, d = philox(seed, counter + whole)
-            out[2 * whole] = low + number(a, b, span, share)
-            beyond |= u32(b >= last_high)
+            beyond |= block(out, 2 * i, seed, counter + i, low, span, share, last)
+        if whole < stop:  # the last block is cut
+            spare = stack_bytes(16)
+            beyond |= block(spare, 0, seed, counter + whole, low, span, share, last)
+            out_of(out)[2 * whole] = out_of(spare)[0]
         if beyond:
             out_of(slots[7])[0] = 1
 
@@ -201,7 +202,7 @@ def order() -> Any:
     words, numbers = abi.POINTERS["uint64"], abi.POINTERS["int64"]
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
-        keys, counts, out, n, shift = words(slots[0]), numbers(slots[1]), numbers(slots[2]), slots[3], u64(64 - slots[4])
+        keys, counts, out, n, shift = words(slots[0]), numbers(slots[1]), numbers(slots[2]), slots[3], types.uint64(64 - slots[4])
         for i in range(n):
             counts[types.int64(keys[i] >> shift) + 1] += 1
         for j in range(1 << slots[4]):
@@ -226,27 +227,32 @@ def dropout(dtype: str) -> Any:
 
     An element stays, times ``scale``, where the 24 bits of its word are at least the threshold; else it is 0.
     """
-    T, values = getattr(types, dtype), abi.POINTERS[dtype]
+    T, values, SIZE = getattr(types, dtype), abi.POINTERS[dtype], np.dtype(dtype).itemsize
+    element = FLOAT if dtype == "float32" else DOUBLE
+
+    def emit(builder: Any, x: Any, out: Any, first: Any, seed: Any, counter: Any, threshold: Any, scale: Any) -> None:
+        words, least, elements = _philox(builder, seed, counter), builder.trunc(threshold, INT), []
+        for word, place in zip(words, _places(builder, x, first, 4, element), strict=True):
+            stays = builder.icmp_unsigned(">=", builder.lshr(word, INT(8)), least)
+            value = builder.load(place)
+            value.align = SIZE
+            elements.append(builder.select(stays, builder.fmul(value, scale), element(0.0)))
+        _store_all(builder, elements, out, first)
+
+    block = emitted(types.void, [_I64] * 6 + [T], emit)
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
         widest_vectors()
-        x, out, seed, counter, n = values(slots[0]), values(slots[1]), slots[2], slots[3], slots[4]
-        threshold, scale, zero = u32(slots[5]), T(abi.float_of_bits(slots[6])), T(0)
-        whole = min(stop, n // 4)
+        x, out, seed, counter, n, threshold = slots[0], slots[1], slots[2], slots[3], slots[4], slots[5]
+        scale, whole = abi.float_of_bits(slots[6]), min(stop, n // 4)
         for i in range(start, whole):
-            a, b, c, d = philox(seed, counter + i)
-            at = 4 * i
-            out[at] = x[at] * scale if u32(a >> u32(8)) >= threshold else zero
-            out[at + 1] = x[at + 1] * scale if u32(b >> u32(8)) >= threshold else zero
-            out[at + 2] = x[at + 2] * scale if u32(c >> u32(8)) >= threshold else zero
-            out[at + 3] = x[at + 3] * scale if u32(d >> u32(8)) >= threshold else zero
-        if whole < stop:
-            a, b, c, d = philox(seed, counter + whole)
-            at = 4 * whole
-            out[at] = x[at] * scale if u32(a >> u32(8)) >= threshold else zero
-            if at + 1 < n:
-                out[at + 1] = x[at + 1] * scale if u32(b >> u32(8)) >= threshold else zero
-            if at + 2 < n:
-                out[at + 2] = x[at + 2] * scale if u32(c >> u32(8)) >= threshold else zero
+            block(x, out, 4 * i, seed, counter + i, threshold, scale)
+        if whole < stop:  # the last block is cut
+            spare = stack_bytes(32)
+            for i in range(4 * whole, n):
+                values(spare)[i - 4 * whole] = values(x)[i]
+            block(spare, spare, 0, seed, counter + whole, threshold, scale)
+            for i in range(4 * whole, n):
+                values(out)[i] = values(spare)[i - 4 * whole]
 
     return kernel

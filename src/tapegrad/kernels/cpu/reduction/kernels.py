@@ -10,6 +10,7 @@ from numba import types
 from .. import abi
 from ..abi import float_of_bits, inline, stack_bytes
 from ..vmath import functions as vmath
+from ..vmath.value import scalar, sqrt
 from .layout import (
     BLOCK_BYTES,
     CHUNKS,
@@ -42,6 +43,7 @@ def _element_functions(before: str, after: str, compute: str) -> tuple[Any, Any,
     scope: dict[str, Any] = vmath.functions(compute) if before == "exp" or after == "log" else {}
     exp: Any = scope.get("exp")
     log: Any = scope.get("log")
+    root = scalar(sqrt)
     centre = inline(lambda address, place: T(0))
     if before in ("shift", "square") or after == "shift":
         centre = inline(lambda address, place: values(address)[place])
@@ -50,12 +52,13 @@ def _element_functions(before: str, after: str, compute: str) -> tuple[Any, Any,
         @inline
         def centre(address, place):  # type: ignore[no-untyped-def]
             value = values(address)[place]
-            return value if abs(value) < np.inf else T(0)
+            return value if -np.inf < value < np.inf else T(0)
 
     prepare = {
         "": inline(lambda value, centre: value),
         "shift": inline(lambda value, centre: value - centre),
         "square": inline(lambda value, centre: (value - centre) * (value - centre)),
+        "norm": inline(lambda value, centre: value * value),
         "exp": inline(lambda value, centre: T(exp(value - centre))),
     }[before]
     finish = {
@@ -63,6 +66,7 @@ def _element_functions(before: str, after: str, compute: str) -> tuple[Any, Any,
         "divide": inline(lambda value, centre, scale: value / T(scale)),
         "shift": inline(lambda value, centre, scale: value / T(scale) + centre),
         "log": inline(lambda value, centre, scale: T(log(value)) + centre),
+        "norm": inline(lambda value, centre, scale: root(value)),
     }[after]
     return centre, prepare, finish
 

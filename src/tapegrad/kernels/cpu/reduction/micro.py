@@ -9,6 +9,7 @@ imported only when a kernel has to be compiled.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +29,7 @@ _WORD = ir.IntType(64)
 _I64 = types.int64
 _LANE_BYTES = 64  # one group of lanes; LLVM splits it where the CPU's vectors are shorter
 _GROUPS = BLOCK_BYTES // _LANE_BYTES // 16  # groups of lanes reduced side by side, 16 steps each
+_AHEAD = 2048  # bytes fetched ahead: the processor's own prefetching stops at the end of a page
 
 
 class Combine:
@@ -74,6 +76,13 @@ class Combine:
     def store(self, builder: Any, value: Any, address: Any) -> None:
         builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = self.size
 
+    def prefetch(self, builder: Any, address: Any) -> None:
+        """Start to fetch a cache line that will be read."""
+        half, pointer = ir.IntType(32), builder.inttoptr(address, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, half, half, half])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, half(0), half(3), half(1)])
+
     def across(self, builder: Any, vector: Any, lanes: int) -> Any:
         """All lanes of a vector into a scalar, by halves."""
         index = ir.IntType(32)
@@ -92,11 +101,12 @@ class Combine:
 class Native:
     """A function inside a kernel's module, emitted when first called there; ``emit(builder, args)`` writes its body.
 
-    Functions written this way cost Numba nothing: as Python helpers they would take most of a kernel's compile time.
+    Functions written this way cost Numba nothing: as Python helpers they would take most of a kernel's compile time. One that is not
+    ``inlined`` costs LLVM less, if it has several callers.
     """
 
-    def __init__(self, name: str, result: Any, parameters: list[Any], emit: Any) -> None:
-        self.name, self.emit = name, emit
+    def __init__(self, name: str, result: Any, parameters: list[Any], emit: Any, *, inlined: bool = True) -> None:
+        self.name, self.emit, self.inlined = name, emit, inlined
         self.signature = result(*parameters)
 
     def __call__(self, builder: Any, *args: Any) -> Any:
@@ -106,20 +116,27 @@ class Native:
             kind = ir.FunctionType(returns, [_llvm(parameter) for parameter in self.signature.args])
             function = ir.Function(builder.module, kind, self.name)
             function.linkage = "internal"
+            if not self.inlined:
+                function.attributes.add("noinline")
             self.emit(ir.IRBuilder(function.append_basic_block("entry")), list(function.args))
         return builder.call(function, args)
 
     def intrinsic(self) -> Any:
         """The function for Numba code to call."""
+        return emitted(self.signature.return_type, self.signature.args, self)
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            value = self(builder, *args)
-            return context.get_dummy_value() if signature.return_type == types.void else value
 
-        names = ", ".join(f"a{k}" for k in range(len(self.signature.args)))
-        scope: dict[str, Any] = {"signature": self.signature, "generate": generate}
-        exec(f"def call(typing_context, {names}): return signature, generate", scope)
-        return intrinsic(scope["call"])
+def emitted(result: Any, parameters: Sequence[Any], emit: Callable[..., Any]) -> Any:
+    """A function for Numba code to call, whose instructions ``emit(builder, *arguments)`` writes where it is called."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = emit(builder, *args)
+        return context.get_dummy_value() if result == types.void else value
+
+    names = ", ".join(f"a{k}" for k in range(len(parameters)))
+    scope: dict[str, Any] = {"signature": result(*parameters), "generate": generate}
+    exec(f"def call(typing_context, {names}): return signature, generate", scope)
+    return intrinsic(scope["call"])
 
 
 def _llvm(numba_type: Any) -> Any:
@@ -144,6 +161,7 @@ def block(combine: Combine) -> Native:
         with cgutils.for_range(builder, rounds) as loop:
             base = builder.add(address, builder.mul(loop.index, _WORD(_GROUPS * _LANE_BYTES)))
             for k in range(_GROUPS):
+                combine.prefetch(builder, builder.add(base, _WORD(k * _LANE_BYTES + _AHEAD)))
                 step(sums[k], builder.add(base, _WORD(k * _LANE_BYTES)))
         done = builder.mul(rounds, _WORD(_GROUPS))
         rest = builder.add(address, builder.mul(done, _WORD(_LANE_BYTES)))
@@ -211,7 +229,7 @@ def rows(combine: Combine) -> Native:
             lanes //= 4 if lanes >= 4 else 2
         builder.ret_void()
 
-    return Native(f"rows.{combine.name}", types.void, [_I64] * 5, emit)
+    return Native(f"rows.{combine.name}", types.void, [_I64] * 5, emit, inlined=False)
 
 
 def converters(dtype: str, compute: str) -> SimpleNamespace:
@@ -220,8 +238,10 @@ def converters(dtype: str, compute: str) -> SimpleNamespace:
     if dtype in ("float16", "bfloat16"):
         to_float = abi.float16_to_float if dtype == "float16" else vmath.bfloat16_to_float
         from_float = abi.float_to_float16 if dtype == "float16" else vmath.float_to_bfloat16
-        load, store = inline(lambda bits: scalar(to_float(bits))), inline(lambda value: from_float(value))
+        load = inline(lambda bits: scalar(to_float(bits)))
+        store = inline(lambda value: from_float(value))
         return SimpleNamespace(pointer=abi.POINTERS["uint16"], load=load, store=store, size=2)
     target = types.uint8 if dtype == "bool" else getattr(types, dtype)
-    load, store = inline(lambda value: scalar(value)), inline(lambda value: target(value))
+    load = inline(lambda value: scalar(value))
+    store = inline(lambda value: target(value))
     return SimpleNamespace(pointer=abi.POINTERS[dtype], load=load, store=store, size=np.dtype(dtype).itemsize)

@@ -1,7 +1,7 @@
-"""Several sums of products over a block of elements at once, as explicit vector instructions.
+"""Several sums of products over the same elements at once, as explicit vector instructions.
 
-The order of a sum is that of ``micro.block``: lanes of at most 16 steps, then halves, whatever the CPU's vectors are. Imported only
-when a kernel has to be compiled.
+The order of a sum is that of all reductions: in blocks, as ``micro.block`` has it, lanes of at most 16 steps, then halves, whatever the
+CPU's vectors are; and the blocks in a tree. Imported only when a kernel has to be compiled.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numba import types
 
 from ..abi import repeated
 from .micro import Combine, Native, cgutils
+from .tree import for_blocks, new_tree, value_tree
 
 _WORD = ir.IntType(64)
 _I64 = types.int64
@@ -37,11 +38,39 @@ class Value:
 
 
 def sums(name: str, dtype: str, arrays: int, scalars: int, results: int, terms: Callable[..., Sequence[Value]]) -> Any:
-    """``f(out, count, address..., scalar...)``: the sums of ``terms(element..., scalar...)`` over 1 <= count <= BLOCK places, to ``out``.
+    """``f(out, runs, step, n, address..., scalar...)``: the sums of ``terms(element..., scalar...)``, to ``out``.
 
-    ``name`` tells one set of terms from another in a module; ``results`` is how many there are.
+    They go over ``runs`` >= 1 runs of n >= 1 contiguous elements, from one of which to the next there are ``step`` elements. ``name``
+    tells one set of terms from another in a module; ``results`` is how many there are.
     """
     combine = Combine("sum", dtype)
+    of_block = _block_sums(combine, name, arrays, scalars, results, terms)
+    push, total = value_tree(combine)
+
+    def emit(builder: Any, args: list[Any]) -> None:
+        (out, runs, step, n), addresses, numbers = args[:4], args[4 : 4 + arrays], args[4 + arrays :]
+        trees, pushed = [new_tree(builder) for _ in range(results)], cgutils.alloca_once_value(builder, _WORD(0))
+        pointer = builder.inttoptr(out, combine.element.as_pointer())
+        places = [builder.gep(pointer, [_WORD(k)]) for k in range(results)]
+        with cgutils.for_range(builder, runs) as run:
+            begin = builder.mul(builder.mul(run.index, step), _WORD(combine.size))
+
+            def visit(offset: Any, count: Any) -> None:
+                of_block(builder, out, count, *[builder.add(a, builder.add(begin, offset)) for a in addresses], *numbers)
+                seen = builder.load(pushed)
+                for tree, place in zip(trees, places, strict=True):
+                    builder.store(push(builder, tree, seen, builder.load(place)), pushed)
+
+            for_blocks(builder, n, combine.size, visit)
+        for tree, place in zip(trees, places, strict=True):
+            builder.store(total(builder, tree, builder.load(pushed)), place)
+        builder.ret_void()
+
+    return Native(f"sums.{name}.{dtype}", types.void, [_I64] * (4 + arrays) + [combine.numba] * scalars, emit).intrinsic()
+
+
+def _block_sums(combine: Combine, name: str, arrays: int, scalars: int, results: int, terms: Callable[..., Sequence[Value]]) -> Native:
+    """``f(out, count, address..., scalar...)``: the sums over 1 <= count <= BLOCK places."""
     lanes, size, element = combine.lanes, combine.size, combine.element
     kind = combine.vector(lanes)
 
@@ -76,5 +105,5 @@ def sums(name: str, dtype: str, arrays: int, scalars: int, results: int, terms: 
             combine.store(builder, value, builder.add(out, _WORD(k * size)))
         builder.ret_void()
 
-    return Native(f"sums.{name}.{dtype}", types.void, [_I64] * (2 + arrays) + [combine.numba] * scalars, emit).intrinsic()
+    return Native(f"block_sums.{name}.{combine.name}", types.void, [_I64] * (2 + arrays) + [combine.numba] * scalars, emit)
 

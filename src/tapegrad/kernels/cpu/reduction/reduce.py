@@ -17,7 +17,7 @@ import numpy as np
 from .. import cache, runtime as rt
 from ..call import launcher
 from ..planned import fresh, planned
-from .layout import Array, compute_dtype, reduced_shape, walk
+from .layout import FLOAT64, Array, compute_dtype, reduced_shape, walk
 from .scan import argmax, argmin, cumsum, max_with_index, min_with_index
 
 __all__ = [
@@ -64,9 +64,10 @@ def _kernel(
     key = f"reduce:{by_rows}:{contiguous}:{op}:{source}:{compute}:{result}:{before}:{after}"
 
     def build() -> Any:
+        from ..direct import direct
         from .kernels import reduction
 
-        return reduction(by_rows, contiguous, op, source, compute, result, before, after)
+        return direct(reduction(by_rows, contiguous, op, source, compute, result, before, after))
 
     return cache.native(key, build)
 
@@ -229,6 +230,18 @@ def logsumexp(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         largest = _plan(x, axes, shape, compute, compute, "max")
         steps = _remember(key, (largest, _plan(x, axes, shape, x.dtype, compute, "sum", "exp", "log")))
     return _run(x, steps[1], _run(x, steps[0]))
+
+
+def euclidean_norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """The root of the sum of squares over ``axes`` of a float32 array; summed in float64, where no square overflows."""
+    if not x.flags.aligned:
+        x = x.copy()
+    key = ("norm", x.shape, x.strides, x.dtype, axes, keepdims)
+    step = _plans.get(key)
+    if step is None:
+        shape = reduced_shape(x.shape, axes, keepdims)
+        step = _remember(key, _plan(x, axes, shape, x.dtype, FLOAT64, "sum", "norm", "norm"))
+    return _run(x, step)
 
 
 # ------------------------------------------------------------------------------------------------------------- extrema

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..index.sort import sort
 from ..narrow import widen
-from .reduce import sum as pairwise_sum
+from ..planned import planned
+from .reduce import euclidean_norm, sum as pairwise_sum
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Axes = tuple[int, ...]
@@ -90,12 +91,15 @@ def count_nonzero(x: Array, axes: Axes) -> Array:
 # ---------------------------------------------------------------------------------------------------------------- norms
 
 
+@planned
 @_quiet
 def vector_norm(x: Array, axes: Axes, keepdims: bool, p: float) -> Array:
     """``sum(abs(x) ** p) ** (1 / p)`` over ``axes``; the largest or smallest magnitude for inf and -inf, a count for 0.
 
     Squares and powers are taken of float64, and of magnitudes divided by the largest one where those would overflow or vanish.
     """
+    if p == 2 and x.dtype == np.float32:
+        return euclidean_norm(x, axes, keepdims)
     size = np.asarray(np.abs(x.astype(np.float64, copy=False)))
     if p == 0:
         return pairwise_sum(np.asarray(size != 0, np.float64), axes, keepdims, np.dtype(np.float64)).astype(x.dtype, copy=False)

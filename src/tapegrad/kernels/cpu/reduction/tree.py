@@ -12,7 +12,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from .layout import LEVELS, TILE_BYTES
+from .layout import BLOCK_BYTES, LEVELS, TILE_BYTES
 from .micro import Combine, Native, block, cgutils, rows
 
 _WORD, _BIT = ir.IntType(64), ir.IntType(1)
@@ -37,7 +37,7 @@ def _for_used_levels(builder: Any, count: Any, visit: Any) -> Any:
     return lowest
 
 
-def _value_tree(combine: Combine) -> tuple[Native, Native]:
+def value_tree(combine: Combine) -> tuple[Native, Native]:
     """``push(tree, count, value)``: the new count. ``total(tree, count)``: all that was pushed, at least one value."""
 
     def place(builder: Any, tree: Any, level: Any) -> Any:
@@ -113,12 +113,47 @@ def _tile_tree(combine: Combine) -> tuple[Native, Native]:
     )
 
 
+def new_tree(builder: Any) -> Any:
+    """The address of memory for a tree of values."""
+    with builder.goto_entry_block():
+        return builder.ptrtoint(builder.alloca(ir.ArrayType(_WORD, LEVELS)), _WORD)
+
+
+def for_blocks(builder: Any, n: Any, size: int, visit: Any) -> None:
+    """Emit ``visit(offset, count)``, the offset in bytes, for the blocks of n elements of so many bytes."""
+    most = _WORD(BLOCK_BYTES // size)
+    blocks = builder.udiv(builder.add(n, builder.sub(most, _WORD(1))), most)
+    with cgutils.for_range(builder, blocks) as loop:
+        left = builder.sub(n, builder.mul(loop.index, most))
+        count = builder.select(builder.icmp_signed("<", left, most), left, most)
+        visit(builder.mul(loop.index, _WORD(BLOCK_BYTES)), count)
+
+
+def _run(combine: Combine) -> Native:
+    """``run(address, n)``: n >= 1 contiguous elements."""
+    of_block, (push, total) = block(combine), value_tree(combine)
+
+    def emit(builder: Any, args: list[Any]) -> None:
+        address, n = args
+        tree, pushed = new_tree(builder), cgutils.alloca_once_value(builder, _WORD(0))
+
+        def visit(offset: Any, count: Any) -> None:
+            value = of_block(builder, builder.add(address, offset), count)
+            builder.store(push(builder, tree, builder.load(pushed), value), pushed)
+
+        for_blocks(builder, n, combine.size, visit)
+        builder.ret(total(builder, tree, builder.load(pushed)))
+
+    return Native(f"run.{combine.name}", combine.numba, [_I64, _I64], emit)
+
+
 def reducer(op: str, dtype: str) -> SimpleNamespace:
-    """What kernels call for an operation and dtype: ``block``, ``push``, ``total``, ``push_rows``, ``total_rows``."""
+    """What kernels call for an operation and dtype: ``block``, ``push``, ``total``, ``push_rows``, ``total_rows``, ``run``."""
     combine = Combine(op, dtype)
-    push, total = _value_tree(combine)
+    push, total = value_tree(combine)
     push_rows, total_rows = _tile_tree(combine)
     natives = {"block": block(combine), "push": push, "total": total, "push_rows": push_rows, "total_rows": total_rows}
+    natives["run"] = _run(combine)
     return SimpleNamespace(**{name: native.intrinsic() for name, native in natives.items()})
 
 

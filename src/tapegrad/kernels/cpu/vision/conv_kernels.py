@@ -188,8 +188,7 @@ def _across(dtype: str, tile: Tile) -> Any:
         for channel in range(0, channels, COLUMNS):
             width = min(COLUMNS, channels - channel)
             vectors = (width + LANES - 1) // LANES
-            for part in range((max(depth, 1) + share - 1) // share):  # a range by steps of a variable has a way out for an exception
-                p = part * share
+            for p in range(0, max(depth, 1), share):
                 taps, last = min(share, depth - p), p + share >= depth
                 sums = partial
                 for place in range(images * depths):

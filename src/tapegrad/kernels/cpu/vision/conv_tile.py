@@ -12,6 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ..linalg.micro import add_products, merge
 from ..vector import Vector
 
 _WORD = ir.IntType(64)
@@ -91,34 +92,22 @@ def _emit_tile(builder: Any, vector: Vector, rows: int, vectors: int, across: bo
     at = builder.gep(a_start if across else b_start, [builder.load(builder.bitcast(table, _WORD.as_pointer()))])
     a, b = (at, stepping) if across else (stepping, at)
     b_values = [vector.load(builder, b, _WORD(j * vector.bytes)) for j in range(vectors)]
-    new = {}
-    for i in range(rows):
-        a_value = vector.broadcast(builder, a, _WORD(i * vector.size))
-        for j in range(vectors):
-            if fused:
-                new[i, j] = vector.fma(builder, a_value, b_values[j], sums[i, j])
-            else:
-                new[i, j] = builder.fadd(sums[i, j], builder.fmul(a_value, b_values[j]))
+    new = add_products(builder, vector, fused, sums, a, [_WORD(i * vector.size) for i in range(rows)], b_values)
     less = builder.sub(left, _WORD(1))
     steps = [(left, o.depth, less), (table, table_start, builder.gep(table, [_WORD(8)]))]
     steps += [(stepping, b_start if across else a_start, builder.gep(stepping, [o.step]))]
-    for phi, begin, following in steps + [(sums[ij], starts[ij], new[ij]) for ij in tile]:
-        phi.add_incoming(begin, entry)
-        phi.add_incoming(following, loop)
+    merge(entry, loop, steps + [(sums[ij], starts[ij], new[ij]) for ij in tile])
     builder.cbranch(builder.icmp_signed(">", less, _WORD(0)), loop, finish)
 
     builder.position_at_end(finish)
-    for i, j in tile:
-        result = builder.phi(vector.type)
-        result.add_incoming(starts[i, j], entry)
-        result.add_incoming(new[i, j], loop)
-        sums[i, j] = result
+    results = {ij: builder.phi(vector.type) for ij in tile}
+    merge(entry, loop, [(results[ij], starts[ij], new[ij]) for ij in tile])
     for i, j in tile:
         if across:
-            vector.store(builder, sums[i, j], c, place(o.c_row, i, j))
+            vector.store(builder, results[i, j], c, place(o.c_row, i, j))
         else:
             left_over = builder.sub(o.count, _WORD(j * vector.lanes))
-            vector.store_first(builder, left_over, sums[i, j], builder.gep(c, [place(o.c_row, i, j)]))
+            vector.store_first(builder, left_over, results[i, j], builder.gep(c, [place(o.c_row, i, j)]))
 
 
 def dot_tile(vector: Vector, most: int, fused: bool) -> Any:
@@ -165,9 +154,7 @@ def _emit_dots(builder: Any, vector: Vector, taps: int, fused: bool, a: Any, cou
         y = vector.load_first(builder, left, builder.gep(b, [builder.add(place, at)]))
         new.append(vector.fma(builder, x, y, total) if fused else builder.fadd(total, builder.fmul(x, y)))
     following = builder.add(j, _WORD(vector.lanes))
-    for phi, begin, later in [(j, _WORD(0), following), *zip(totals, starts, new, strict=True)]:
-        phi.add_incoming(begin, entry)
-        phi.add_incoming(later, loop)
+    merge(entry, loop, [(j, _WORD(0), following), *zip(totals, starts, new, strict=True)])
     builder.cbranch(builder.icmp_signed("<", following, count), loop, finish)
 
     builder.position_at_end(finish)

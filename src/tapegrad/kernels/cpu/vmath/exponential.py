@@ -14,10 +14,10 @@ from .value import (
     fma,
     nearest,
     polynomial,
-    power_of_two,
     scaled,
     to_float,
     where,
+    whole_and_power,
 )
 
 _LOG2E = 1.4426950408889634
@@ -97,11 +97,11 @@ def exp2(x: Value) -> Value:
 
 def expm1(x: Value) -> Value:
     limited = at_least(at_most(x, 89.0 if x.single else 710.0), -18.0 if x.single else -38.0)
-    n, r = reduced(limited)
+    whole, half = whole_and_power(limited, _LOG2E, 1)  # 2^n may overflow
     high, rest = ln2(x)
-    whole = to_float(n, x)
-    lost = fma(-whole, rest, fma(-whole, high, limited) - r)  # in rounding r
-    half = power_of_two(n - 1, x)  # 2^n alone may overflow
+    exact = fma(-whole, high, limited)
+    r = fma(-whole, rest, exact)
+    lost = fma(-whole, rest, exact - r)  # in rounding r
     q = fma(r * r, polynomial(r, _EXP_SINGLE if x.single else _EXP_DOUBLE), lost)
     y = 2.0 * fma(half, q, fma(half, r, half - 0.5))
     return where(x == 0.0, x, y)  # -0
@@ -109,11 +109,9 @@ def expm1(x: Value) -> Value:
 
 def tanh(x: Value) -> Value:
     a = at_most(abs(x), 10.0 if x.single else 20.0)
-    n = nearest(a * (2.0 * _LOG2E))
-    whole = to_float(n, x)
+    whole, power = whole_and_power(a, 2.0 * _LOG2E)
     high, rest = ln2(x)  # of float32 the sum will do, for so few multiples of it
     r = fma(whole, -0.5 * (high + rest), a) if x.single else fma(whole, -0.5 * rest, fma(whole, -0.5 * high, a))
-    power = power_of_two(n, x)
     series = _EXP_SINGLE if x.single else _EXP_DOUBLE
     m = fma(r * r, polynomial(r, [2.0 * 2.0**k * c for k, c in enumerate(series)]), r)  # half of exp(2 r) - 1
     h = fma(power, m, fma(power, 0.5, -0.5))  # half of exp(2|x|) - 1
@@ -143,8 +141,10 @@ def sigmoid(x: Value) -> Value:
 
 def _eighth_of_exp(a: Value) -> tuple[Value, Value]:
     """(power, m) with exp(a) / 8 = power (1 + m), for any a >= 0."""
-    n, r = reduced(at_most(a, 90.0 if a.single else 711.0))
-    return power_of_two(n - 3, a), expm1_reduced(r)
+    a = at_most(a, 90.0 if a.single else 711.0)
+    whole, power = whole_and_power(a, _LOG2E, 3)
+    high, rest = ln2(a)
+    return power, expm1_reduced(fma(-whole, rest, fma(-whole, high, a)))
 
 
 def sinh(x: Value) -> Value:

@@ -49,21 +49,19 @@ _LIBM = "exp exp2 expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sin
 _COMPLEX = "exp log sqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh".split()
 
 
-_OF_BOTH = (
+_VECTORISED = (
     exponential.exp, exponential.exp2, exponential.expm1, exponential.tanh, exponential.sigmoid, exponential.sinh, exponential.cosh,
-    logarithm.log, logarithm.log1p, logarithm.log2, logarithm.log10, logarithm.atanh, error.erf,
+    logarithm.log, logarithm.log1p, logarithm.log2, logarithm.log10, logarithm.asinh, logarithm.acosh, logarithm.atanh,
+    error.erf, error.erfc, error.ndtr, trigonometric.sin, trigonometric.cos, trigonometric.tan,
     trigonometric.asin, trigonometric.acos, trigonometric.atan, trigonometric.atan2,
-)  # fmt: skip
-_OF_FLOAT32 = (
-    error.erfc, error.ndtr, error.gelu_gate, trigonometric.sin, trigonometric.cos, trigonometric.tan, logarithm.asinh, logarithm.acosh,
 )  # fmt: skip
 
 
 def vectorised(compute: str) -> dict[str, Any]:
-    """The functions that are free of branches, so that a loop of them becomes vector code."""
-    if compute == "float32":
-        return {f.__name__: f for f in (*_OF_BOTH, *_OF_FLOAT32)} | {"pow": logarithm.pow_single}
-    return {f.__name__: f for f in _OF_BOTH}
+    """The functions that a loop becomes vector code with: free of branches, or guarded."""
+    single = compute == "float32"
+    found: dict[str, Any] = {f.__name__: f for f in _VECTORISED}
+    return found | {"pow": logarithm.pow_single if single else logarithm.pow_double, "gelu_gate": error.gelu_gate if single else error.ndtr}
 
 
 def _integer_functions(compute: str) -> dict[str, Any]:

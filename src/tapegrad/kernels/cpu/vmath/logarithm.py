@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .exponential import ln2
+from .exponential import exp2_reduced, ln2
 from .value import (
     Value,
     at_least,
@@ -21,6 +21,7 @@ from .value import (
     sqrt,
     to_float,
     where,
+    whole_and_power,
     whole_exponent,
     widened,
 )
@@ -68,6 +69,13 @@ _LOG2_OF_POWER = (
 )  # fmt: skip
 _EXP2_OF_POWER = (0.6931472062723882, 0.24022651350205576, 0.05550327729959844, 0.009618003433804088, 0.0013400295454714347, 0.00015476415566544784)
 
+# log2((1 + s) / (1 - s)) = s first + s^3 third + s^5 P(s^2), for powers of float64; the first two with what their rounding lost
+_LOG2_FIRST, _LOG2_THIRD = (2.8853900817779268, 4.0710547481862066e-17), (0.9617966939259756, 5.0577616648125907e-17)
+_LOG2_FIFTH = (
+    0.5770780163555853, 0.4121985831111439, 0.3205988979671547, 0.2623081914681522, 0.2219527885851067, 0.19238056603036385,
+    0.16888529114458137, 0.16912971664122153,
+)  # fmt: skip
+
 
 def _unit(x: Value) -> float:
     """What exponents are counted in: of float32 where they lie among its bits, which saves moving them."""
@@ -113,10 +121,12 @@ def log(x: Value) -> Value:
     return _at_ends(x, _sum(*_normal(x)))
 
 
-def log1p(x: Value) -> Value:
+def log1p(x: Value, low: Value | float = 0.0) -> Value:
+    """log(1 + x + low), where low is small beside x."""
     u = x + 1.0
     n, f = _split(u)
-    lost = (x - (u - 1.0)) * of_bits(bits(x.like(1.0)) - n)  # in rounding u, which is exact or x if large
+    lost = (x - (u - 1.0)) + low  # in rounding u, which is exact or x if large
+    lost = lost * of_bits(bits(x.like(1.0)) - n)
     return where(x == 0.0, x, _at_ends(u, _sum(_exponent(n), f + where(u < 2.0**100, lost, 0.0))))
 
 
@@ -133,19 +143,43 @@ def log10(x: Value) -> Value:
     return _at_ends(x, fma(e, high * _unit(x), fma(f, 0.4342944819032518, fma(e, low * _unit(x), tail))))
 
 
+def _log1p_or_double(x: Value, near: Value, low: Value) -> Value:
+    """log1p(near + low) or, where x is so large that it is the same, log(2 x)."""
+    far = x > 2.0**60
+    return log1p(where(far, x, near), where(far, 0.0, low)) + where(far, x.like(math.log(2.0)), 0.0)
+
+
 def asinh(x: Value) -> Value:
     a = abs(x)
     square = a * a
-    near = log1p(a + square / (1.0 + sqrt(square + 1.0)))
-    return copysign(where(a > (1e10 if x.single else 1e150), log(a) + math.log(2.0), near), x)
+    square_low = fma(a, a, -square)
+    sum_ = square + 1.0
+    root = sqrt(sum_)
+    inverse = 1.0 / (root + 1.0)
+    quotient = square * inverse
+    near = a + quotient  # sqrt(a^2 + 1) - 1 + a
+    if x.single:
+        low = x.like(0.0)
+    else:
+        total = root + 1.0
+        root_low = (fma(-root, root, sum_) + ((square - (sum_ - 1.0)) + square_low)) * (0.5 / root)
+        rest = fma(-quotient, total, square) + fma(-quotient, (root - (total - 1.0)) + root_low, square_low)
+        low = fma(rest, inverse, (a - near) + quotient)
+    return copysign(_log1p_or_double(a, near, low), x)
 
 
 def acosh(x: Value) -> Value:
     if x.single:  # four roundings would be too many
         return narrowed(acosh(widened(x)))
     t = x - 1.0
-    near = where(x >= 1.0, log1p(t + sqrt(fma(t, t, t + t))), math.nan)
-    return where(x > 1e150, log(x) + math.log(2.0), near)
+    total = t + 2.0
+    product = t * total
+    root = sqrt(product)
+    lost = fma(-root, root, product) + fma(t, t - (total - 2.0), fma(t, total, -product))
+    near = root + t
+    low = fma(lost, 0.5 / root, (root - near) + t)
+    low = where(t > 0.0, low, 0.0)
+    return where(x >= 1.0, _log1p_or_double(x, near, low), math.nan)
 
 
 def atanh(x: Value) -> Value:
@@ -157,14 +191,48 @@ def atanh(x: Value) -> Value:
 
 def pow_single(x: Value, y: Value) -> Value:
     """x^y of float32, in float64: results that float32 has are exact."""
-    a = abs(x)
-    n, f = _split(widened(a))
+    n, f = _split(widened(abs(x)))
     exponent = widened(at_least(at_most(y, 1e30), -1e30))  # infinity times the logarithm of 1 would be NaN
     product = exponent * fma(f, polynomial(f, _LOG2_OF_POWER), _exponent(n))
     limited = at_least(at_most(product, 200.0), -200.0)
+    whole, power = whole_and_power(limited, 1.0)
+    r = limited - whole
+    return _with_special_powers(x, y, narrowed(fma(polynomial(r, _EXP2_OF_POWER), r, 1.0) * power))
+
+
+def pow_double(x: Value, y: Value) -> Value:
+    high, low = _log2_in_two_parts(abs(x))
+    exponent = at_least(at_most(y, 1e300), -1e300)
+    product = exponent * high
+    lost = fma(exponent, low, fma(exponent, high, -product))
+    limited = at_least(at_most(product, 1030.0), -1080.0)
     n = nearest(limited)
-    r = limited - to_float(n, limited)
-    positive = narrowed(scaled(fma(polynomial(r, _EXP2_OF_POWER), r, 1.0), n))
+    r = (limited - to_float(n, limited)) + where(limited == product, lost, 0.0)
+    return _with_special_powers(x, y, scaled(exp2_reduced(r), n))
+
+
+def _log2_in_two_parts(x: Value) -> tuple[Value, Value]:
+    """log2(x) of a float64 to some 66 bits: by the series in s = (m - 1) / (m + 1), whose first two terms are in two parts."""
+    e, f = _normal(x)
+    total = f + 2.0
+    inverse = 1.0 / total
+    s = f * inverse
+    s_low = fma(-s, f - (total - 2.0), fma(-s, total, f)) * inverse
+    z = s * s
+    cube = s * z
+    cube_low = fma(s_low, z, fma(s, fma(s + s, s_low, fma(s, s, -z)), fma(s, z, -cube)))
+    (one, one_low), (three, three_low) = _LOG2_FIRST, _LOG2_THIRD
+    first, third = s * one, cube * three
+    low = fma(s, one, -first) + fma(s_low, one, s * one_low)
+    low = low + (fma(cube, three, -third) + fma(cube_low, three, cube * fma(z, polynomial(z, _LOG2_FIFTH), three_low)))
+    head = e + first
+    high = head + third
+    return high, low + (((e - head) + first) + ((head - high) + third))
+
+
+def _with_special_powers(x: Value, y: Value, positive: Value) -> Value:
+    """x^y from |x|^y, which may be anything where that is no number, 0 or infinity."""
+    a = abs(x)
     positive = where((a == 0.0) | (a == math.inf), where((a == 0.0) ^ (y < 0.0), x.like(0.0), math.inf), positive)
     whole = rint(y) == y
     odd = whole & (rint(y * 0.5) != y * 0.5)

@@ -1,17 +1,29 @@
-"""Trigonometric functions of one float32, and their inverses also of one float64, free of branches; the polynomials are minimax fits of our own."""
+"""Trigonometric functions and their inverses; the polynomials are minimax fits of our own."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from .value import Value, bits, copysign, fma, narrowed, nearest, polynomial, rint, sqrt, to_float, where, widened
+from .guarded import guarded, libm
+from .value import Value, bits, copysign, fma, in_two_parts, narrowed, nearest, of_bits, polynomial, rint, sqrt, to_float, where, widened
 
 # (sin(x) / x - 1) / x^2 and (cos(x) - 1 + x^2 / 2) / x^4 in x^2, for |x| <= pi / 4
-_SIN = (-0.16666655, 0.00833219, -0.00019518408)
-_COS = (0.041666646, -0.0013887301, 2.4430668e-05)
+_SIN_SINGLE = (-0.16666655, 0.00833219, -0.00019518408)
+_COS_SINGLE = (0.041666646, -0.0013887301, 2.4430668e-05)
+_SIN_DOUBLE = (
+    -0.16666666666666666, 0.00833333333333093, -0.0001984126983673089, 2.7557316088203675e-06, -2.5051128856786725e-08, 1.591791417048074e-10,
+)  # fmt: skip
+_COS_DOUBLE = (
+    0.041666666666666664, -0.0013888888888887387, 2.480158729874837e-05, -2.7557317262753467e-07, 2.0876144399012594e-09, -1.1382497845488828e-11,
+)  # fmt: skip
 # (tan(x) / x - 1) / x^2 in x^2 for |x| <= pi / 4
-_TAN = (0.33333352, 0.13332586, 0.054068033, 0.021242931, 0.010932022, -2.6643156e-05, 0.0044311956)
+_TAN_SINGLE = (0.33333352, 0.13332586, 0.054068033, 0.021242931, 0.010932022, -2.6643156e-05, 0.0044311956)
+_TAN_DOUBLE = (
+    0.3333333333333333, 0.13333333333332992, 0.053968253968664996, 0.021869488516651332, 0.008863236013239028, 0.003592120846387042,
+    0.0014559039306959478, 0.0005895684453502846, 0.00024125625360256107, 8.989748723238929e-05, 5.576797758752198e-05, -1.126708948088316e-05,
+    3.6748979377203334e-05, -1.844101774762592e-05, 8.513587794896332e-06,
+)  # fmt: skip
 # (asin(x) / x - 1) / x^2 in x^2 for |x| <= 1/2, and the same of atan for |x| <= 1
 _ASIN_SINGLE = (0.16666754, 0.07495252, 0.045476038, 0.02415213, 0.042211708)
 _ATAN_SINGLE = (-0.33333302, 0.19998628, -0.14265126, 0.10956933, -0.08417543, 0.058201257, -0.031422142, 0.011046255, -0.001823116)
@@ -32,55 +44,111 @@ _HALF_PI = 1.5707963267948966
 _HALF_PI_LACKS = (-4.371139000186241e-08, 6.123233995736766e-17)  # in float32 and in float64
 
 
-def _quadrant(x: Value) -> tuple[Value, Value]:
-    """(k, r) with x = k pi/2 + r up to whole turns, |r| <= pi/4 and k small, for any x.
+# pi / 2 in three parts, all of them positive so that -0 stays what it is
+_HALF_PI_SINGLE = (1.570796251296997, 7.549789415861596e-08, 5.390302529957765e-15)
+_HALF_PI_DOUBLE = (1.5707963267948966, 6.123233995736765e-17, 1.0828566739219139e-32)
+
+
+def _is_far(x: Value) -> Value:
+    return abs(x) > (2.0**17 if x.single else 2.0**27)
+
+
+def _quadrant(x: Value, more: int) -> tuple[Value, Value, Value, tuple[float, float, float]]:
+    """(k, whole, left, parts), where x is not far.
+
+    ``whole`` is the nearest whole number of pi / 2 in x, ``k`` ends in the bits of whole + more; ``left`` is what is left of x without
+    ``whole`` times the first of the parts of pi / 2. It is exact, by W. J. Cody's and W. Waite's choice of parts and one rounding.
+    """
+    parts = _HALF_PI_SINGLE if x.single else _HALF_PI_DOUBLE
+    shift = 1.5 * 2.0 ** (23 if x.single else 52) + more
+    shifted = fma(x, 2.0 / math.pi, shift)  # rounded to whole numbers
+    whole = shifted - shift
+    return bits(shifted), whole, fma(-whole, parts[0], x), parts
+
+
+def _quadrant_far(x: Value, more: int) -> tuple[Value, Value]:
+    """(k, r) with x + more pi/2 = k pi/2 + r up to whole turns, |r| <= pi/4 in float64 and k small, for any float32.
 
     Whole turns go from each product with a piece of 1 / (2 pi), so what remains is exact (M. Payne and R. Hanek, "Radian reduction for
     trigonometric functions", SIGNUM Newsletter 18, 1983).
     """
     wide = widened(x)
     products = [wide * piece for piece in _PER_TURN]
-    turns = [p - rint(p) for p in products[:-1]] + products[-1:]
-    k = nearest(sum(turns[1:], turns[0]) * 4.0)
-    r = sum(turns[1:], fma(to_float(k, wide), -0.25, turns[0]))
-    return k, r * (2.0 * math.pi)
+    rests = [p - rint(p) for p in products[:-1]] + products[-1:]
+    k = nearest(sum(rests[1:], rests[0]) * 4.0)
+    r = sum(rests[1:], fma(to_float(k, wide), -0.25, rests[0]))
+    return k + more, r * (2.0 * math.pi)
 
 
-def _turned(k: Value, wide: Value) -> Value:
-    """sin(k pi/2 + wide)."""
-    r = narrowed(wide)
+def _sine(k: Value, r: Value) -> Value:
+    """sin(k pi/2 + r)."""
     s = r * r
-    sine, cosine = _odd(r, s, _SIN), fma(s * s, polynomial(s, _COS), fma(s, -0.5, 1.0))
+    sine = fma(r, fma(s, polynomial(s, _SIN_SINGLE if r.single else _SIN_DOUBLE), 0.0), r)  # + 0 keeps the sign of a zero
+    cosine = polynomial(s, (1.0, -0.5, *(_COS_SINGLE if r.single else _COS_DOUBLE)))
     y = where((k & 1) == 0, sine, cosine)
-    return where((k & 2) == 0, y, -y)
+    highest = 31 if r.single else 63
+    return of_bits(bits(y) ^ ((k << (highest - 1)) & (-1 << highest)))
+
+
+def _sine_near(x: Value, more: int = 0) -> Value:
+    k, whole, left, parts = _quadrant(x, more)
+    return _sine(k, fma(-whole, parts[2], fma(-whole, parts[1], left)))
+
+
+def _sine_far(x: Value, more: int = 0) -> Value:
+    k, r = _quadrant_far(x, more)
+    return _sine(k, narrowed(r))
+
+
+def _cosine_near(x: Value) -> Value:
+    return _sine_near(x, 1)
+
+
+def _cosine_far(x: Value) -> Value:
+    return _sine_far(x, 1)
 
 
 def sin(x: Value) -> Value:
-    return where(x == 0.0, x, _turned(*_quadrant(x)))
+    return guarded(x, _sine_near, _sine_far if x.single else libm("sin"), _is_far)
 
 
 def cos(x: Value) -> Value:
-    k, r = _quadrant(x)
-    return _turned(k + 1, r)
+    return guarded(x, _cosine_near, _cosine_far if x.single else libm("cos"), _is_far)
+
+
+def _tangent(k: Value, r: Value, excess: Value) -> Value:
+    """tan(k pi/2 + r - excess), with an excess of +0 where r is -0."""
+    s = r * r
+    tail = r * s * (polynomial(s, _TAN_SINGLE) if r.single else in_two_parts(s, _TAN_DOUBLE))
+    t = r + tail
+    tail = fma(fma(-t, t, -1.0), excess, tail)
+    t = r + tail
+    y = -1.0 / t
+    if not r.single:
+        y = fma(y, y * ((r - t) + tail), y)  # what rounding lost of t
+    return where((k & 1) == 0, t, y)
+
+
+def _tangent_near(x: Value) -> Value:
+    k, whole, left, parts = _quadrant(x, 0)
+    product = whole * parts[1]
+    r = left - product
+    return _tangent(k, r, fma(whole, parts[2], fma(whole, parts[1], -product)) - ((left - r) - product))
+
+
+def _tangent_far(x: Value) -> Value:
+    k, wide = _quadrant_far(x, 0)
+    r = narrowed(wide)
+    return _tangent(k, r, narrowed(widened(r) - wide))
 
 
 def tan(x: Value) -> Value:
-    k, wide = _quadrant(x)
-    r = narrowed(wide)
-    tail = _tail(r, r * r, _TAN)
-    t = r + tail
-    t = r + fma(fma(t, t, 1.0), narrowed(wide - widened(r)), tail)  # what narrowing lost
-    return where(x == 0.0, x, where((k & 1) == 0, t, -1.0 / t))
+    return guarded(x, _tangent_near, _tangent_far if x.single else libm("tan"), _is_far)
 
 
 def _tail(x: Value, s: Value, coefficients: Sequence[float], low: Value | float = 0.0) -> Value:
     """low + x^3 P(x^2), given s = x^2."""
     return fma(x * s, polynomial(s, coefficients), low)
-
-
-def _odd(x: Value, s: Value, coefficients: Sequence[float]) -> Value:
-    """x + x^3 P(x^2), given s = x^2."""
-    return _tail(x, s, coefficients, x)
 
 
 def _half_pi_lacks(x: Value) -> float:

@@ -1,4 +1,4 @@
-"""Scalar values of LLVM's with Python's operators: what the functions of this package are written in.
+"""Values of LLVM's, scalars or vectors of them, with Python's operators: what the functions of this package are written in.
 
 A function of values runs once for each place in a kernel that calls it and leaves a straight line of instructions there: choices are
 ``where``, never branches, so that LLVM turns loops of them into vector code. Numba sees one call, and has nothing to infer.
@@ -15,6 +15,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..abi import use_widest_vectors
@@ -23,7 +24,7 @@ FLOAT, DOUBLE, INT, LONG = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.I
 
 
 class Value:
-    """A float, an integer of the same width, or a truth value; numbers beside it become constants of its type."""
+    """A float, an integer of the same width, or a truth value, or a vector of them; numbers beside it become constants of its type."""
 
     __slots__ = ("builder", "ir")
     __hash__ = None  # type: ignore[assignment]
@@ -37,19 +38,28 @@ class Value:
         return self.ir.type
 
     @property
+    def element(self) -> Any:
+        """The type of each number."""
+        return self.type.element if isinstance(self.type, ir.VectorType) else self.type
+
+    @property
     def single(self) -> bool:
         """Whether it is 32 bits wide."""
-        return self.type in (FLOAT, INT)
+        return self.element in (FLOAT, INT)
 
     @property
     def is_float(self) -> bool:
-        return self.type in (FLOAT, DOUBLE)
+        return self.element in (FLOAT, DOUBLE)
+
+    def of(self, element: Any) -> Any:
+        """The type of as many numbers of another type."""
+        return ir.VectorType(element, self.type.count) if isinstance(self.type, ir.VectorType) else element
 
     def like(self, other: Any) -> Value:
         """``other`` as a value; a number as a constant of this value's type."""
         if isinstance(other, Value):
             return other
-        if self.type == FLOAT:
+        if self.element == FLOAT:
             other = float(np.float32(other))
         return Value(self.builder, ir.Constant(self.type, float(other) if self.is_float else int(other)))
 
@@ -135,8 +145,20 @@ class Value:
 def call(name: str, *args: Value) -> Value:
     """An instruction of LLVM's, called ``llvm.<name>``, whose result has the type of its operands."""
     kind = args[0].type
-    function = args[0].builder.module.declare_intrinsic(f"llvm.{name}", [kind], ir.FunctionType(kind, [kind] * len(args)))
-    return Value(args[0].builder, args[0].builder.call(function, [a.ir for a in args]))
+    return call_named(f"llvm.{name}.{suffix(kind)}", kind, *args)
+
+
+def suffix(kind: Any) -> str:
+    """How LLVM names a type of floats or integers in the name of an instruction."""
+    if isinstance(kind, ir.VectorType):
+        return f"v{kind.count}{suffix(kind.element)}"
+    return str({FLOAT: "f32", DOUBLE: "f64", INT: "i32", LONG: "i64"}[kind])
+
+
+def call_named(name: str, result: Any, *args: Value) -> Value:
+    builder = args[0].builder
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [a.type for a in args]), name)
+    return Value(builder, builder.call(function, [a.ir for a in args]))
 
 
 def fma(a: Value, b: Any, c: Any) -> Value:
@@ -176,24 +198,23 @@ def at_least(x: Value, bound: float) -> Value:
 
 def bits(x: Value) -> Value:
     """The bits of a float as an integer."""
-    return Value(x.builder, x.builder.bitcast(x.ir, INT if x.single else LONG))
+    return Value(x.builder, x.builder.bitcast(x.ir, x.of(INT if x.single else LONG)))
 
 
 def of_bits(n: Value) -> Value:
     """The float that has these bits."""
-    return Value(n.builder, n.builder.bitcast(n.ir, FLOAT if n.single else DOUBLE))
+    return Value(n.builder, n.builder.bitcast(n.ir, n.of(FLOAT if n.single else DOUBLE)))
 
 
 def to_float(n: Value, like: Value | None = None) -> Value:
     """An integer as a float of its width, or of another's type."""
-    kind = (FLOAT if n.single else DOUBLE) if like is None else like.type
+    kind = n.of(FLOAT if n.single else DOUBLE) if like is None else like.type
     return Value(n.builder, n.builder.sitofp(n.ir, kind))
 
 
 def nearest(x: Value) -> Value:
     """x, below 2^31, rounded to a whole number, as an integer of 32 bits. One instruction."""
-    function = x.builder.module.declare_intrinsic("llvm.lrint", [INT, x.type], ir.FunctionType(INT, [x.type]))
-    return Value(x.builder, x.builder.call(function, [x.ir]))
+    return call_named(f"llvm.lrint.{suffix(x.of(INT))}.{suffix(x.type)}", x.of(INT), x)
 
 
 def whole_exponent(n: Value) -> Value:
@@ -204,20 +225,26 @@ def whole_exponent(n: Value) -> Value:
 
 def widened(x: Value) -> Value:
     """A float32 as a float64."""
-    return Value(x.builder, x.builder.fpext(x.ir, DOUBLE))
+    return Value(x.builder, x.builder.fpext(x.ir, x.of(DOUBLE)))
 
 
 def narrowed(x: Value) -> Value:
     """A float64 rounded to float32."""
-    return Value(x.builder, x.builder.fptrunc(x.ir, FLOAT))
+    return Value(x.builder, x.builder.fptrunc(x.ir, x.of(FLOAT)))
 
 
-def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
+def polynomial(x: Value, coefficients: Sequence[Value | float]) -> Value:
     """c[0] + c[1] x + c[2] x^2 + ..., by Horner's rule."""
     total = x.like(coefficients[-1])
     for c in coefficients[-2::-1]:
         total = fma(total, x, c)
     return total
+
+
+def in_two_parts(x: Value, coefficients: Sequence[float]) -> Value:
+    """The same, of even and of odd powers at once: sooner done, by a product more."""
+    square = x * x
+    return fma(x, polynomial(square, coefficients[1::2]), polynomial(square, coefficients[::2]))
 
 
 @functools.cache
@@ -226,11 +253,21 @@ def _scales_vectors() -> bool:
     return bool(llvm.get_host_cpu_features().get("avx512f", False))
 
 
+def whole_and_power(x: Value, scale: Value | float, less: int = 0) -> tuple[Value, Value]:
+    """n = x * scale rounded to a whole number, as a float, and 2^(n - less), where that is a normal float. Three instructions.
+
+    They are rounded, and the exponent put in its place, by an addend that leaves no bits for fractions.
+    """
+    mantissa, bias = (23, 127) if x.single else (52, 1023)
+    shift = 1.5 * 2.0**mantissa
+    shifted = fma(x, scale, shift + (bias - less))
+    return shifted - (shift + (bias - less)), of_bits(bits(shifted) << mantissa)
+
+
 def scaled(x: Value, n: Value) -> Value:
     """x * 2^n, rounded once, for |x| between 1/4 and 4 and an integer n of 32 bits that is not beyond the exponents of x's type."""
     if _scales_vectors():
-        function = x.builder.module.declare_intrinsic("llvm.ldexp", [x.type, INT], ir.FunctionType(x.type, [x.type, INT]))
-        return Value(x.builder, x.builder.call(function, [x.ir, n.ir]))
+        return call_named(f"llvm.ldexp.{suffix(x.type)}.{suffix(n.type)}", x.type, x, n)
     half = n >> 1  # a power of two whose exponent is n may not be a normal float
     return x * power_of_two(half, x) * power_of_two(n - half, x)
 
@@ -239,7 +276,7 @@ def power_of_two(n: Value, like: Value) -> Value:
     """2^n in the type of another value, for an integer n of 32 bits for which that is a normal float."""
     if like.single:
         return of_bits((n << 23) + (127 << 23))
-    return of_bits((Value(n.builder, n.builder.sext(n.ir, LONG)) << 52) + (1023 << 52))
+    return of_bits((Value(n.builder, n.builder.sext(n.ir, n.of(LONG))) << 52) + (1023 << 52))
 
 
 def scalar(function: Callable[..., Value]) -> Any:
