@@ -12,6 +12,7 @@ from tapegrad.kernels import cpu
 from tapegrad.kernels.cpu import plans
 from tapegrad.kernels.cpu.arrays import empty
 from tapegrad.kernels.cpu.call import Launches
+from tapegrad.kernels.cpu.linalg import gemm
 from tapegrad.kernels.cpu.planned import Planned, planned
 
 RNG = np.random.default_rng(0)
@@ -220,6 +221,27 @@ def test_large_arrays_on_one_thread_and_two() -> None:
     finally:
         tg.set_num_threads(before)
     assert all(same(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
+def test_a_call_that_cannot_be_planned_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    real = Launches.__enter__
+    monkeypatch.setattr(Launches, "__enter__", lambda self: (tried.append(self), real(self))[1])
+    other = planned(lambda x: np.array(x + 1))  # on memory that is not fresh
+    x = np.arange(6.0)
+    for _ in range(3):
+        assert other(x).tolist() == (x + 1).tolist()
+    assert len(tried) == 1
+
+
+def test_operands_that_are_one_array_say_nothing_of_two() -> None:
+    product = planned(gemm.matmul)
+    square = np.eye(3)
+    assert product(square, square, None).tolist() == square.tolist()
+    assert not product._hopeless
+    for _ in range(2):
+        assert product(square, 2 * square, None).tolist() == (2 * square).tolist()
+    assert product.quick(square, 2 * square, None) is not None
 
 
 def test_first_views_leave_no_references() -> None:

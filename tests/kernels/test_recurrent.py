@@ -19,6 +19,6 @@ def test_a_warm_process_needs_nothing_of_numba_for_them(direction: str, monkeypa
         needed.extend(meta["needs"])
 
     monkeypatch.setattr(cache, "_write", write)
-    cache._compile(f"LSTM {direction}", lambda: getattr(recurrent_kernels, direction)("LSTM", "float32"), ())
+    cache._compile(f"LSTM {direction}", lambda: getattr(recurrent_kernels, direction)("LSTM", "float32"), (), False)
     assert needed
     assert [name for name in needed if name.startswith(("numba_", "NRT_")) and name not in cache._UNREACHED] == []

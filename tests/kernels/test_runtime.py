@@ -51,6 +51,14 @@ def test_numba_uses_the_same_pool(parts: tuple[str, ...]) -> None:
     assert run("".join(parts))[0] in ("omp", "tbb", "workqueue")
 
 
+MANY = OURS + "tg.set_num_threads(50); assert float((x * 0 + 1).sum()) == 1_000_000; print(tg.get_num_threads())"
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_no_more_threads_than_the_pool_has(layer: str) -> None:
+    assert run(MANY, NUMBA_THREADING_LAYER=layer) == ["50" if layer == "omp" else "2"]
+
+
 FREED_MEMORY_IS_GARBAGE = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0", "MALLOC_PERTURB_": "2", "PYTHONMALLOC": "malloc"}
 
 

@@ -224,9 +224,17 @@ def _by_numpy(name: str, what: str, function: Callable[..., Any], args: Any, kwa
     return written.get(id(result), result)
 
 
+def _bound(func: Any, args: Any, kwargs: dict[str, Any]) -> dict[Any, Any]:
+    """The arguments by name; by place where NumPy, before 2.4, does not say how functions written in C call theirs."""
+    try:
+        return inspect.signature(func).bind(*args, **kwargs).arguments
+    except ValueError:
+        return {**dict(enumerate(args)), **kwargs}
+
+
 def _targets(func: Any, args: Any, kwargs: dict[str, Any]) -> list[Tensor]:
     """The tensors that a function writes to."""
-    given = inspect.signature(func).bind(*args, **kwargs).arguments
+    given = _bound(func, args, kwargs)
     written: Any = given.get("out")
     if func.__name__ in _WRITES or given.get("overwrite_input") or (func.__name__ == "nan_to_num" and not given.get("copy", True)):
         written = (written, next(iter(given.values())))
@@ -275,7 +283,7 @@ def array_function(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any) 
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        if inspect.signature(func).bind(*args, **kwargs).arguments.get("out") is not None:
+        if _bound(func, args, kwargs).get("out") is not None:
             return _by_numpy(name, f"{name} with out=", func, args, kwargs, _targets(func, args, kwargs))
         raise TypeError(f"{name} does not work on tapegrad tensors with these arguments: {error}") from None
     return function(*args, **kwargs)

@@ -144,7 +144,7 @@ def _of_word(word: Word, parameters: int, *, returns: bool = True) -> Any:
 
     signature = (I64 if returns else types.void)(*[I64] * parameters)
     names = ", ".join(f"a{i}" for i in range(parameters))
-    scope: dict[str, Any] = {"signature": signature, "generate": generate}
+    scope: dict[str, Any] = {"signature": signature, "generate": generate}  # Numba asks the function for its number of parameters
     exec(f"def operation(typing_context, {names}): return signature, generate", scope)
     return intrinsic(scope["operation"])
 

@@ -27,29 +27,46 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import cache, runtime as rt
-from .words import call, float_bits, get, load, load32, put
+from .words import call, float_bits, get, load, load32, put, store
 
 FLAT, ROWS, TILES = range(3)
 LETTERS = "csxt"
 _C, _S, _X, _T = range(4)
 TILE_ROWS, TILE_COLUMNS = 16, 32  # a cache line of 4-byte elements down
 _FEWEST = 8  # rows and columns that are worth a tile
-MOST_DIMS = 64
 EXACT = 2**53  # integers up to this are passed as float64
 _CONTIGUITY = rt.C_CONTIGUOUS | rt.F_CONTIGUOUS
 
 # Words of the memory that an arrangement is worked out in: these, then the sizes of the broadcast shape, then the merged ones, then per
 # operand its dtype (0: a float, 1: an int), its number, its letter, whether it has no dimension among others that have, and its strides.
-UNITS, RANK, MERGED, COLUMN_MAJOR, _OVERFLOW = range(5)
-SHAPE = 5
-_SIZES = SHAPE + MOST_DIMS
-DTYPES = _SIZES + MOST_DIMS
-_PER_OPERAND = 4 + MOST_DIMS
+UNITS, RANK, MERGED, COLUMN_MAJOR = range(4)
+SHAPE = 4
+_SIZES = SHAPE + rt.MOST_DIMS
+DTYPES = _SIZES + rt.MOST_DIMS
+_PER_OPERAND = 4 + rt.MOST_DIMS
 
 
 def words(operands: int) -> tuple[int, int]:
     """How many words the slots of so many operands take at most, and the memory to work in."""
-    return operands * 4 + 4 + (operands + 1) * MOST_DIMS, DTYPES + operands * _PER_OPERAND
+    return operands * 4 + 4 + (operands + 1) * rt.MOST_DIMS, DTYPES + operands * _PER_OPERAND
+
+
+def number(runtime: int, operand: int, slot: int, room: int) -> int:
+    """Native code: point a slot at a Python number as a float64, which an int is turned into in ``room``. What stands for its dtype (0: a
+    float, 1: an int), or -1 for anything else."""
+    kind = load(operand + rt.TYPE)
+    if kind == get(runtime, rt.FLOAT):
+        store(slot, operand + rt.FLOAT_VALUE)
+        return 0
+    if kind != get(runtime, rt.INT):
+        return -1
+    store(room, 0)
+    value = call(get(runtime, rt.LONG_AND_OVERFLOW), operand, room)
+    if load(room) != 0 or value > EXACT or value < -EXACT:
+        return -1
+    store(room, float_bits(value))
+    store(slot, room)
+    return 1
 
 
 def _operands_of(runtime: int, args: int, given: int, operands: int, inputs: int, slots: int, work: int) -> bool:
@@ -66,20 +83,10 @@ def _operands_of(runtime: int, args: int, given: int, operands: int, inputs: int
             put(slots, k, load(operand + rt.DATA))
             rank = max(rank, load32(operand + rt.NDIM))
             arrays += k < inputs
-        elif k >= inputs:
-            return False
-        elif kind == get(runtime, rt.FLOAT):
-            put(slots, k, operand + rt.FLOAT_VALUE)
-        elif kind == get(runtime, rt.INT):
-            put(work, _OVERFLOW, 0)
-            value = call(get(runtime, rt.LONG_AND_OVERFLOW), operand, work + 8 * _OVERFLOW)
-            if get(work, _OVERFLOW) != 0 or value > EXACT or value < -EXACT:
-                return False
-            put(numbers, k, float_bits(value))
-            put(slots, k, numbers + 8 * k)
-            dtype = 1
         else:
-            return False
+            dtype = number(runtime, operand, slots + 8 * k, numbers + 8 * k) if k < inputs else -1
+            if dtype < 0:
+                return False
         put(dtypes, k, dtype)
     put(work, RANK, rank)
     return arrays > 0
@@ -115,7 +122,7 @@ def _broadcast(args: int, given: int, operands: int, inputs: int, work: int) -> 
             put(sizes, merged, get(shape, d))
             merged += 1
     for k in range(operands):
-        row, m = strides + 8 * MOST_DIMS * k, 0
+        row, m = strides + 8 * rt.MOST_DIMS * k, 0
         put(alone, k, 0)
         if k >= given:
             step = 1
@@ -155,7 +162,7 @@ def _swap(work: int, operands: int, a: int, b: int) -> None:
         first = get(row, a)
         put(row, a, get(row, b))
         put(row, b, first)
-        row = work + 8 * (DTYPES + 4 * operands + MOST_DIMS * k)
+        row = work + 8 * (DTYPES + 4 * operands + rt.MOST_DIMS * k)
 
 
 def _merge(operands: int, work: int) -> None:
@@ -165,7 +172,7 @@ def _merge(operands: int, work: int) -> None:
     for d in range(1, get(work, MERGED)):
         even = True
         for k in range(operands):
-            row = strides + 8 * MOST_DIMS * k
+            row = strides + 8 * rt.MOST_DIMS * k
             even = even and get(row, last) == get(row, d) * get(sizes, d)
         if even:
             put(sizes, last, get(sizes, last) * get(sizes, d))
@@ -173,7 +180,7 @@ def _merge(operands: int, work: int) -> None:
             last += 1
             put(sizes, last, get(sizes, d))
         for k in range(operands):
-            row = strides + 8 * MOST_DIMS * k
+            row = strides + 8 * rt.MOST_DIMS * k
             put(row, last, get(row, d))
     put(work, MERGED, last + 1)
 
@@ -195,9 +202,9 @@ def arrange_native(runtime: int, args: int, given: int, operands: int, inputs: i
         merged = 1
         put(sizes, 0, n)
         for k in range(operands):
-            put(strides + 8 * MOST_DIMS * k, 0, k >= given or get(dtypes, k) > 1)
+            put(strides + 8 * rt.MOST_DIMS * k, 0, k >= given or get(dtypes, k) > 1)
     elif given > inputs or get(work, COLUMN_MAJOR) != 0:  # in the order of the output's memory
-        row = strides + 8 * MOST_DIMS * inputs
+        row = strides + 8 * rt.MOST_DIMS * inputs
         for d in range(1, merged):
             e = d
             while e > 0 and abs(get(row, e - 1)) < abs(get(row, e)):
@@ -210,7 +217,7 @@ def arrange_native(runtime: int, args: int, given: int, operands: int, inputs: i
     kind = FLAT if merged == 1 else ROWS
     across = -1
     for k in range(operands):
-        row = strides + 8 * MOST_DIMS * k
+        row = strides + 8 * rt.MOST_DIMS * k
         step, letter = get(row, inner), _X
         if step == 0:
             letter = _S
@@ -226,7 +233,7 @@ def arrange_native(runtime: int, args: int, given: int, operands: int, inputs: i
         if across != beside:
             _swap(work, operands, across, beside)
         for k in range(inputs):
-            if get(letters, k) == _X and get(strides + 8 * MOST_DIMS * k, beside) == 1 and load(get(dtypes, k) + rt.ITEMSIZE) <= 8:
+            if get(letters, k) == _X and get(strides + 8 * rt.MOST_DIMS * k, beside) == 1 and load(get(dtypes, k) + rt.ITEMSIZE) <= 8:
                 put(letters, k, _T)
     outer, units = max(beside, 0), n
     rows = get(sizes, beside) if merged > 1 else 1
@@ -237,7 +244,7 @@ def arrange_native(runtime: int, args: int, given: int, operands: int, inputs: i
     put(slots, 4 * operands + 2, get(sizes, inner))
     put(slots, 4 * operands + 3, outer)
     for k in range(operands):
-        row = strides + 8 * MOST_DIMS * k
+        row = strides + 8 * rt.MOST_DIMS * k
         put(steps, k, get(row, inner))
         put(down, k, get(row, beside) if merged > 1 else 0)
         put(item_sizes, k, load(get(dtypes, k) + rt.ITEMSIZE) if k < given and get(dtypes, k) > 1 else 8)

@@ -13,7 +13,6 @@ from .call import builtin
 from .words import call, get, load, put, stack_words
 
 _Array = np.ndarray[Any, Any]
-_MOST_DIMS = 64
 
 
 def new_array(runtime: int, ndim: int, shape: int, dtype: int, column_major: int) -> int:
@@ -38,7 +37,7 @@ def new_array(runtime: int, ndim: int, shape: int, dtype: int, column_major: int
 
 def _empty(self: int, args: int, nargs: int) -> int:
     runtime = load(load(self + rt.DATA))
-    shape, ndim, dtype = stack_words(_MOST_DIMS), 0, 0
+    shape, ndim, dtype = stack_words(rt.MOST_DIMS), 0, 0
     fits = nargs == 2
     if fits:
         sizes, dtype = get(args, 0), get(args, 1)
@@ -48,7 +47,7 @@ def _empty(self: int, args: int, nargs: int) -> int:
             ndim = 1
         elif load(sizes + rt.TYPE) == get(runtime, rt.TUPLE):
             items, ndim = sizes + rt.ITEMS, load(sizes + rt.COUNT)
-            fits = fits and ndim <= _MOST_DIMS
+            fits = fits and ndim <= rt.MOST_DIMS
         else:
             fits = False
         for d in range(ndim if fits else 0):

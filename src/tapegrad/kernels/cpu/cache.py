@@ -1,6 +1,6 @@
 """Native code: compiled once, kept as object code on disk, loaded again by llvmlite in under a millisecond.
 
-Kernels are compiled by Numba (``native``), what runs them by a small compiler of our own (``native_words``). An entry is named by a hash
+Kernels are compiled by Numba or a small compiler of our own (``native``), what runs them by the latter (``native_words``). An entry is named by a hash
 of everything that shapes its machine code: the key given by the caller (generated source and constants), the source of the modules it
 is built from and of those that compile it, the CPU name and features, and the Numba, llvmlite and Python versions. It is a plain
 object file with its metadata appended as JSON and a digest over both: no pickle, so a cache entry is never executed as Python.
@@ -66,16 +66,16 @@ def clear() -> None:
         path.unlink(missing_ok=True)
 
 
-def native(key: str, build: Callable[[], Any], *, fastmath: Iterable[str] = ()) -> int:
-    """The address of a kernel, compiled by Numba.
+def native(key: str, build: Callable[[], Any], *, fastmath: Iterable[str] = (), translated: bool = False) -> int:
+    """The address of a kernel, compiled by Numba, or by the translator (see ``direct``), which is quicker at long ones.
 
     ``build`` returns the Python function to compile; it is called only when neither this process nor the disk has the code.
     ``key`` must name every constant and generated text that ``build`` uses. ``fastmath`` are LLVM flags (CONVENTIONS: only
     ``reassoc`` inside reductions).
     """
     flags = tuple(sorted(fastmath))
-    name = _entry_name(build.__module__, key, flags)
-    return _addresses.get(name) or _found_or_made(name, lambda: _compile(name, build, flags))
+    name = _entry_name(build.__module__, f"translated:{key}" if translated else key, flags)
+    return _addresses.get(name) or _found_or_made(name, lambda: _compile(name, build, flags, translated))
 
 
 def native_words(function: Callable[..., Any]) -> int:
@@ -102,12 +102,13 @@ def keep_until_exit(*objects: Any) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
 
 
-def _compile(name: str, build: Callable[[], Any], flags: tuple[str, ...]) -> int:
+def _compile(name: str, build: Callable[[], Any], flags: tuple[str, ...], translated: bool) -> int:
     from numba import cfunc
 
-    from . import abi
+    from . import abi, direct
 
-    compiled = cfunc(abi.KERNEL, nopython=True, error_model="numpy", fastmath=set(flags) if flags else False)(build())
+    kernel = direct.direct(build()) if translated else build()
+    compiled = cfunc(abi.KERNEL, nopython=True, error_model="numpy", fastmath=set(flags) if flags else False)(kernel)
     statistics["compiled"] += 1
     _engines.append(compiled)
     library = compiled._library
@@ -122,8 +123,11 @@ def _compile_words(name: str, function: Callable[..., Any]) -> int:
     symbol, module = direct.compiled_words(function, machine)
     statistics["compiled"] += 1
     meta, code = _metadata(symbol, module), machine.emit_object(module)
+    address = _loaded(meta, code)
+    if not address:
+        raise RuntimeError(f"{symbol} can't be loaded: one of {meta['needs']} is missing")
     _write(name, meta, code)
-    return _loaded(meta, code)
+    return address
 
 
 def _metadata(symbol: str, module: Any) -> dict[str, Any]:

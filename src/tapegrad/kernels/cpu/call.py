@@ -46,7 +46,7 @@ def spread(runtime: int, kernel: int, slots: int, n: int, grain: int) -> None:
         put(frame, 5, (n + step - 1) // step)  # dims[0]
         put(frame, 6, 1)  # steps[0]
         call(pool, get(runtime, rt.CHUNK), frame + 32, frame + 40, frame + 48, frame, 0, 1, threads)
-    put(runtime, rt.BUSY, 0)
+    swap_if(runtime + 8 * rt.BUSY, 1, 0)
 
 
 def run(runtime: int, kernel: int, slots: int, n: int, grain: int) -> None:
@@ -100,10 +100,6 @@ def _run_steps(steps: int, count: int, runtime: int) -> None:
         spread(runtime, get(row, 0), get(row, 1), get(row, 2), get(row, 3))
 
 
-def _replay(steps: int, count: int, runtime: int) -> None:
-    _run_steps(steps, count, runtime)
-
-
 def _program(self: int, args: int, nargs: int) -> int:
     control = load(self + rt.DATA)
     runtime = load(control)
@@ -120,7 +116,7 @@ def chunk_address() -> int:
 
 def replay_address() -> int:
     """The native loop ``void replay(int64 *steps, int64 count, int64 *runtime)`` over rows of (kernel, slots, n, grain)."""
-    return cache.native_words(_replay)
+    return cache.native_words(_run_steps)
 
 
 class _MethodDef(ctypes.Structure):

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..once import once
-from . import arrange as layouts, runtime as rt
+from . import arrange as layouts, cache, runtime as rt
 from .arrange import LETTERS, Arrangement
 from .arrays import new_array
 from .call import builtin, none, run
-from .words import call, float_bits, get, load, load32, put, stack_words, store
+from .words import call, get, load, load32, put, stack_words, store
 
 # Words of a fast path's control block. Its table: the number of rows; then rows of the pattern, the operands' dtypes (0: a float, 1: an
 # int), what to launch, the kernel which that calls, the grain, and the outputs' dtypes.
@@ -78,7 +78,9 @@ def _finish(
             call(get(runtime, rt.INCREF), dtype)
             array = new_array(runtime, ndim, shape, dtype, column_major)
             if array == 0:
-                return 0  # MemoryError is set; a partly filled tuple is one small object, freed with the traceback
+                if outputs > 1:
+                    call(get(runtime, rt.DECREF), result)
+                return 0
             store(slots + 8 * (inputs + k), load(array + rt.DATA))
             if outputs > 1:
                 call(get(runtime, rt.TUPLE_SET), result, k, array)
@@ -117,23 +119,11 @@ def _fast(self: int, args: int, nargs: int) -> int:
                         return none(runtime)
             put(slots, i, load(operand + rt.DATA))
             dtype = load(operand + rt.DESCR)
-        elif i >= inputs:
-            return none(runtime)
-        elif kind == get(runtime, rt.FLOAT):
-            put(slots, i, operand + rt.FLOAT_VALUE)
-            pattern |= _SCALAR << (2 + 4 * i)
-        elif kind == get(runtime, rt.INT):
-            overflow = slots + 8 * i
-            store(overflow, 0)
-            value = call(get(runtime, rt.LONG_AND_OVERFLOW), operand, overflow)
-            if load(overflow) != 0 or value > layouts.EXACT or value < -layouts.EXACT:
-                return none(runtime)
-            put(numbers, i, float_bits(value))
-            put(slots, i, numbers + 8 * i)
-            pattern |= _SCALAR << (2 + 4 * i)
-            dtype = 1
         else:
-            return none(runtime)
+            dtype = layouts.number(runtime, operand, slots + 8 * i, numbers + 8 * i) if i < inputs else -1
+            if dtype < 0:
+                return none(runtime)
+            pattern |= _SCALAR << (2 + 4 * i)
         put(dtypes, i, dtype)
     if first == 0:
         return none(runtime)
@@ -203,13 +193,14 @@ class Fast:
         if len(self._known) >= _CAPACITY or key in self._known or len(arrangement.letters) > MOST_OPERANDS:
             return
         row = np.array([*inputs, *kernels(), grain, *outputs], np.int64)
-        table = np.concatenate([self._table, row])
-        table[0] += 1
-        # Another thread may be about to read the old table, and it has addresses of dtypes: nothing is let go.
-        self._keep += [self._table, *out_dtypes, *[x.dtype for x in operands if isinstance(x, np.ndarray)]]
-        self._known.add(key)
-        self._table = table
-        self._control[_ROWS] = table.ctypes.data
+        with cache.lock:
+            table = np.concatenate([self._table, row])
+            table[0] += 1
+            # Another thread may be about to read the old table, and it has addresses of dtypes: nothing is let go.
+            self._keep += [self._table, *out_dtypes, *[x.dtype for x in operands if isinstance(x, np.ndarray)]]
+            self._known.add(key)
+            self._table = table
+            self._control[_ROWS] = table.ctypes.data
 
 
 def _kind(operand: Any) -> int:

@@ -37,7 +37,7 @@ _LOCK, _OLDEST, _NEWEST, _LIMIT, _USED, _FREE, _PEAK, _RECYCLED, _MAPPED, _RETUR
 _MMAP, _MUNMAP, _MADVISE, _MEMCPY, _MEMSET, _PROTECTION, _FLAGS, _ADVICE = range(10, 18)
 _HEADS = 18
 _STATE_WORDS = _HEADS + _CLASSES
-_UNLOCK, _TRIM, _EMPTY = range(3)  # what ``manage`` does
+_TRIM, _EMPTY = range(2)  # what ``manage`` does
 
 
 def _acquire(pool: int) -> None:
@@ -170,8 +170,7 @@ def _free(pool: int, address: int, size: int) -> None:
 
 
 def _manage(pool: int, what: int) -> None:
-    if what != _UNLOCK:
-        _acquire(pool)
+    _acquire(pool)
     if what == _TRIM:
         _trim(pool, get(pool, _LIMIT))
     elif what == _EMPTY:
@@ -216,7 +215,6 @@ class _Pool:
 
     def forget(self) -> None:
         """What a forked child does: free pages that it shares would be copied before they serve."""
-        self.manage(_UNLOCK)
         self.manage(_EMPTY)
 
     def manage(self, what: int) -> None:

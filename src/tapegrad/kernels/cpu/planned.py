@@ -27,6 +27,7 @@ from .words import call, get, load, put, stack_words
 _MADE, _RETURNED, _LAUNCHES, _THREADS = range(plans.FREE, plans.FREE + 4)
 _NUMBER, _ARGUMENT, _NEW = range(3)
 _MOST_MADE, _MOST_SLOTS = 8, 32
+_MOST_HOPELESS = 2048
 R = TypeVar("R")
 
 
@@ -93,26 +94,28 @@ class Planned(Generic[R]):
         functools.update_wrapper(self, function)
         self._function = function
         self._plans = Plans(_planned)
+        self._hopeless: set[tuple[int, ...]] = set()  # keys of calls that can't be planned
 
     def __call__(self, *args: Any) -> R:
         result: R | None = self.quick(*args)
         if result is not None:
             return result
-        return self._function(*args) if recording() or not self._plans.wanted() else self._learn(args)
+        key = None if recording() or not self._plans.wanted() else key_of(args)
+        return self._function(*args) if key is None or key in self._hopeless else self._learn(key, args)
 
     @once
     def quick(self) -> Callable[..., Any]:
         """``quick(*args)``: the result, or None where there is no plan for such arguments, or launches are being recorded."""
         return self._plans.quick()
 
-    def _learn(self, args: tuple[Any, ...]) -> R:
+    def _learn(self, key: tuple[int, ...], args: tuple[Any, ...]) -> R:
         with Launches() as launches:
             result = self._function(*args)
-        key = key_of(args)
-        if key is not None:
-            plan = _plan_of(args, result if isinstance(result, tuple) else (result,), launches)
-            if plan is not None:
-                self._plans.add(key, *plan)
+        plan = _plan_of(args, result if isinstance(result, tuple) else (result,), launches)
+        if plan is not None:
+            self._plans.add(key, *plan)
+        elif len(self._hopeless) < _MOST_HOPELESS and _begin_apart(args):
+            self._hopeless.add(key)
         return result
 
 
@@ -126,8 +129,7 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], launches: Launches
     made = [*results, *(x for x in launches.fresh if not any(x is r for r in results))]
     if not launches.rows or len(made) > _MOST_MADE or not all(any(r is x for x in launches.fresh) for r in results):
         return None
-    starts = [x.ctypes.data for x in args if isinstance(x, np.ndarray)]
-    if len(set(starts)) < len(starts):  # another time they will be different
+    if not _begin_apart(args):  # another time they will
         return None
     head = [len(made), len(results), len(launches.rows), int(any(n > grain for _, n, grain, _ in launches.rows))]
     words: list[int] = []
@@ -151,6 +153,12 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], launches: Launches
             else:
                 return None
     return head, words, keep
+
+
+def _begin_apart(args: tuple[Any, ...]) -> bool:
+    """Whether no two arrays among these begin at the same place."""
+    starts = [x.ctypes.data for x in args if isinstance(x, np.ndarray)]
+    return len(set(starts)) == len(starts)
 
 
 def _place(array: Any, among: Any) -> int | None:

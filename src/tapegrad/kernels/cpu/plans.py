@@ -18,7 +18,6 @@ KEY, FREE, HEAD = 0, 1, 7
 MOST_WORDS, MOST_ARGUMENTS = 96, 16
 _CAPACITY = 2048  # plans in a table
 _MIX = 0x1E3779B97F4A7C15
-_SLICE = rt.HEADER  # in a slice: start, stop and step
 
 
 def _describe_one(runtime: int, x: int, key: int, length: int) -> int:
@@ -66,7 +65,7 @@ def describe(runtime: int, slice_type: int, args: int, nargs: int, key: int, dat
             x = get(items, k)
             parts, within = 1, items + 8 * k
             if load(x + rt.TYPE) == slice_type:
-                parts, within = 3, x + _SLICE
+                parts, within = 3, x + rt.SLICE
                 if length + 2 > MOST_WORDS:
                     return -1
                 put(key, length, slice_type)

@@ -2,7 +2,7 @@
 
 Cached machine code may hold no absolute address, so everything that lives at a different place in each process (C-API functions,
 type objects, Numba's thread pool) is reached through this block. Everything tapegrad assumes about the memory layout of Python
-and NumPy objects is here and in ``call.py``, and is checked once when this module is imported.
+and NumPy objects is here, and is checked once when this module is imported; but for slots of classes, which ``objects`` checks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ TYPE = HEADER - 8
 FLOAT_VALUE = HEADER
 COUNT, ITEMS = HEADER, tuple.__basicsize__  # of a tuple
 ITEMSIZE = HEADER + 24  # in a dtype
-C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED = 1, 2, 0x100
+SLICE = HEADER  # in a slice: start, stop and step
+C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED, WRITEABLE = 1, 2, 0x100, 0x400
+MOST_DIMS = 64  # of an array of NumPy's
 
 
 def c_function(name: str) -> int:
@@ -58,10 +60,11 @@ def _check_layout() -> None:
     def word(offset: int, of: Any = probe) -> int:
         return int(ctypes.c_int64.from_address(id(of) + offset).value)
 
-    pair = (probe, None)
+    pair, part = (probe, None), slice(probe, None, probe.dtype)
     seen: tuple[int, ...] = (word(DATA), word(NDIM) & 0xFFFFFFFF, word(DESCR), word(FLAGS) & 0x103, word(TYPE))
     seen += (word(ITEMSIZE, probe.dtype), word(COUNT, pair), word(ITEMS, pair), word(ITEMS + 8, pair))
-    expected = (probe.ctypes.data, 2, id(probe.dtype), C_CONTIGUOUS | ALIGNED, id(np.ndarray), 4, 2, id(probe), id(None))
+    seen += tuple(word(SLICE + 8 * i, part) for i in range(3))
+    expected = (probe.ctypes.data, 2, id(probe.dtype), C_CONTIGUOUS | ALIGNED, id(np.ndarray), 4, 2, id(probe), id(None), id(probe), id(None), id(probe.dtype))
     shape = [ctypes.c_int64.from_address(word(at) + 8 * i).value for at in (SHAPE, STRIDES) for i in range(2)]
     number = ctypes.c_double.from_address(id(seventh := 1 / 7) + FLOAT_VALUE).value
     if seen != expected or shape != [2, 3, 12, 4] or number != seventh:
@@ -85,6 +88,7 @@ block[[DECREF, VECTORCALL, ERR_CLEAR]] = [c_function(name) for name in ("Py_DecR
 block[[NDARRAY, FLOAT, INT, NONE]] = id(np.ndarray), id(float), id(int), id(None)
 block[[TUPLE, DTYPE_META, NUMPY_EMPTY]] = id(tuple), id(type(np.dtype)), id(np.empty)
 block[THREADS] = int(os.environ.get("NUMBA_NUM_THREADS") or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+_most_threads: int | None = None  # OpenMP starts more when they are asked for
 address = int(block.ctypes.data)
 
 
@@ -94,14 +98,14 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(count: int) -> None:
-    """Use ``count`` threads in large kernels, at least 1 and at most what the thread pool was started with.
+    """Use ``count`` threads in large kernels; on Numba's layers ``tbb`` and ``workqueue`` no more than those that were started.
 
     Raises:
         ValueError: when ``count`` is not positive.
     """
     if count < 1:
         raise ValueError(f"set_num_threads expects a positive number, got {count}")
-    block[THREADS] = count
+    block[THREADS] = count if _most_threads is None else min(count, _most_threads)
 
 
 @functools.cache
@@ -112,11 +116,10 @@ def start_threads() -> str:
     """
     from .call import chunk_address
 
+    block[CHUNK] = chunk_address()
     try:
         with cache.lock:
-            layer, entry = _openmp() or _chosen_by_numba()
-            block[CHUNK] = chunk_address()
-            block[PARALLEL_FOR] = entry
+            layer, block[PARALLEL_FOR] = _openmp() or _chosen_by_numba()
             return layer
     except (ImportError, AttributeError, ValueError, RuntimeError):  # a Numba that changed: correct, on one thread
         block[THREADS] = 1
@@ -146,9 +149,12 @@ def _chosen_by_numba() -> tuple[str, int]:
     from numba import config
     from numba.np.ufunc import parallel
 
+    global _most_threads
     parallel._launch_threads()
-    block[THREADS] = min(int(block[THREADS]), int(config.NUMBA_NUM_THREADS))
-    entry = cache.llvm.address_of_symbol("numba_parallel_for")
+    entry, layer = cache.llvm.address_of_symbol("numba_parallel_for"), str(parallel.threading_layer())
     if not entry:
         raise RuntimeError("Numba has no thread pool")
-    return str(parallel.threading_layer()), int(entry)
+    if layer != "omp":
+        _most_threads = int(config.NUMBA_NUM_THREADS)
+        block[THREADS] = min(int(block[THREADS]), _most_threads)
+    return layer, int(entry)

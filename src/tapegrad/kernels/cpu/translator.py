@@ -4,9 +4,10 @@ A variable has the type of what it is assigned first. Names of the module and of
 those, only one side is translated. The functions called, plain ones or those compiled with Numba's ``njit``, become part of the caller;
 Numba's intrinsics and the operations of ``words`` write their own instructions.
 
-The meaning is Numba's with ``error_model="numpy"``. Known are assignments, ``if``, ``while``, ``for`` over ranges and tuples, ``return``,
-arithmetic and comparisons of int64, float32 and float64, numbers made of others by a type of Numba's, elements behind typed pointers,
-``min``, ``max`` and ``abs`` of integers; anything else raises NotImplementedError. A step of a range that is no constant has to be positive.
+The meaning is Numba's with ``error_model="numpy"``, but that nothing may be divided by an integer 0. Known are assignments, ``if``,
+``while``, ``for`` over ranges and tuples, ``return``, arithmetic and comparisons of int64, float32 and float64, numbers made of others by
+a type of Numba's, elements behind typed pointers, ``min``, ``max`` and ``abs`` of integers; anything else raises NotImplementedError. A
+step of a range that is no constant has to be positive.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _SEQ, _CALL_OP, _EDGES, _SAVED, _CELLS, _CALL_SHAPE, _DTYPE, _CALL_PARAMS, _OUTP
 # Of a plan: the rank, where the data begins, the op, its parameters, how to differentiate it, and the shape as a tuple; after the key the
 # shape and the strides.
 _NDIM, _OFFSET, _BY, _WITH, _BACK, _SIZES = range(plans.FREE, plans.FREE + 6)
-_FLAGS_KEPT = rt.ALIGNED | 0x400  # and writeable
+_FLAGS_KEPT = rt.ALIGNED | rt.WRITEABLE
 _GIVEN = 2  # arguments of the builtin before those of the function
 
 
@@ -65,10 +65,6 @@ def _views_of(control: int, runtime: int, storage: int) -> int:
 def _make(control: int, runtime: int, source: int, array: int, above: int, storage: int, edge: int, flags: int, plan: int, length: int) -> int:
     """The view as a tensor; 0 with an exception set."""
     nothing = get(runtime, rt.NONE)
-    views = _views_of(control, runtime, storage)
-    if views == 0:
-        return 0
-
     ndim, shape, dtype = get(plan, _NDIM), plan + 8 * (plans.HEAD + length), load(array + rt.DESCR)
     call(get(runtime, rt.INCREF), dtype)
     flags_kept = load32(array + rt.FLAGS) & _FLAGS_KEPT
@@ -78,10 +74,18 @@ def _make(control: int, runtime: int, source: int, array: int, above: int, stora
         return 0
     call(get(runtime, rt.INCREF), array)
     call(get(control, _SET_BASE), result, array)
-    view = call(get(runtime, rt.GENERIC_ALLOC), get(control, _VIEW), 0)
-    tensor = call(get(runtime, rt.GENERIC_ALLOC), get(control, _TENSOR), 0)
-    if view == 0 or tensor == 0:
-        return 0  # MemoryError is set
+    view, tensor = call(get(runtime, rt.GENERIC_ALLOC), get(control, _VIEW), 0), call(get(runtime, rt.GENERIC_ALLOC), get(control, _TENSOR), 0)
+    views = _views_of(control, runtime, storage) if view != 0 and tensor != 0 else 0
+    recorded = flags != 1 and edge != nothing and get(plan, _BACK) != 0
+    entry, edges, seq = 0, 0, 0
+    if recorded and views != 0:
+        entry, edges = call(get(runtime, rt.GENERIC_ALLOC), get(control, _CALL), 0), call(get(runtime, rt.TUPLE_NEW), 1)
+        seq = call(get(runtime, rt.VECTORCALL), get(control, _TICK), 0, 0, 0) if entry != 0 and edges != 0 else 0
+    if views == 0 or (recorded and seq == 0):
+        for made in (result, view, tensor, views, entry, edges):
+            if made != 0:
+                call(get(runtime, rt.DECREF), made)
+        return 0
     root, tracked = source, flags == 0
     if above != nothing:
         root = load(above + get(control, _ROOT))
@@ -95,13 +99,9 @@ def _make(control: int, runtime: int, source: int, array: int, above: int, stora
     store(tensor + get(control, _BASE), view)
     _fill(runtime, tensor + get(control, _STORAGE), storage)
     _fill(runtime, tensor + get(control, _GRAD), nothing)
-    if flags == 1 or edge == nothing or get(plan, _BACK) == 0:
+    if not recorded:
         _fill(runtime, tensor + get(control, _ENTRY), nothing)
     else:
-        entry = call(get(runtime, rt.GENERIC_ALLOC), get(control, _CALL), 0)
-        edges, seq = call(get(runtime, rt.TUPLE_NEW), 1), call(get(runtime, rt.VECTORCALL), get(control, _TICK), 0, 0, 0)
-        if entry == 0 or edges == 0 or seq == 0:
-            return 0
         call(get(runtime, rt.INCREF), edge)
         store(edges + rt.ITEMS, edge)
         store(entry + get(control, _SEQ), seq)

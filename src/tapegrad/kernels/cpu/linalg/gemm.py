@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import cache, runtime
+from ..arrays import constant
 from ..call import launcher
 from ..planned import fresh
 from . import gemm_kernels as kernels
@@ -40,12 +41,7 @@ _MAX_PLANS = 4096
 
 @functools.cache
 def _kernel(kind: str, name: str, blocking: Blocking) -> int:
-    def build() -> Any:
-        from ..direct import direct
-
-        return direct(kernels.kernel_sources(name, blocking)[kind])
-
-    return cache.native(f"gemm:{kind}:{name}:{blocking}", build)
+    return cache.native(f"gemm:{kind}:{name}:{blocking}", lambda: kernels.kernel_sources(name, blocking)[kind], translated=True)
 
 
 @functools.cache
@@ -166,12 +162,10 @@ def _make_plan(a: _Array, b: _Array) -> _Plan | _DotPlan:
     table += [first_packed, by_rows, pack_a, packed_bytes, group, matrices, units, own_matrices, pack_units, products, len(rows)]
     for row in reversed(rows):
         table += row
-    words = np.array(table, np.int64)
-    words.flags.writeable = False
     return _Plan(
         shape,
         a.dtype,
-        words,
+        constant(np.array(table, np.int64)),
         _kernel("pack", name, blocking) if pack_units else 0,
         pack_units,
         1 if large else pack_units,

@@ -1,4 +1,4 @@
-"""The kernels of the matrix product, as Python source for Numba: packing B, and computing tiles; ``gemm`` has the plan they follow.
+"""The kernels of the matrix product, as Python functions: packing B, and computing tiles; ``gemm`` has the plan they follow.
 
 This module imports Numba only inside the functions that build kernels.
 """
@@ -128,7 +128,7 @@ def panel_packer(name: str, tile: Tile) -> Any:
 
 
 def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., None]]:
-    """The two kernels for a dtype, as Python functions for Numba (imported only when they must be compiled)."""
+    """The two kernels for a dtype, as Python functions."""
     from numba import njit
 
     from ..abi import POINTERS, stack_bytes

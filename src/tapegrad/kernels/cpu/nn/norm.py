@@ -52,12 +52,11 @@ class _Plan(NamedTuple):
 @functools.cache
 def _kernel(name: str, *args: Any) -> int:
     def build() -> Any:
-        from ..direct import direct
         from . import norm_kernels
 
-        return direct(getattr(norm_kernels, name)(*args))
+        return getattr(norm_kernels, name)(*args)
 
-    return cache.native(f"norm:{name}:{args}", build)
+    return cache.native(f"norm:{name}:{args}", build, translated=True)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""The kernels of ``norm.py``, as Python functions for Numba; imported only when one of them has to be compiled.
+"""The kernels of ``norm.py``, as Python functions; imported only when one of them has to be compiled.
 
 A row is what shares a mean and a variance: ``segments`` runs of ``inner`` contiguous elements. Its statistics are its mean, in two
 parts (``mean`` + ``rest``, so that rounding a large mean loses nothing) and 1 / sqrt(variance + eps): (3, rows). A forward kernel

@@ -1,4 +1,4 @@
-"""The kernels of ``softmax.py``, as Python functions for Numba; imported only when one of them has to be compiled."""
+"""The kernels of ``softmax.py``, as Python functions; imported only when one of them has to be compiled."""
 
 from __future__ import annotations
 

@@ -64,12 +64,11 @@ def _kernel(
     key = f"reduce:{by_rows}:{contiguous}:{op}:{source}:{compute}:{result}:{before}:{after}"
 
     def build() -> Any:
-        from ..direct import direct
         from .kernels import reduction
 
-        return direct(reduction(by_rows, contiguous, op, source, compute, result, before, after))
+        return reduction(by_rows, contiguous, op, source, compute, result, before, after)
 
-    return cache.native(key, build)
+    return cache.native(key, build, translated=True)
 
 
 def _plan(

@@ -1,4 +1,4 @@
-"""The kernels of ``conv_weight.py``, as Python functions for Numba; imported only when one of them has to be compiled."""
+"""The kernels of ``conv_weight.py``, as Python functions; imported only when one of them has to be compiled."""
 
 from __future__ import annotations
 

@@ -114,12 +114,11 @@ def tile_shape() -> Tile:
 def kernel_of(name: str, dtype: str, *options: bool) -> int:
     """The address of a kernel of convolution."""
     def build() -> Any:
-        from ..direct import direct
         from . import conv_kernels, conv_weight_kernels
 
-        return direct(getattr(conv_kernels if hasattr(conv_kernels, name) else conv_weight_kernels, name)(dtype, tile_shape(), *options))
+        return getattr(conv_kernels if hasattr(conv_kernels, name) else conv_weight_kernels, name)(dtype, tile_shape(), *options)
 
-    return cache.native(f"conv:{name}:{dtype}:{tuple(tile_shape())}:{options}", build)
+    return cache.native(f"conv:{name}:{dtype}:{tuple(tile_shape())}:{options}", build, translated=True)
 
 
 class _Cut(NamedTuple):
