@@ -7,6 +7,7 @@ to be compiled; running cached kernels needs none of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -14,7 +15,6 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from . import words
-from .words import Word
 
 I64 = types.int64
 SLOTS = types.CPointer(types.int64)
@@ -135,22 +135,22 @@ def repeated(builder: Any, scalar: Any, lanes: int) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, lanes), [0] * lanes))
 
 
-def _of_word(word: Word, parameters: int, *, returns: bool = True) -> Any:
-    """An operation of native code on words (see ``words``), for kernels."""
+def emitted(result: Any, parameters: Sequence[Any], emit: Callable[..., Any]) -> Any:
+    """A function for kernels to call, of values of Numba's types, whose instructions ``emit(builder, *arguments)`` writes where it is called."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = word.emit(builder, *args)
-        return value if returns else context.get_dummy_value()
+        value = emit(builder, *args)
+        return context.get_dummy_value() if result == types.void else value
 
-    signature = (I64 if returns else types.void)(*[I64] * parameters)
-    names = ", ".join(f"a{i}" for i in range(parameters))
-    scope: dict[str, Any] = {"signature": signature, "generate": generate}  # Numba asks the function for its number of parameters
-    exec(f"def operation(typing_context, {names}): return signature, generate", scope)
-    return intrinsic(scope["operation"])
+    names = ", ".join(f"a{k}" for k in range(len(parameters)))  # Numba asks the function how many there are
+    scope: dict[str, Any] = {"signature": result(*parameters), "generate": generate}
+    exec(f"def call(typing_context, {names}): return signature, generate", scope)
+    return intrinsic(scope["call"])
 
 
-get, put, store = _of_word(words.get, 2), _of_word(words.put, 3, returns=False), _of_word(words.store, 2, returns=False)
-call_kernel = _of_word(words.call, 4, returns=False)
+# Operations of native code on words (see ``words``), for kernels
+get, put = emitted(I64, [I64] * 2, words.get.emit), emitted(types.void, [I64] * 3, words.put.emit)
+store, call_kernel = emitted(types.void, [I64] * 2, words.store.emit), emitted(types.void, [I64] * 4, words.call.emit)
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]

@@ -13,8 +13,7 @@ import numpy as np
 from numba import types
 
 from .. import abi
-from ..abi import stack_bytes, widest_vectors
-from ..reduction.micro import emitted
+from ..abi import emitted, stack_bytes, widest_vectors
 from ..vmath.logarithm import log
 from ..vmath.value import DOUBLE, FLOAT, INT, LONG, Value, call, sqrt, where
 

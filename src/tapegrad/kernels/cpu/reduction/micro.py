@@ -9,7 +9,6 @@ imported only when a kernel has to be compiled.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,10 +16,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils as _cgutils
-from numba.extending import intrinsic
 
 from .. import abi
-from ..abi import inline
+from ..abi import emitted, inline
 from ..vmath import functions as vmath
 from .layout import BLOCK_BYTES
 
@@ -124,19 +122,6 @@ class Native:
     def intrinsic(self) -> Any:
         """The function for Numba code to call."""
         return emitted(self.signature.return_type, self.signature.args, self)
-
-
-def emitted(result: Any, parameters: Sequence[Any], emit: Callable[..., Any]) -> Any:
-    """A function for Numba code to call, whose instructions ``emit(builder, *arguments)`` writes where it is called."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = emit(builder, *args)
-        return context.get_dummy_value() if result == types.void else value
-
-    names = ", ".join(f"a{k}" for k in range(len(parameters)))
-    scope: dict[str, Any] = {"signature": result(*parameters), "generate": generate}
-    exec(f"def call(typing_context, {names}): return signature, generate", scope)
-    return intrinsic(scope["call"])
 
 
 def _llvm(numba_type: Any) -> Any:

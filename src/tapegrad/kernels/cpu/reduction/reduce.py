@@ -233,37 +233,30 @@ def logsumexp(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
 
 def euclidean_norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The root of the sum of squares over ``axes`` of a float32 array; summed in float64, where no square overflows."""
+    return _in_one_step(x, axes, keepdims, FLOAT64, "sum", "norm", "norm")
+
+
+def _in_one_step(x: Array, axes: tuple[int, ...], keepdims: bool, compute: np.dtype[Any], *what: str) -> Array:
+    """What is the operation, then what is done to elements before and to results after, as in ``_plan``."""
     if not x.flags.aligned:
         x = x.copy()
-    key = ("norm", x.shape, x.strides, x.dtype, axes, keepdims)
+    key = (what, x.shape, x.strides, x.dtype, axes, keepdims)
     step = _plans.get(key)
     if step is None:
-        shape = reduced_shape(x.shape, axes, keepdims)
-        step = _remember(key, _plan(x, axes, shape, x.dtype, FLOAT64, "sum", "norm", "norm"))
+        step = _remember(key, _plan(x, axes, reduced_shape(x.shape, axes, keepdims), x.dtype, compute, *what))
     return _run(x, step)
 
 
 # ------------------------------------------------------------------------------------------------------------- extrema
 
 
-def _extremum(op: str, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    if not x.flags.aligned:
-        x = x.copy()
-    key = (op, x.shape, x.strides, x.dtype, axes, keepdims)
-    step = _plans.get(key)
-    if step is None:
-        shape = reduced_shape(x.shape, axes, keepdims)
-        step = _remember(key, _plan(x, axes, shape, x.dtype, compute_dtype(x.dtype), op))
-    return _run(x, step)
-
-
 @planned
 def amax(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The maximum over ``axes`` (of at least one element) of a real or bool array; NaN where there is one."""
-    return _extremum("max", x, axes, keepdims)
+    return _in_one_step(x, axes, keepdims, compute_dtype(x.dtype), "max")
 
 
 @planned
 def amin(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The minimum over ``axes`` (of at least one element) of a real or bool array; NaN where there is one."""
-    return _extremum("min", x, axes, keepdims)
+    return _in_one_step(x, axes, keepdims, compute_dtype(x.dtype), "min")
