@@ -5,6 +5,7 @@ Importing tapegrad imports nothing of CUDA. An op reaches kernels only through :
 
 from __future__ import annotations
 
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -50,11 +51,41 @@ class device:
     def __hash__(self) -> int:
         return hash((self.type, self.index))
 
+    def __enter__(self) -> device:
+        """Make new tensors here."""
+        found = to_device(self)
+        _entered().append(_default.device)
+        _default.device = found
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _default.device = _entered().pop()
+
 
 CPU = device("cpu")
 
-# Array type -> the module of kernels that serves it.
+# Array type -> the module of kernels that serves it; CUDA's comes with the first tensor on a GPU.
 BACKENDS: dict[type, ModuleType] = {np.ndarray: cpu}
+
+
+class _Default(threading.local):
+    """Where new tensors go in this thread: None is the CPU. ``with device(...)`` nests."""
+
+    device: device | None = None
+    entered: list[device | None] | None = None
+
+
+_default = _Default()
+
+
+def _entered() -> list[device | None]:
+    """What the default was outside of each ``with`` that this thread is in."""
+    if _default.entered is None:
+        _default.entered = []
+    return _default.entered
+
+
+_cuda_devices: dict[int, device] = {}
 
 
 def backend(array: Any) -> ModuleType:
@@ -62,27 +93,71 @@ def backend(array: Any) -> ModuleType:
     return BACKENDS[array.__class__]
 
 
-def to_device(spec: Any) -> device:
-    """A usable device from a device, a string or None (the CPU).
+def cuda_backend() -> Any:
+    """The CUDA kernels.
 
     Raises:
-        RuntimeError: for an unknown device, or one that this machine or this version can't use.
+        RuntimeError: when no GPU can be used, with what is missing.
     """
-    found = CPU if spec is None else device(spec)
-    if found.type == "cuda":
-        raise RuntimeError("this version of tapegrad has no CUDA backend yet; use device='cpu'")
+    from .kernels import cuda
+
+    found = BACKENDS.get(cuda.CudaArray)
+    if found is None:
+        cuda.need_device()
+        found = BACKENDS[cuda.CudaArray] = cuda
     return found
 
 
-def set_default_device(device: Any) -> None:
-    """Make new tensors on this device unless told otherwise: on the CPU, which is all there is.
+def kernels_of(where: device) -> Any:
+    """The kernels of a device."""
+    return cpu if where.type == "cpu" else cuda_backend()
+
+
+def device_of(array: Any) -> device:
+    """Where an array's memory is."""
+    if BACKENDS.get(array.__class__, cpu) is cpu:
+        return CPU
+    number = array.device
+    found = _cuda_devices.get(number)
+    if found is None:
+        found = _cuda_devices[number] = device("cuda", number)
+    return found
+
+
+def to_device(spec: Any) -> device:
+    """A usable device from a device, a string or None (the default device); of GPUs with its number.
 
     Raises:
-        RuntimeError: for another one.
+        RuntimeError: for an unknown device, or one that this machine can't use.
     """
-    to_device(device)
+    if spec is None:
+        return _default.device or CPU
+    found = spec if spec.__class__ is device else device(spec)
+    return found if found.type == "cpu" else cuda_backend().numbered(found)  # type: ignore[no-any-return]
+
+
+def placed(array: np.ndarray[Any, Any], where: device) -> Any:
+    """An array of the host, or a copy of it on a GPU."""
+    if where.type == "cpu":
+        return array
+    with cuda_backend().on_device(where.index):
+        return cuda_backend().to_device(array)
+
+
+def on_host(array: Any) -> np.ndarray[Any, Any]:
+    """The array, or a copy on the host of one on a GPU."""
+    return array if BACKENDS.get(array.__class__, cpu) is cpu else cuda_backend().to_host(array)  # type: ignore[no-any-return]
+
+
+def set_default_device(device: Any) -> None:
+    """Make new tensors on this device unless told otherwise; None is the CPU.
+
+    Raises:
+        RuntimeError: for one that can't be used.
+    """
+    _default.device = None if device is None else to_device(device)
 
 
 def get_default_device() -> device:
     """Where new tensors are made unless told otherwise."""
-    return CPU
+    return _default.device or CPU

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -33,6 +33,27 @@ DIFFERENTIABLE_KINDS = "fcV"  # of NumPy's dtypes that tensors have; V is bfloat
 def differentiable(array: Any) -> bool:
     """Whether values of this dtype have gradients."""
     return dtypes.FROM_NUMPY[array.dtype].category >= 2
+
+
+# ------------------------------------------------------------------------------------------------------------- devices
+
+
+def check_devices(op_name: str, tensors: Iterable[Any], numbers: bool = False) -> None:
+    """Raise RuntimeError when tensors (None and numbers count for nothing) live on different devices; with ``numbers``, those without
+    dimensions may live on the CPU."""
+    tensors = [t for t in tensors if isinstance(t, Tensor)]
+    if all(t._array.__class__ is np.ndarray for t in tensors):
+        return  # NumPy's arrays are all on the CPU
+    seen: dict[Any, Tensor] = {}
+    for t in tensors:
+        if t._array.ndim or not numbers or t._array.__class__ is not np.ndarray:
+            seen.setdefault(t.device, t)
+    if len(seen) > 1:
+        (d1, t1), (d2, t2), *_ = seen.items()
+        raise RuntimeError(
+            f"{op_name}: expected all tensors on one device, got shape {tuple(t1.shape)} on {d1} and shape {tuple(t2.shape)} on {d2}; "
+            f"move one with .to({str(d1)!r})"
+        )
 
 
 # ------------------------------------------------------------------------------------------------------- written calls
@@ -90,6 +111,7 @@ def _write_call(op: Any, scope: dict[str, Any]) -> str:
     out += ["    _a0 = _x0._array; _e0 = _x0._entry"]
     for i in range(1, n):
         out += [f"    if _x{i} is None: _a{i} = _e{i} = None", f"    else: _a{i} = _x{i}._array; _e{i} = _x{i}._entry"]
+        out += [f"    if _a{i}.__class__ is not _a0.__class__ and _a{i} is not None: mixed(op.name, ({xs}))"]
     out += _run_forward(op, arrays[:-2], passed, scope)
     residuals = "".join(f"_s{k}, " for k in range(len(op.residuals)))
     several = f"return finish_many(op, ({xs}), {params}, ({arrays}), _r, ({edges}))"
@@ -107,7 +129,7 @@ def _write_call(op: Any, scope: dict[str, Any]) -> str:
         kept = "_p" if op.view else params.replace("'index': index", "'index': frozen(index)")
         out += _write_record(op, scope, xs, kept, arrays, edges, residuals)
     scope |= {"op": op, "forward": op.forward, "BACKENDS": BACKENDS, "local": local, "general": run_generally, "finish_many": finish_many}
-    scope |= {"make_tensor": make_tensor, "Storage": Storage, "tick": tick, "KINDS": DIFFERENTIABLE_KINDS}
+    scope |= {"mixed": check_devices, "make_tensor": make_tensor, "Storage": Storage, "tick": tick, "KINDS": DIFFERENTIABLE_KINDS}
     scope |= {"make_view": maker(View, *View.__slots__), "note_view": note_view, "ref": weakref.ref}
     scope |= {"make_call": maker(Call, *CALL_SLOTS), "record": record, "frozen": _frozen, "refuse": refuse_gradient}
     return "\n".join([*out, "    return _o"]) + "\n"
@@ -164,6 +186,8 @@ def run_generally(op: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> A
     """Run an op on tensors (None for optional inputs left out), record it, and tell listeners."""
     arrays = tuple([None if t is None else t._array for t in inputs])
     edges = tuple([None if t is None else t._entry for t in inputs])
+    if any(a.__class__ is not arrays[0].__class__ for a in arrays):
+        check_devices(op.name, inputs)
     result = op.forward(backend(arrays[0]), *arrays, **params)
     residuals: tuple[Any, ...] = ()
     if op.residuals:

@@ -6,7 +6,7 @@ backend is chosen, the operation is recorded on the tape, and listeners (recordi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from . import dtypes
 from .kernels.once import once
-from .opcall import on_arrays, on_tensors
+from .opcall import check_devices as check_devices, on_arrays, on_tensors
 from .plan import ON_ARRAYS, ON_TENSORS, Plans
 from .samples import EdgePoint, ErrorInput, Sample
 from .tensor import Tensor, no_tensor, wrap
@@ -138,20 +138,3 @@ def as_tensor_input(value: Any, op_name: str, position: str) -> Tensor:
 def usable(array: np.ndarray[Any, Any]) -> bool:
     """Whether a tensor can hold the array: native byte order, aligned, strides that are multiples of the item size."""
     return array.dtype.isnative and array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides)
-
-
-def check_devices(op_name: str, tensors: Iterable[Any]) -> None:
-    """Raise RuntimeError when tensors with dimensions live on different devices."""
-    tensors = [t for t in tensors if isinstance(t, Tensor)]
-    if all(t._array.__class__ is np.ndarray for t in tensors):
-        return  # NumPy's arrays are all on the CPU
-    seen: dict[Any, Tensor] = {}
-    for t in tensors:
-        if t._array.ndim:
-            seen.setdefault(t.device, t)
-    if len(seen) > 1:
-        (d1, t1), (d2, t2), *_ = seen.items()
-        raise RuntimeError(
-            f"{op_name}: expected all tensors on one device, got shape {tuple(t1.shape)} on {d1} and shape {tuple(t2.shape)} on {d2}; "
-            f"move one with .to({str(d1)!r})"
-        )

@@ -165,7 +165,7 @@ def operands_of(op: Any, operands: Sequence[Any]) -> tuple[Any, ...]:
         if op.takes_numbers:
             return tuple([as_tensor_input(x, op.name, name) for x, name in zip(inputs, op.labels, strict=True)])
         raise TypeError(f"{op.name}(): argument {op.labels[0]!r} must be a Tensor, not {no_tensor(operands[0])}")
-    check_devices(op.name, inputs)
+    check_devices(op.name, inputs, numbers=True)
     if op.check is not None:
         op.check(*inputs)
     return tuple(inputs)

@@ -128,7 +128,7 @@ def grad(
                 "to get None for it"
             )
         if value is None and materialize_grads:
-            value = wrap(np.zeros(target._array.shape, target._array.dtype))
+            value = wrap(backend(target._array).zeros(target._array.shape, target._array.dtype))
         elif isinstance(value, Tensor):
             if id(_owner(value._array)) in taken:  # the seed itself, an input, or the gradient of another input
                 with enable_grad() if create_graph else no_grad():
@@ -191,7 +191,7 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argum
                 raise RuntimeError(
                     f"{name}: a gradient can be made up only for real tensors, this one has dtype {root.dtype}; pass {argument}="
                 )
-            seeds.append(wrap(np.ones(array.shape, array.dtype)) if on_tensors else _one(array))
+            seeds.append(wrap(_one(array)) if on_tensors else _one(array))
             continue
         if not isinstance(seed, Tensor):
             raise TypeError(f"{name}: gradient {i} must be a Tensor or None, got {type(seed).__name__}")
@@ -209,8 +209,8 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argum
 
 def _one(array: Any) -> Any:
     """The gradient of a tensor with one element with respect to itself."""
-    seed = np.empty(array.shape, array.dtype)
-    seed[...] = 1
+    seed = backend(array).empty(array.shape, array.dtype)
+    seed.fill(1)
     return seed
 
 

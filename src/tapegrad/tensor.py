@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes
-from .device import CPU, device
+from .device import device, device_of, on_host
 from .kernels.cpu.objects import maker
 from .memory_format import contiguous_format
 from .modes import local, values_leave
@@ -142,7 +142,7 @@ class Tensor:
     @property
     def device(self) -> device:
         """Where the memory is, such as ``device('cpu')``."""
-        return CPU
+        return device_of(self._array)
 
     @property
     def itemsize(self) -> int:
@@ -196,6 +196,7 @@ class Tensor:
 
         Raises:
             RuntimeError: when the tensor requires grad, since NumPy code would not be recorded; use ``.detach().numpy()``.
+            TypeError: when it is on a GPU.
         """
         if self._entry is not None:
             raise RuntimeError(
@@ -204,6 +205,8 @@ class Tensor:
             )
         values_leave("numpy()")
         array: np.ndarray[Any, Any] = self._array
+        if array.__class__ is not np.ndarray and self.is_cuda:
+            raise TypeError(f"can't convert a tensor on {self.device} to NumPy; use tensor.cpu() to copy it to the host first")
         return array
 
     def item(self) -> bool | int | float | complex:
@@ -275,7 +278,7 @@ class Tensor:
         entry = self._entry
         leaf = entry is None or entry.is_leaf
         return tensor_repr(
-            self._array,
+            on_host(self._array),
             dtype_name=self.dtype.name,
             default_dtype_name=dtypes.get_default_dtype().name,
             requires_grad=entry is not None and leaf,
@@ -288,7 +291,7 @@ class Tensor:
 
         if not spec and self._array.ndim:
             return repr(self)
-        return format_scalar(self._array, spec)
+        return format_scalar(on_host(self._array), spec)
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.startswith("_Tensor")]

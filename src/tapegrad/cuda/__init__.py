@@ -20,13 +20,15 @@ class OutOfMemoryError(RuntimeError):
 
 
 def is_available() -> bool:
-    """Whether tensors can live on a GPU."""
-    return False
+    """Whether tensors can live on a GPU: there is one, its driver, and the packages that compile and launch kernels."""
+    return device_count() > 0
 
 
 def device_count() -> int:
-    """The number of GPUs."""
-    return 0
+    """The number of GPUs that can be used."""
+    from ..kernels.cuda.drivers import driver
+
+    return driver().count()
 
 
 def current_device() -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..device import on_host
 from ..modes import check_values, values_leave
 from ..scalarops import elementwise_op
 from ..tensor import Tensor
@@ -100,15 +101,23 @@ def need_same_dtype(name: str, **tensors: Tensor | None) -> None:
 
 
 def read_values(tensor: Tensor, what: str) -> Any:
-    """The tensor's array, for Python to read outside of an op's forward in ``what``, which a trace refuses: replays run no Python."""
+    """The tensor's array, for Python to read outside of an op's forward in ``what``, which a trace refuses: replays run no Python.
+
+    Of a tensor on a GPU it is a copy, for which the host waits: only for what shapes depend on.
+    """
     values_leave(what)
-    return tensor._array
+    return on_host(tensor._array)
 
 
 def need_in_range(
     name: str, index: Tensor, size: int, where: str, *, lowest: int = 0, what: str = "index", error: type[Exception] = IndexError
 ) -> None:
-    """Raise ``error`` when an integer tensor holds something outside [``lowest``, ``size``); replays look again."""
+    """Raise ``error`` when an integer tensor holds something outside [``lowest``, ``size``); replays look again.
+
+    On a GPU, whose values the host would have to wait for, kernels look themselves.
+    """
+    if index.is_cuda:
+        return
 
     def check(array: Any) -> None:
         if lowest == 0 and array.dtype == np.int64:  # negative numbers are the largest of unsigned ones

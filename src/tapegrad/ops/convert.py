@@ -11,6 +11,7 @@ from ..public import METHODS, method
 from ..tensor import Tensor, wrap
 from .create import empty, full, ones, tensor, zeros
 from .shape.copy import clone, to_dtype
+from .shape.move import MOVE
 
 
 @method
@@ -72,10 +73,11 @@ def to(
     Itself when nothing changes, unless ``copy``.
     """
     dtype, device = dtype_and_device(args, dtype, device)
+    moved = to_dtype(self, self.dtype if dtype is None else dtype)
     if device is not None:
-        to_device(device)
-    wanted = self.dtype if dtype is None else dtypes.to_dtype(dtype)
-    moved = to_dtype(self, wanted)
+        where = to_device(device)
+        if where != moved.device:
+            moved = MOVE.call(moved, where, moved.device)
     return clone(self) if copy and moved is self else moved
 
 
@@ -101,24 +103,24 @@ def type_as(self: Tensor, tensor: Tensor) -> Tensor:
 
 @method
 def cpu(self: Tensor) -> Tensor:
-    """The tensor on the CPU."""
-    return self
+    """The tensor on the CPU; itself when it is there."""
+    return to(self, "cpu") if self.is_cuda else self
 
 
 @method
 def cuda(self: Tensor, device: Any = None) -> Tensor:
-    """The tensor on a GPU.
+    """The tensor on a GPU, the current one unless given (a number or a device); itself when it is there.
 
     Raises:
-        RuntimeError: since this version has no CUDA backend.
+        RuntimeError: when no GPU can be used, with what is missing.
     """
-    return to(self, "cuda" if device is None else device)
+    return to(self, Device("cuda", device if isinstance(device, int) else None) if device is None or isinstance(device, int) else device)
 
 
 @method
 def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor of ``data``, with this tensor's dtype unless given."""
-    return tensor(data, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    return tensor(data, dtype=self.dtype if dtype is None else dtype, device=self.device if device is None else device, requires_grad=requires_grad)
 
 
 @method
@@ -126,12 +128,14 @@ def new_full(
     self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A new tensor of shape ``size`` filled with a number, with this tensor's dtype unless given."""
-    return full(size, fill_value, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    where = self.device if device is None else device
+    return full(size, fill_value, dtype=self.dtype if dtype is None else dtype, device=where, requires_grad=requires_grad)
 
 
 def _new(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def method(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-        return make(*size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+        where = self.device if device is None else device
+        return make(*size, dtype=self.dtype if dtype is None else dtype, device=where, requires_grad=requires_grad)
 
     method.__doc__ = f"``{make.__name__}(*size)`` with this tensor's dtype."
     return method

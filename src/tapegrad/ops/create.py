@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..device import to_device
+from ..device import cuda_backend, device as Device, device_of, on_host, placed, to_device
 from ..public import named
 from ..registry import usable
 from ..tensor import Tensor, no_tensor, wrap
@@ -86,8 +86,9 @@ def _number(value: Any, name: str, argument: str) -> Any:
     return value
 
 
-def _finish(array: Any, requires_grad: bool) -> Tensor:
-    made = wrap(array)
+def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
+    where = to_device(device)
+    made = wrap(array if where.type == "cpu" else placed(array, where))
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
 
@@ -100,16 +101,14 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         ValueError: for nested sequences of unequal lengths.
         TypeError: for data or a dtype that tapegrad has no dtype for.
     """
-    to_device(device)
-    return _finish(_as_array(data, dtype, copy=True), requires_grad)
+    return _finish(_as_array(data, dtype, copy=True), requires_grad, data.device if device is None and isinstance(data, Tensor) else device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` as a tensor, sharing memory where it can: tensors pass, NumPy arrays are not copied."""
-    to_device(device)
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtypes.to_dtype(dtype))  # type: ignore[no-any-return]
-    return wrap(_as_array(data, dtype, copy=False))
+        return data.to(dtype=dtype, device=device)  # type: ignore[no-any-return]
+    return _finish(_as_array(data, dtype, copy=False), False, device)
 
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None) -> Tensor:
@@ -135,7 +134,7 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
 def _as_array(data: Any, dtype: Any, copy: bool) -> Any:
     wanted = None if dtype is None else dtypes.to_dtype(dtype).numpy
     if isinstance(data, Tensor):
-        data = read_values(data, "a copy that tensor() makes of a tensor")
+        data = on_host(read_values(data, "a copy that tensor() makes of a tensor"))
     if isinstance(data, (bool, int, float, complex, list, tuple, range)) and not isinstance(data, np.generic):
         return _from_python(list(data) if isinstance(data, range) else data, wanted)
     array = _plain_array(data)
@@ -208,7 +207,7 @@ def _plain(data: Any, kinds: set[Any]) -> Any:
             return data
         return [_plain(x, kinds) for x in data]
     if isinstance(data, Tensor):
-        data = read_values(data, "a copy that tensor() makes of a tensor")
+        data = on_host(read_values(data, "a copy that tensor() makes of a tensor"))
     if isinstance(data, (np.ndarray, np.generic)):
         kinds.add(dtypes.to_dtype(data.dtype))
     elif isinstance(data, (bool, int, float, complex)):
@@ -244,21 +243,35 @@ def _full(shape: tuple[int, ...], value: Any, dtype: np.dtype[Any]) -> Any:
     return out
 
 
+def _constant(make: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[Any], where: Device) -> Any:
+    """An array that a NumPy constructor makes, or one on a GPU that is filled there."""
+    if where.type == "cpu":
+        return make(shape, dtype)
+    B = cuda_backend()
+    with B.on_device(where.index):
+        made = B.empty(shape, dtype)
+        if make is not np.empty:
+            made.fill(make((), dtype).item())
+    return made
+
+
 def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """``zeros`` and ``zeros_like`` from a NumPy constructor."""
 
     def function(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-        to_device(device)
-        d = _resolve(dtype)
-        return _finish(make(checked_shape(checked_sizes(args if size is None else (size,), name), d.itemsize, name), d), requires_grad)
+        where, d = to_device(device), _resolve(dtype)
+        shape = checked_shape(checked_sizes(args if size is None else (size,), name), d.itemsize, name)
+        made = wrap(make(shape, d) if where.type == "cpu" else _constant(make, shape, d, where))
+        return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
     def like(
         input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
     ) -> Tensor:
-        to_device(device)
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}_like(): argument 'input' must be a Tensor, not {no_tensor(input)}")
-        return _finish(make(input._array.shape, input._array.dtype if dtype is None else _resolve(dtype)), requires_grad)
+        where = device_of(input._array) if device is None else to_device(device)
+        made = wrap(_constant(make, input._array.shape, input._array.dtype if dtype is None else _resolve(dtype), where))
+        return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
     named(function, name, f"A tensor of shape ``size`` (ints or one sequence) {text}; of the default dtype unless given.")
     named(like, f"{name}_like", f"A tensor of the input's shape and dtype {text}.")
@@ -272,20 +285,23 @@ empty, empty_like = _filled("empty", np.empty, "with arbitrary contents")
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of shape ``size`` filled with a number; its dtype follows the number unless given."""
-    to_device(device)
+    where = to_device(device)
     if isinstance(fill_value, Tensor) and fill_value.ndim:
         raise TypeError(f"full(): the value must be a number, it has shape {tuple(fill_value.shape)}")
     value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     d = (dtypes.of_scalar(value) if dtype is None else dtypes.to_dtype(dtype)).numpy
     shape = checked_shape(checked_sizes((size,), "full"), d.itemsize, "full")
-    return _finish(_full(shape, value if dtypes.surely_fits(value, d) else scalar("full", value, d), d), requires_grad)
+    fitting = value if dtypes.surely_fits(value, d) else scalar("full", value, d)
+    made = wrap(_constant(lambda shape, d: _full(shape, fitting, d), shape, d, where))
+    return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
 
 def full_like(
     input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
 ) -> Tensor:
     """A tensor of the input's shape and dtype filled with a number."""
-    return full(input.shape, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    where = input.device if device is None else device
+    return full(input.shape, fill_value, dtype=input.dtype if dtype is None else dtype, device=where, requires_grad=requires_grad)
 
 
 def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -294,7 +310,6 @@ def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = No
     Raises:
         RuntimeError: for a step of 0 or one that leads away from the end.
     """
-    to_device(device)
     if end is None:
         start, end = 0, start
     elif start is None:
@@ -315,8 +330,8 @@ def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = No
     integral = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
     d = (np.dtype(np.int64) if integral else dtypes.get_default_dtype().numpy) if dtype is None else dtypes.to_dtype(dtype).numpy
     if d.kind in "iu" and not integral:  # PyTorch counts in floats, and steps in integers
-        return _finish((int(start) + int(step) * np.arange(math.ceil(count))).astype(d), requires_grad)
-    return _finish(np.arange(start, end, step).astype(d), requires_grad)
+        return _finish((int(start) + int(step) * np.arange(math.ceil(count))).astype(d), requires_grad, device)
+    return _finish(np.arange(start, end, step).astype(d), requires_grad, device)
 
 
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -325,7 +340,6 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     Raises:
         RuntimeError: for a negative number of steps.
     """
-    to_device(device)
     checked_shape(checked_sizes((steps,), "linspace"), 8, "linspace")
     start, end = (_number(x, "linspace", name) for x, name in ((start, "start"), (end, "end")))
     if dtype is None and (isinstance(start, complex) or isinstance(end, complex)):
@@ -333,7 +347,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     if dtype is not None and dtypes.to_dtype(dtype).category == 1:
         start, end = int(start), int(end)
     with np.errstate(all="ignore"):
-        return _finish(converted("linspace", np.linspace(start, end, steps), _resolve(dtype)), requires_grad)
+        return _finish(converted("linspace", np.linspace(start, end, steps), _resolve(dtype)), requires_grad, device)
 
 
 def logspace(
@@ -344,16 +358,14 @@ def logspace(
     Raises:
         RuntimeError: for a negative number of steps.
     """
-    to_device(device)
     checked_shape(checked_sizes((steps,), "logspace"), 8, "logspace")
     start, end = (_number(x, "logspace", name) for x, name in ((start, "start"), (end, "end")))
     with np.errstate(all="ignore"):
-        return _finish(converted("logspace", np.logspace(start, end, steps, base=base), _resolve(dtype)), requires_grad)
+        return _finish(converted("logspace", np.logspace(start, end, steps, base=base), _resolve(dtype)), requires_grad, device)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """An n x m matrix (n x n by default) with ones on the diagonal."""
-    to_device(device)
     d = _resolve(dtype)
     rows, columns = checked_shape(checked_sizes((n, n if m is None else m), "eye"), d.itemsize, "eye")
-    return _finish(np.eye(rows, columns, dtype=d), requires_grad)
+    return _finish(np.eye(rows, columns, dtype=d), requires_grad, device)

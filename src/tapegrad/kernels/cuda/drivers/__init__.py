@@ -1,0 +1,85 @@
+"""What stands between the CUDA backend and a GPU: memory, streams, events, and running kernels.
+
+``TAPEGRAD_CUDA_DRIVER`` chooses: nothing, or "nvidia", means NVIDIA's driver; "simulator" runs kernels as Python on the CPU, a thread
+of the GPU at a time; "null" notes what it is asked and runs nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any, NamedTuple, Protocol
+
+CHOICE = os.environ.get("TAPEGRAD_CUDA_DRIVER", "nvidia")
+
+
+class OutOfMemory(Exception):
+    """The device has no block of that size left."""
+
+
+class Properties(NamedTuple):
+    """What is known of a device; memory and caches are in bytes."""
+
+    name: str
+    capability: tuple[int, int]
+    multiprocessors: int
+    total_memory: int
+    shared_memory: int  # that a block may have
+    l2_cache: int
+
+
+class Driver(Protocol):
+    """What every driver does. Addresses, streams and events are integers; 0 is the default stream. All but ``finished``, ``copy`` to the
+    host from pageable memory, and the ``synchronize`` functions return before the device has done the work.
+
+    Attributes:
+        exact: blocks are allocated as large as asked for, so that a kernel that leaves one is found.
+    """
+
+    exact: bool
+
+    def count(self) -> int: ...
+    def missing(self) -> str: ...  # why there is no device
+    def properties(self, device: int) -> Properties: ...
+    def memory(self, device: int) -> tuple[int, int]: ...  # free, total
+    def allocate(self, device: int, size: int) -> int: ...
+    def release(self, device: int, address: int) -> None: ...
+    def pinned(self, size: int) -> int: ...
+    def release_pinned(self, address: int) -> None: ...
+    def load(self, device: int, kernel: Any) -> Any: ...
+    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None: ...
+    def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None: ...  # "to device", "to host", "within"
+    def fill(self, device: int, stream: int, address: int, byte: int, size: int) -> None: ...
+    def new_stream(self, device: int, priority: int) -> int: ...
+    def release_stream(self, device: int, stream: int) -> None: ...
+    def synchronize(self, device: int, stream: int | None) -> None: ...
+    def finished(self, device: int, stream: int) -> bool: ...
+    def new_event(self, device: int, timing: bool) -> int: ...
+    def release_event(self, device: int, event: int) -> None: ...
+    def record(self, device: int, event: int, stream: int) -> None: ...
+    def wait(self, device: int, event: int, stream: int) -> None: ...
+    def reached(self, device: int, event: int) -> bool: ...
+    def synchronize_event(self, device: int, event: int) -> None: ...
+    def elapsed(self, device: int, start: int, end: int) -> float: ...  # milliseconds
+
+
+@functools.cache
+def driver() -> Driver:
+    """The driver of this process.
+
+    Raises:
+        RuntimeError: for an unknown choice.
+    """
+    if CHOICE == "nvidia":
+        from .nvidia import Nvidia
+
+        return Nvidia()
+    if CHOICE == "simulator":
+        from .simulated import Simulated
+
+        return Simulated()
+    if CHOICE == "null":
+        from .null import Null
+
+        return Null()
+    raise RuntimeError(f"TAPEGRAD_CUDA_DRIVER={CHOICE!r}: it is 'nvidia' (or unset), 'simulator' or 'null'")

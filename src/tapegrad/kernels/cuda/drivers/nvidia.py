@@ -1,0 +1,243 @@
+"""NVIDIA's driver: memory, streams and events through cuda-bindings, kernels through ``cuda.core``. Imports them when it is first asked."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from typing import Any
+
+from .. import store
+from . import OutOfMemory, Properties
+
+_NEEDED = {"cuda.bindings": "cuda-bindings", "cuda.core": "cuda-core", "numba_cuda": "numba-cuda"}
+
+
+class Nvidia:
+    """The GPUs of this machine. Every call that the driver refuses raises RuntimeError with its name and the driver's words."""
+
+    exact = False
+
+    def __init__(self) -> None:
+        self._ready: dict[int, Any] = {}  # device -> cuda.core's
+        self._streams: dict[tuple[int, int], Any] = {}  # -> cuda.core's
+        self._configurations: dict[tuple[Any, Any, int], Any] = {}
+        self._count: int | None = None
+        self._why = ""
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+
+    # ------------------------------------------------------------------------------------------------------- devices
+
+    def count(self) -> int:
+        """How many GPUs can be used; 0 also where the driver or a package is missing, and ``missing`` says which."""
+        if self._count is None:
+            with self._lock:
+                if self._count is None:
+                    self._count = self._find()
+        return self._count
+
+    def _find(self) -> int:
+        import ctypes
+
+        try:
+            library = ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            self._why = "there is no NVIDIA driver (libcuda.so.1 is not found)"
+            return 0
+        number, result = ctypes.c_int(), library.cuInit(0)
+        if result == 0:
+            result = library.cuDeviceGetCount(ctypes.byref(number))
+        if result != 0 or number.value == 0:
+            self._why = "the NVIDIA driver finds no GPU" + (f" (error {result})" if result else "")
+            return 0
+        lacking = [package for module, package in _NEEDED.items() if not _found(module)]
+        if lacking:
+            self._why = f"{' and '.join(lacking)} can't be imported; pip install 'tapegrad[cuda13]' (or [cuda12]) brings what is needed"
+            return 0
+        return number.value
+
+    def missing(self) -> str:
+        self.count()
+        return self._why
+
+    def _use(self, device: int) -> Any:
+        """Make the device current for this thread; cuda.core's object for it."""
+        ready = self._ready.get(device)
+        if ready is None:
+            ready = self._ready[device] = _core().Device(device)
+        if getattr(self._thread, "device", None) != device:
+            ready.set_current()
+            self._thread.device = device
+        return ready
+
+    def properties(self, device: int) -> Properties:
+        cuda = _bindings()
+        self._use(device)
+
+        def attribute(name: str) -> int:
+            return int(_checked(name, cuda.cuDeviceGetAttribute(getattr(cuda.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{name}"), device)))
+
+        name = _checked("cuDeviceGetName", cuda.cuDeviceGetName(256, device)).split(b"\0")[0].decode()
+        return Properties(
+            name,
+            (attribute("COMPUTE_CAPABILITY_MAJOR"), attribute("COMPUTE_CAPABILITY_MINOR")),
+            attribute("MULTIPROCESSOR_COUNT"),
+            int(_checked("cuDeviceTotalMem", cuda.cuDeviceTotalMem(device))),
+            attribute("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN"),
+            attribute("L2_CACHE_SIZE"),
+        )
+
+    # -------------------------------------------------------------------------------------------------------- memory
+
+    def memory(self, device: int) -> tuple[int, int]:
+        self._use(device)
+        free, total = _checked("cuMemGetInfo", _bindings().cuMemGetInfo())
+        return int(free), int(total)
+
+    def allocate(self, device: int, size: int) -> int:
+        cuda = _bindings()
+        self._use(device)
+        result, address = cuda.cuMemAlloc(size)
+        if result == cuda.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+            raise OutOfMemory
+        return int(_checked("cuMemAlloc", (result, address)))
+
+    def release(self, device: int, address: int) -> None:
+        self._use(device)
+        _checked("cuMemFree", _bindings().cuMemFree(address))
+
+    def pinned(self, size: int) -> int:
+        self._use(getattr(self._thread, "device", 0))
+        return int(_checked("cuMemHostAlloc", _bindings().cuMemHostAlloc(max(size, 1), 0)))
+
+    def release_pinned(self, address: int) -> None:
+        _checked("cuMemFreeHost", _bindings().cuMemFreeHost(address))
+
+    def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None:
+        if size:
+            cuda = _bindings()
+            self._use(device)
+            name = {"to device": "cuMemcpyHtoDAsync", "to host": "cuMemcpyDtoHAsync", "within": "cuMemcpyDtoDAsync"}[kind]
+            _checked(name, getattr(cuda, name)(to, source, size, stream))
+
+    def fill(self, device: int, stream: int, address: int, byte: int, size: int) -> None:
+        if size:
+            self._use(device)
+            _checked("cuMemsetD8Async", _bindings().cuMemsetD8Async(address, byte, size, stream))
+
+    # ------------------------------------------------------------------------------------------------------- kernels
+
+    def load(self, device: int, kernel: Any) -> Any:
+        self._use(device)
+        code = store.code(kernel, self.properties(device).capability)
+        return _core().ObjectCode.from_cubin(code.cubin).get_kernel(code.entry)
+
+    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
+        core = _core()
+        self._use(device)
+        configuration = self._configurations.get((grid, block, shared))
+        if configuration is None:
+            if len(self._configurations) > 4096:
+                self._configurations.clear()
+            configuration = core.LaunchConfig(grid=grid, block=block, shmem_size=shared)
+            self._configurations[grid, block, shared] = configuration
+        core.launch(self._stream(device, stream), configuration, loaded, *arguments)
+
+    # ----------------------------------------------------------------------------------------------- streams, events
+
+    def _stream(self, device: int, stream: int) -> Any:
+        found = self._streams.get((device, stream))
+        if found is None:
+            core = _core()
+            found = self._use(device).default_stream if stream == 0 else core.Stream.from_handle(stream)
+            self._streams[device, stream] = found
+        return found
+
+    def new_stream(self, device: int, priority: int) -> int:
+        cuda = _bindings()
+        self._use(device)
+        flags = cuda.CUstream_flags.CU_STREAM_NON_BLOCKING
+        return int(_checked("cuStreamCreate", cuda.cuStreamCreateWithPriority(flags, priority)))
+
+    def release_stream(self, device: int, stream: int) -> None:
+        self._streams.pop((device, stream), None)
+        _checked("cuStreamDestroy", _bindings().cuStreamDestroy(stream))
+
+    def synchronize(self, device: int, stream: int | None) -> None:
+        cuda = _bindings()
+        self._use(device)
+        _checked("synchronizing", cuda.cuCtxSynchronize() if stream is None else cuda.cuStreamSynchronize(stream))
+
+    def finished(self, device: int, stream: int) -> bool:
+        self._use(device)
+        return self._done("cuStreamQuery", _bindings().cuStreamQuery(stream))
+
+    def new_event(self, device: int, timing: bool) -> int:
+        cuda = _bindings()
+        self._use(device)
+        flag = cuda.CUevent_flags.CU_EVENT_DEFAULT if timing else cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING
+        return int(_checked("cuEventCreate", cuda.cuEventCreate(flag)))
+
+    def release_event(self, device: int, event: int) -> None:
+        _checked("cuEventDestroy", _bindings().cuEventDestroy(event))
+
+    def record(self, device: int, event: int, stream: int) -> None:
+        self._use(device)
+        _checked("cuEventRecord", _bindings().cuEventRecord(event, stream))
+
+    def wait(self, device: int, event: int, stream: int) -> None:
+        self._use(device)
+        _checked("cuStreamWaitEvent", _bindings().cuStreamWaitEvent(stream, event, 0))
+
+    def reached(self, device: int, event: int) -> bool:
+        return self._done("cuEventQuery", _bindings().cuEventQuery(event))
+
+    def synchronize_event(self, device: int, event: int) -> None:
+        _checked("cuEventSynchronize", _bindings().cuEventSynchronize(event))
+
+    def elapsed(self, device: int, start: int, end: int) -> float:
+        return float(_checked("cuEventElapsedTime", _bindings().cuEventElapsedTime(start, end)))
+
+    @staticmethod
+    def _done(name: str, answer: tuple[Any, ...]) -> bool:
+        if answer[0] == _bindings().CUresult.CUDA_ERROR_NOT_READY:
+            return False
+        _checked(name, answer)
+        return True
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # of the package that it is in
+        return False
+
+
+def _bindings() -> Any:
+    from cuda.bindings import driver
+
+    return driver
+
+
+def _core() -> Any:
+    import cuda.core
+
+    if hasattr(cuda.core, "Device"):
+        return cuda.core
+    import cuda.core.experimental  # its name before 1.0
+
+    return cuda.core.experimental
+
+
+def _checked(what: str, answer: tuple[Any, ...]) -> Any:
+    """What a call of the driver's returned.
+
+    Raises:
+        RuntimeError: when it failed.
+    """
+    cuda = _bindings()
+    result, *values = answer
+    if result != cuda.CUresult.CUDA_SUCCESS:
+        words = cuda.cuGetErrorString(result)[1]
+        raise RuntimeError(f"CUDA: {what} failed: {words.decode() if words else result} ({result.name})")
+    return values[0] if len(values) == 1 else tuple(values)

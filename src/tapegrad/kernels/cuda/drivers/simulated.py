@@ -1,0 +1,139 @@
+"""A device made of host memory whose kernels run as Python (see ``simulator``).
+
+Its addresses lie far above those of the host, so that a function which takes an array of the device for one of NumPy's ends the
+process, as it would beside a GPU, and tests see it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import ctypes
+import itertools
+import time
+from typing import Any
+
+import numpy as np
+
+from .. import simulator
+from . import OutOfMemory, Properties
+
+_FAR = 1 << 60
+_TOTAL = 1 << 32
+_ALIGNMENT = 256
+
+
+class Simulated:
+    """Work is done at once, in the order in which it is asked for, whatever the stream."""
+
+    exact = True
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, np.ndarray[Any, Any]] = {}  # address on the device -> the bytes
+        self._starts: list[int] = []
+        self._pinned: dict[int, Any] = {}
+        self._used = 0
+        self._events: dict[int, float] = {}
+        self._names = itertools.count(1)
+
+    def count(self) -> int:
+        return 1
+
+    def missing(self) -> str:
+        return ""
+
+    def properties(self, device: int) -> Properties:
+        return Properties("simulated", (9, 0), 2, _TOTAL, 48 << 10, 1 << 20)
+
+    def memory(self, device: int) -> tuple[int, int]:
+        return _TOTAL - self._used, _TOTAL
+
+    def allocate(self, device: int, size: int) -> int:
+        if self._used + size > _TOTAL:
+            raise OutOfMemory
+        room = np.full(size + _ALIGNMENT, 0xA5, np.uint8)  # no zeros: a kernel must write what is read
+        skip = -room.ctypes.data % _ALIGNMENT
+        memory = room[skip : skip + size]
+        address = memory.ctypes.data + _FAR
+        self._blocks[address] = memory
+        bisect.insort(self._starts, address)
+        self._used += size
+        return int(address)
+
+    def release(self, device: int, address: int) -> None:
+        self._used -= self._blocks.pop(address).size
+        self._starts.remove(address)
+
+    def pinned(self, size: int) -> int:
+        memory = ctypes.create_string_buffer(max(size, 1))
+        address = ctypes.addressof(memory)
+        self._pinned[address] = memory
+        return address
+
+    def release_pinned(self, address: int) -> None:
+        del self._pinned[address]
+
+    def bytes_at(self, address: int) -> tuple[np.ndarray[Any, Any], int]:
+        """The block that holds an address, and the offset in it.
+
+        Raises:
+            RuntimeError: where the address is in no block.
+        """
+        k = bisect.bisect_right(self._starts, address) - 1
+        start = self._starts[k] if k >= 0 else 0
+        block = self._blocks.get(start)
+        if block is None or address - start > block.size:
+            raise RuntimeError(f"address {address:#x} is not in the simulated device's memory")
+        return block, address - start
+
+    def load(self, device: int, kernel: Any) -> Any:
+        return simulator.Program(kernel.function(), kernel.signature())
+
+    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
+        loaded.run(grid, block, shared, arguments, self.bytes_at)
+
+    def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None:
+        if size:
+            ctypes.memmove(self._host(to, size) if kind != "to host" else to, self._host(source, size) if kind != "to device" else source, size)
+
+    def fill(self, device: int, stream: int, address: int, byte: int, size: int) -> None:
+        if size:
+            ctypes.memset(self._host(address, size), byte, size)
+
+    def _host(self, address: int, size: int) -> int:
+        block, offset = self.bytes_at(address)
+        if offset + size > block.size:
+            raise RuntimeError(f"{size} bytes at {address:#x} go beyond their block of {block.size} bytes")
+        return int(block.ctypes.data) + offset
+
+    def new_stream(self, device: int, priority: int) -> int:
+        return next(self._names)
+
+    def release_stream(self, device: int, stream: int) -> None:
+        pass
+
+    def synchronize(self, device: int, stream: int | None) -> None:
+        pass
+
+    def finished(self, device: int, stream: int) -> bool:
+        return True
+
+    def new_event(self, device: int, timing: bool) -> int:
+        return next(self._names)
+
+    def release_event(self, device: int, event: int) -> None:
+        self._events.pop(event, None)
+
+    def record(self, device: int, event: int, stream: int) -> None:
+        self._events[event] = time.perf_counter()
+
+    def wait(self, device: int, event: int, stream: int) -> None:
+        pass
+
+    def reached(self, device: int, event: int) -> bool:
+        return True
+
+    def synchronize_event(self, device: int, event: int) -> None:
+        pass
+
+    def elapsed(self, device: int, start: int, end: int) -> float:
+        return 1e3 * (self._events[end] - self._events[start])

@@ -1,0 +1,194 @@
+"""The language of kernels as Numba compiles it for a GPU: what ``twins`` does in Python."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from llvmlite import ir
+from numba import cuda, types
+from numba.core import cgutils
+from numba.cuda.extending import intrinsic
+
+int8, int16, int32, int64 = types.int8, types.int16, types.int32, types.int64
+uint8, uint16, uint32, uint64 = types.uint8, types.uint16, types.uint32, types.uint64
+float32, float64, complex64, complex128, boolean = types.float32, types.float64, types.complex64, types.complex128, types.boolean
+
+
+def device(function: Any) -> Any:
+    """A function that kernels call; it is inlined."""
+    return cuda.jit(device=True, forceinline=True)(function)
+
+
+def _vector(context: Any, builder: Any, element: Any, pointer: Any, index: Any, count: int) -> tuple[Any, int]:
+    """The address of ``count`` elements as a vector, and its alignment."""
+    data = context.get_data_type(element)
+    place = builder.gep(pointer, [index])
+    return builder.bitcast(place, ir.VectorType(data, count).as_pointer()), count * element.bitwidth // 8
+
+
+def _load(count: int) -> Any:
+    @intrinsic
+    def load(typing_context, pointer, index):  # type: ignore[no-untyped-def]
+        element = pointer.dtype
+
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            place, size = _vector(context, builder, element, *args, count)
+            value = builder.load(place, align=size)
+            parts = [builder.extract_element(value, ir.Constant(ir.IntType(32), k)) for k in range(count)]
+            return cgutils.pack_array(builder, parts)
+
+        return types.UniTuple(element, count)(pointer, index), generate
+
+    return load
+
+
+def _store(count: int) -> Any:
+    @intrinsic
+    def store(typing_context, pointer, index, values):  # type: ignore[no-untyped-def]
+        element = pointer.dtype
+
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            place, size = _vector(context, builder, element, args[0], args[1], count)
+            vector = ir.Constant(ir.VectorType(context.get_data_type(element), count), ir.Undefined)
+            for k in range(count):
+                vector = builder.insert_element(vector, builder.extract_value(args[2], k), ir.Constant(ir.IntType(32), k))
+            builder.store(vector, place, align=size)
+            return context.get_dummy_value()
+
+        return types.void(pointer, index, values), generate
+
+    return store
+
+
+load2, load4, load8, load16 = (_load(n) for n in (2, 4, 8, 16))
+store2, store4, store8, store16 = (_store(n) for n in (2, 4, 8, 16))
+
+
+def _bits(source: Any, target: Any) -> Any:
+    @intrinsic
+    def bits(typing_context, x):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return builder.bitcast(args[0], context.get_value_type(target))
+
+        return target(source), generate
+
+    return bits
+
+
+bits_of_float32, float32_of_bits = _bits(float32, uint32), _bits(uint32, float32)
+bits_of_float64, float64_of_bits = _bits(float64, uint64), _bits(uint64, float64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def half_to_float(typing_context, bits):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        function = ir.FunctionType(ir.FloatType(), [ir.IntType(16)])
+        return builder.call(ir.InlineAsm(function, "cvt.f32.f16 $0, $1;", "=f,h", side_effect=False), args)
+
+    return float32(uint16), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def float_to_half(typing_context, x):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        function = ir.FunctionType(ir.IntType(16), [ir.FloatType()])
+        return builder.call(ir.InlineAsm(function, "cvt.rn.f16.f32 $0, $1;", "=h,f", side_effect=False), args)
+
+    return uint16(float32), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def float_to_bfloat16(typing_context, x):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        function = ir.FunctionType(ir.IntType(16), [ir.FloatType()])
+        return builder.call(ir.InlineAsm(function, "cvt.rn.bf16.f32 $0, $1;", "=h,f", side_effect=False), args)
+
+    return uint16(float32), generate
+
+
+@device  # type: ignore[untyped-decorator]
+def bfloat16_to_float(bits):  # type: ignore[no-untyped-def]
+    return float32_of_bits(uint32(bits) << uint32(16))
+
+
+@device  # type: ignore[untyped-decorator]
+def multiply_high(a, b):  # type: ignore[no-untyped-def]
+    return uint32((uint64(a) * uint64(b)) >> uint64(32))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fma(typing_context, a, b, c):  # type: ignore[no-untyped-def]
+    kind = float64 if float64 in (a, b, c) else float32
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        data = context.get_value_type(kind)
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(data, [data] * 3), f"llvm.fma.f{kind.bitwidth}")
+        return builder.call(function, args)
+
+    return kind(kind, kind, kind), generate
+
+
+def _atomic(of_integers: str, of_unsigned: str, of_floats: str) -> Any:
+    @intrinsic
+    def atomic(typing_context, pointer, index, value):  # type: ignore[no-untyped-def]
+        element = pointer.dtype
+
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            operation = of_floats if isinstance(element, types.Float) else of_integers if element.signed else of_unsigned
+            return builder.atomic_rmw(operation, builder.gep(args[0], [args[1]]), args[2], "monotonic")
+
+        if isinstance(element, types.Float) and not of_floats:
+            return None
+        return element(pointer, index, element), generate
+
+    return atomic
+
+
+atomic_add, atomic_max, atomic_min = _atomic("add", "add", "fadd"), _atomic("max", "umax", ""), _atomic("min", "umin", "")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def atomic_cas(typing_context, pointer, index, old, value):  # type: ignore[no-untyped-def]
+    element = pointer.dtype
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        found = builder.cmpxchg(builder.gep(args[0], [args[1]]), args[2], args[3], "monotonic", "monotonic")
+        return builder.extract_value(found, 0)
+
+    return element(pointer, index, element, element), generate
+
+
+INF, NAN = math.inf, math.nan
+exp, expm1, log, log2, log10, log1p, sqrt = math.exp, math.expm1, math.log, math.log2, math.log10, math.log1p, math.sqrt
+sin, cos, tan, asin, acos, atan, atan2, hypot = math.sin, math.cos, math.tan, math.asin, math.acos, math.atan, math.atan2, math.hypot
+sinh, cosh, tanh, asinh, acosh, atanh = math.sinh, math.cosh, math.tanh, math.asinh, math.acosh, math.atanh
+copysign, fmod, erf, erfc, lgamma = math.copysign, math.fmod, math.erf, math.erfc, math.lgamma
+
+
+def _libdevice(name: str, operands: int = 1) -> Any:
+    """A function of NVIDIA's libdevice, in the precision of its arguments."""
+
+    def made(typing_context, *arguments):  # type: ignore[no-untyped-def]
+        kind = float64 if float64 in arguments else float32
+
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            data = context.get_value_type(kind)
+            symbol = f"__nv_{name}" + ("f" if kind == float32 else "")
+            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(data, [data] * operands), symbol)
+            return builder.call(function, args)
+
+        return kind(*[kind] * operands), generate
+
+    if operands == 1:
+        return intrinsic(lambda typing_context, x: made(typing_context, x))
+    return intrinsic(lambda typing_context, a, b: made(typing_context, a, b))
+
+
+floor, ceil, trunc, rint, exp2, rsqrt = (_libdevice(name) for name in ("floor", "ceil", "trunc", "rint", "exp2", "rsqrt"))
+
+
+__all__ = [
+    name for name in dir()
+    if not name.startswith("_") and name not in ("Any", "annotations", "cgutils", "intrinsic", "ir", "math", "types")
+]  # fmt: skip
