@@ -1,4 +1,7 @@
-"""Time families of operations beside PyTorch, and JAX where it is installed and natural; print a table of all cases."""
+"""Time families of operations beside PyTorch, and JAX where it is installed and natural; print a table of all cases.
+
+``python -m benchmarks gpu --json benchmarks/results/DATE-h200.json`` times those of a GPU.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,22 @@ FAMILIES = {
     "startup": None,
     "memory": None,
 }
+ON_REQUEST = ("gpu",)  # not among all, since it needs one
 PICTURE = Path(__file__).parent.parent / "docs" / "benchmarks.png"
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("families", nargs="*", metavar="family", help=f"any of {', '.join(FAMILIES)} (default: all)")
+    parser.add_argument("families", nargs="*", metavar="family", help=f"any of {', '.join(FAMILIES)} (default: all), or gpu")
     parser.add_argument("--quick", action="store_true", help="few cases and repeats: does it run and do the values agree")
     parser.add_argument("--no-jax", action="store_true", help="leave JAX out, though it is installed")
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
     parser.add_argument("--plot", type=Path, metavar="PATH", nargs="?", const=PICTURE, help="also draw a chart (default: docs/benchmarks.png)")
     args = parser.parse_args()
-    unknown = set(args.families) - set(FAMILIES)
+    unknown = set(args.families) - set(FAMILIES) - set(ON_REQUEST)
     if unknown:
-        parser.error(f"unknown family {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
+        parser.error(f"unknown family {', '.join(sorted(unknown))}; there are {', '.join([*FAMILIES, *ON_REQUEST])}")
     settings["jax"] = not args.no_jax
     results: list[Result] = []
     for family in args.families or FAMILIES:

@@ -138,9 +138,13 @@ def cotangent(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
 def _run(m: Any, function: Callable[..., Any], xs: list[Any], backward: bool) -> Run:
     if not backward:
         return lambda: function(m, *xs)
-    leaves = [x.requires_grad_() for x in xs if x.is_floating_point()]
     y = function(m, *xs).detach()
-    g = m.tensor(cotangent(y.shape, y.numpy().dtype))
+    return with_gradients(m, function, xs, m.tensor(cotangent(y.shape, y.numpy().dtype)))
+
+
+def with_gradients(m: Any, function: Callable[..., Any], xs: list[Any], g: Any) -> Run:
+    """Forward and backward from the cotangent ``g``: returns the result and the gradients of all floating-point inputs."""
+    leaves = [x.requires_grad_() for x in xs if x.is_floating_point()]
 
     def run() -> Any:
         for x in leaves:

@@ -65,7 +65,7 @@ def _gpt(m: Any) -> Any:
             self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, words, bias=False)
 
         def forward(self, ids: Any) -> Any:
-            x = self.token(ids) + self.position(m.arange(ids.shape[1]))
+            x = self.token(ids) + self.position(m.arange(ids.shape[1], device=ids.device))
             return self.head(self.norm(self.blocks(x))).flatten(0, 1)
 
     return GPT()
@@ -116,20 +116,20 @@ STEPS: dict[str, tuple[Callable[[Any], Any], str, dict[str, Any], Callable[[np.r
 }
 
 
-def training_step(m: Any, title: str, **options: Any) -> Callable[[], Any]:
+def training_step(m: Any, title: str, device: str = "cpu", **options: Any) -> Callable[[], Any]:
     """A function that makes one training step and returns the loss; ``options`` go to the optimizer, too.
 
     Parameters are drawn with NumPy, so that every library starts from the same ones.
     """
     build, optimizer_name, settings, batch = STEPS[title]
     rng = np.random.default_rng(0)
-    model = build(m)
+    model = build(m).to(device)
     with m.no_grad():
         for p in model.parameters():
             scale = 1.0 if p.ndim == 1 else 1 / np.sqrt(np.prod(p.shape[1:]))
-            p.copy_(m.tensor((rng.uniform(-1, 1, tuple(p.shape)) * scale).astype(np.float32)))
+            p.copy_(m.tensor((rng.uniform(-1, 1, tuple(p.shape)) * scale).astype(np.float32)).to(device))
     optimizer = getattr(m.optim, optimizer_name)(model.parameters(), **settings, **options)
-    x, y = map(m.tensor, batch(rng))
+    x, y = (m.tensor(a).to(device) for a in batch(rng))
 
     def step() -> Any:
         optimizer.zero_grad()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +92,25 @@ def machine() -> dict[str, Any]:
         "threads": THREADS,
         "system": platform.system(),
         "versions": versions,
+        **_gpu(),
     }
+
+
+def _gpu() -> dict[str, Any]:
+    """The GPU, where one was used."""
+    tapegrad = sys.modules.get("tapegrad")
+    if tapegrad is None or not tapegrad.cuda.is_initialized():
+        return {}
+    found = tapegrad.cuda.get_device_properties(0)
+    packages = {name: version(name) for name in ("numba-cuda", "cuda-core", "cuda-bindings") if _installed(name)}
+    return {"gpu": found.name, "multiprocessors": found.multi_processor_count, "packages": packages}
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False
 
 
 def _model() -> str:

@@ -49,7 +49,7 @@ def _draws(library: Any, source: Source) -> dict[str, Callable[..., Any]]:
     """What replaces functions of the library; generators and devices are ignored."""
 
     def new(array: Any, dtype: Any = None, requires_grad: bool = False, **ignored: Any) -> Any:
-        made = library.from_numpy(np.array(array)).to(dtype or library.get_default_dtype())
+        made = library.from_numpy(np.array(array)).to(dtype or library.get_default_dtype()).to(library.get_default_device())
         return made.requires_grad_(requires_grad)
 
     def sizes(args: Any) -> Any:

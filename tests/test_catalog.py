@@ -12,14 +12,14 @@ from tapegrad.__main__ import main
 from tapegrad.public import FUNCTIONS
 
 # Public callables that are no operations, by what they do.
-CREATE = """arange as_tensor asarray empty empty_like eye from_numpy full full_like linspace logspace ones ones_like rand randint randn randperm scalar_tensor tensor
+CREATE = """arange as_tensor asarray empty empty_like eye from_dlpack from_numpy full full_like linspace logspace ones ones_like rand randint randn randperm scalar_tensor tensor
 tril_indices triu_indices zeros zeros_like"""
 ASK = """are_deterministic_algorithms_enabled broadcast_shapes can_cast get_autocast_dtype get_default_device get_default_dtype
 get_float32_matmul_precision get_num_threads get_rng_state initial_seed is_autocast_enabled is_complex
 is_floating_point is_grad_enabled is_inference_mode_enabled is_nonzero is_tensor memory_stats numel promote_types promotion_table result_type"""
 SET = """empty_cache manual_seed seed set_cache_limit set_default_device set_default_dtype set_float32_matmul_precision set_num_threads set_printoptions set_rng_state
 use_deterministic_algorithms"""
-OTHER = "compile detach elementwise load max_pool1d_with_indices resolve_conj resolve_neg save"
+OTHER = "compile detach elementwise load max_pool1d_with_indices resolve_conj resolve_neg save to_dlpack"
 NO_OPERATIONS = set(f"{CREATE} {ASK} {SET} {OTHER}".split())
 
 

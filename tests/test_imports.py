@@ -20,7 +20,9 @@ from tapegrad.registry import REGISTRY
 PACKAGE = Path(tg.__file__).parent
 PUBLIC = ["tapegrad", "tapegrad.nn", "tapegrad.nn.functional", "tapegrad.nn.init"]  # and each module with __all__
 for _module in pkgutil.walk_packages(tg.__path__, "tapegrad."):
-    if not _module.name.endswith("__main__") and hasattr(importlib.import_module(_module.name), "__all__"):
+    if _module.name.endswith("__main__") or _module.name.startswith("tapegrad.kernels.cuda."):  # which needs what only a GPU needs
+        continue
+    if hasattr(importlib.import_module(_module.name), "__all__"):
         PUBLIC.append(_module.name)
 HEAVY = ["hypothesis", "matplotlib", "numba", "numba.cuda", "numba_cuda", "pandas", "rich", "scipy", "sklearn", "torch"]
 
@@ -52,16 +54,42 @@ print(*[name for name in ("numba", "torch") if name in sys.modules])
     assert fresh(step) == ""
 
 
-def test_nothing_imports_cuda() -> None:
+# The modules of kernels/cuda that know CUDA: the first is imported to compile only, and the others import it inside functions.
+KNOW_CUDA = {"intrinsics.py", "compiler.py", "nvidia.py", "cublas.py"}
+
+
+def imported(nodes: Any) -> list[str]:
+    """What import statements among these name absolutely."""
+    found: list[str] = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def test_only_what_compiles_and_launches_for_a_gpu_imports_cuda() -> None:
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-            else:
-                continue
-            assert not [n for n in names if n.startswith(("numba.cuda", "numba_cuda"))], f"{path.name}:{node.lineno}"
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = tree.body if path.name in KNOW_CUDA - {"intrinsics.py"} else [] if path.name in KNOW_CUDA else ast.walk(tree)
+        assert not [n for n in imported(nodes) if n.startswith(("numba.cuda", "numba_cuda", "cuda."))], path
+
+
+def test_the_cuda_backend_is_there_without_any_package_of_cuda() -> None:
+    """All of its modules but what compiles, also when a GPU is asked for; only its use says what is missing."""
+    code = """
+import importlib, pkgutil
+import tapegrad as tg
+assert not [name for name in sys.modules if name.startswith("tapegrad.kernels.cuda")]
+assert not tg.cuda.is_available()
+import tapegrad.kernels.cuda as backend
+for found in pkgutil.walk_packages(backend.__path__, backend.__name__ + "."):
+    if not found.name.endswith((".intrinsics", ".twins", ".simulator", ".simulated")):
+        importlib.import_module(found.name)
+print(*[name for name in ("numba", "numba_cuda", "cuda.bindings", "cuda.core", "greenlet") if name in sys.modules])
+"""
+    assert fresh(code) == ""
 
 
 def names_of(module: Any) -> list[str]:

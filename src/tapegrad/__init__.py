@@ -97,6 +97,7 @@ from .modes import (
 from .ops.aliases import *
 from .ops.convert import detach as detach
 from .ops.create import *
+from .ops.dlpack import *
 from .ops.elementwise.arithmetic import *
 from .ops.elementwise.basic import *
 from .ops.elementwise.bitwise import *

@@ -1,8 +1,10 @@
-"""What scripts ask and set of PyTorch's backends, as ``torch.backends``; tapegrad has none of them, so settings change nothing."""
+"""What scripts ask and set of PyTorch's backends, as ``torch.backends``. Of the settings, those of matrix products change what GPUs do."""
 
 from __future__ import annotations
 
 import warnings
+
+from .kernels.precision import allowed
 
 __all__ = ["cuda", "cudnn", "mkldnn", "mps"]
 
@@ -10,12 +12,13 @@ _settings: dict[str, str | bool] = {"float32 matmul precision": "highest", "dete
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Allow matrix products of float32 to round their factors ("high", "medium") or not ("highest"); tapegrad never does.
+    """Allow matrix products of float32 to round their factors ("high", "medium") or not ("highest"); only GPUs do.
 
     Warns when it is none of these.
     """
     if precision in ("highest", "high", "medium"):
         _settings["float32 matmul precision"] = precision
+        allowed.tf32 = precision != "highest"
     else:
         warnings.warn(f"{precision} is not one of 'highest', 'high', or 'medium'; the setting stays", stacklevel=2)
 
@@ -35,20 +38,50 @@ def are_deterministic_algorithms_enabled() -> bool:
     return bool(_settings["deterministic"])
 
 
+class _Products:
+    """Matrix products on NVIDIA's GPUs.
+
+    Attributes:
+        allow_tf32: float32 factors may be rounded to 10 bits; also :func:`set_float32_matmul_precision`.
+        allow_fp16_reduced_precision_reduction, allow_bf16_reduced_precision_reduction: partial sums may be rounded to 16 bits.
+    """
+
+    @property
+    def allow_tf32(self) -> bool:
+        return allowed.tf32
+
+    @allow_tf32.setter
+    def allow_tf32(self, value: bool) -> None:
+        set_float32_matmul_precision("high" if value else "highest")
+
+    @property
+    def allow_fp16_reduced_precision_reduction(self) -> bool:
+        return allowed.float16_sums
+
+    @allow_fp16_reduced_precision_reduction.setter
+    def allow_fp16_reduced_precision_reduction(self, value: bool) -> None:
+        allowed.float16_sums = bool(value)
+
+    @property
+    def allow_bf16_reduced_precision_reduction(self) -> bool:
+        return allowed.bfloat16_sums
+
+    @allow_bf16_reduced_precision_reduction.setter
+    def allow_bf16_reduced_precision_reduction(self, value: bool) -> None:
+        allowed.bfloat16_sums = bool(value)
+
+
 class cuda:
     """Settings of NVIDIA's GPUs."""
 
-    class matmul:
-        """Matrix products."""
-
-        allow_tf32 = False
-        allow_fp16_reduced_precision_reduction = True
-        allow_bf16_reduced_precision_reduction = True
+    matmul = _Products()
 
     @staticmethod
     def is_built() -> bool:
-        """Whether they could be used: no."""
-        return False
+        """Whether the packages that compile and launch their kernels are installed; tapegrad.cuda.is_available() also looks for a GPU."""
+        from .kernels.cuda.drivers import packages_missing
+
+        return not packages_missing()
 
 
 class cudnn:

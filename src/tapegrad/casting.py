@@ -1,7 +1,8 @@
 """Which dtype functions compute in under ``tg.autocast``: the table, and the call that casts their tensors.
 
-The lists are PyTorch's for CPUs (https://docs.pytorch.org/docs/stable/amp.html#cpu-op-specific-behavior). A function that is in
-none takes tensors as they are, and usually promotes. The casts are on the tape, so parameters get gradients in their own dtype.
+The lists are PyTorch's for CPUs (https://docs.pytorch.org/docs/stable/amp.html#cpu-op-specific-behavior), and are followed on GPUs,
+too, where PyTorch has more functions compute in float32: kernels here always do, and round results once. A function that is in none
+takes tensors as they are, and usually promotes. The casts are on the tape, so parameters get gradients in their own dtype.
 """
 
 from __future__ import annotations
@@ -82,7 +83,15 @@ def policy_of(function: Callable[..., Any]) -> str | None:
 def applies(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether the policy of a function is followed in this call: some only are in certain modes."""
     condition = _ONLY_WHEN.get(function.__name__)
-    return local.autocast and (condition is None or condition(*args, **kwargs))
+    return local.autocast and _device_type((args, kwargs)) in local.autocast_on and (condition is None or condition(*args, **kwargs))
+
+
+def _device_type(arguments: Any) -> str:
+    """Where the first floating-point tensor lies."""
+    for t in _tensors(arguments):
+        if t.is_floating_point():
+            return "cuda" if t.is_cuda else "cpu"
+    return "cpu"
 
 
 def call(policy: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -107,18 +116,20 @@ def as_they_are(function: F) -> F:
     return cast(F, uncast)
 
 
-def lower_dtype() -> Any:
-    """The lower dtype of this thread.
+def lower_dtype(device_type: str = "cpu") -> Any:
+    """The lower dtype of this thread on a type of device.
 
     Raises:
         RuntimeError: when it is bfloat16, and the package ml_dtypes is missing.
     """
+    if device_type == "cuda":
+        return local.autocast_cuda_dtype or dtypes.float16
     return dtypes.need_bfloat16("autocast") if local.autocast_dtype is None else local.autocast_dtype
 
 
 def _target(policy: str, arguments: Any) -> Any:
     if policy == LOWER:
-        return lower_dtype()
+        return lower_dtype(_device_type(arguments))
     if policy == FLOAT32:
         return dtypes.float32
     found = [t.dtype for t in _tensors(arguments) if _eligible(t)]

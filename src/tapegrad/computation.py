@@ -20,6 +20,8 @@ from .kernels.once import once
 
 NUMBERS = (bool, int, float, complex)
 _EXACT = 2**53  # integers up to this are passed to kernels as float64
+_ON_HOST = (*NUMBERS, np.ndarray)  # what operands on any device may be combined with
+_AN_ARRAY = np.empty(())
 _MAX_PLANS = 4096
 
 
@@ -71,6 +73,8 @@ class Computation:
         self._promoting = [i for i, n in enumerate(inputs) if n not in booleans]
         self._bodies: dict[bool, Body] = {}
         self._plans: dict[Any, _Resolved] = {}
+        self._quick: dict[Any, Any] = {}  # of other backends than the CPU's, by what operands are
+        self._quick_into: dict[Any, Any] = {}  # by what operands and output are
         self.fast = Fast(len(inputs), len(outputs[0]))
 
     def body(self, complex_valued: bool) -> Body:
@@ -93,9 +97,23 @@ class Computation:
             result = self.fast.call(*operands)
             if result is None:
                 result = self.fast.wide(*operands)
+            if result is None:
+                result = self.elsewhere(*operands)
             if result is not None:
                 return result
         return self.general(operands)
+
+    def elsewhere(self, *operands: Any) -> Any:
+        """The result for arrays of another backend than the CPU's, where such operands were computed before; None otherwise."""
+        key = _kinds_of(operands)
+        quick = None if key is None or recording() else self._quick.get(key)
+        return None if quick is None else quick(operands)
+
+    def elsewhere_into(self, operands: Sequence[Any], out: Any) -> Any:
+        """As :meth:`elsewhere`, into ``out``."""
+        key = _kinds_of((*operands, out))
+        quick = None if key is None or recording() else self._quick_into.get(key)
+        return None if quick is None else quick(operands, out)
 
     @once
     def fast_into(self) -> Fast:
@@ -107,13 +125,17 @@ class Computation:
         resolved = self.resolve(operands)
         learn = learn and resolved.lasting and not (self.checks_integers and resolved.promoted.category == 1)
         ready = [number(x, resolved.promoted) if x.__class__ in NUMBERS else x for x in operands]
-        B = backend(next(x for x in ready if x.__class__ not in NUMBERS))
+        B = backend(next((x for x in operands if x.__class__ not in _ON_HOST), _AN_ARRAY))  # of the device that one operand is on
         outputs = _new_outputs(B, resolved, ready) if out is None else (out,)
         B.elementwise(resolved.body, ready, outputs, resolved.promoted.numpy)
         if learn and out is None:
             B.learn(self.fast, resolved.body, ready, outputs, resolved.promoted.numpy)
+            if B.Quick is not None:
+                _remember(self._quick, operands, B.Quick, resolved, ready, outputs)
         elif learn and out.dtype == resolved.outputs[0]:
             B.learn(self.fast_into, resolved.body, ready, outputs, resolved.promoted.numpy)
+            if B.Quick is not None:
+                _remember(self._quick_into, (*operands, out), B.Quick, resolved, ready, outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def resolve(self, operands: Sequence[Any]) -> _Resolved:
@@ -152,6 +174,29 @@ class Computation:
 
     def _subtracts(self) -> bool:
         return any(e.op in ("sub", "neg") for e in _nodes(self._outputs[0]))
+
+
+def _remember(known: dict[Any, Any], operands: Sequence[Any], make: Any, resolved: _Resolved, ready: Sequence[Any], outputs: Sequence[Any]) -> None:
+    """Keep what a backend makes for operands like these, unless it has something."""
+    key = _kinds_of(operands)
+    if key is not None and key not in known and 0 not in resolved.shape:
+        if len(known) >= _MAX_PLANS:
+            known.clear()
+        known[key] = make(resolved.body, ready, outputs, resolved.promoted.numpy)
+
+
+def _kinds_of(operands: Sequence[Any]) -> tuple[Any, ...] | None:
+    """What a :class:`Quick` is known by: of numbers their types, of arrays shape, strides and dtype; None where one is the CPU's."""
+    key: list[Any] = []
+    for x in operands:
+        kind = x.__class__
+        if kind is float or kind is int:
+            key.append(kind)
+        elif kind is np.ndarray or kind in NUMBERS:
+            return None
+        else:
+            key.append((x.shape, x.strides, x.dtype))
+    return tuple(key)
 
 
 def _new_outputs(B: Any, resolved: _Resolved, operands: Sequence[Any]) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from .kernels import cpu
 
 
 class device:
-    """Where a tensor lives: ``device("cpu")``, ``device("cuda")``, ``device("cuda", 1)`` or ``device("cuda:1")``.
+    """Where a tensor lives: ``device("cpu")``, ``device("cuda")``, ``device("cuda", 1)``, ``device("cuda:1")`` or ``device(1)``.
 
     Attributes:
         type: "cpu" or "cuda".
@@ -29,6 +29,8 @@ class device:
     def __init__(self, type: Any, index: int | None = None) -> None:
         if isinstance(type, device):
             type, index = type.type, type.index
+        if isinstance(type, int) and type.__class__ is not bool and index is None:
+            type, index = "cuda", type
         if not isinstance(type, str):
             raise TypeError(f"device expects a string such as 'cpu' or 'cuda:0', got {type!r}")
         kind, colon, number = type.partition(":")
@@ -36,6 +38,8 @@ class device:
             raise RuntimeError(f"tapegrad has no device {type!r}; it has 'cpu' and 'cuda' (with an index, 'cuda:0')")
         if colon and index is not None:
             raise RuntimeError(f"device got an index twice: {type!r} and {index}")
+        if index is not None and index < 0:
+            raise RuntimeError(f"device: the index must not be negative, got {index}")
         self.type = kind
         self.index = int(number) if colon else index
 
@@ -72,7 +76,7 @@ class _Default(threading.local):
     """Where new tensors go in this thread: None is the CPU. ``with device(...)`` nests."""
 
     device: device | None = None
-    entered: list[device | None] | None = None
+    entered: list[Any] | None = None  # devices and None
 
 
 _default = _Default()
@@ -108,6 +112,18 @@ def cuda_backend() -> Any:
     return found
 
 
+def cuda_device_count() -> int:
+    """How many GPUs can be used."""
+    from .kernels.cuda.drivers import driver
+
+    return driver().count()
+
+
+def cuda_is_available() -> bool:
+    """Whether tensors can live on a GPU."""
+    return cuda_device_count() > 0
+
+
 def kernels_of(where: device) -> Any:
     """The kernels of a device."""
     return cpu if where.type == "cpu" else cuda_backend()
@@ -124,6 +140,11 @@ def device_of(array: Any) -> device:
     return found
 
 
+def apart(a: Any, b: Any) -> bool:
+    """Whether two arrays are on different devices."""
+    return not (a.__class__ is np.ndarray is b.__class__) and device_of(a) != device_of(b)
+
+
 def to_device(spec: Any) -> device:
     """A usable device from a device, a string or None (the default device); of GPUs with its number.
 
@@ -133,20 +154,20 @@ def to_device(spec: Any) -> device:
     if spec is None:
         return _default.device or CPU
     found = spec if spec.__class__ is device else device(spec)
-    return found if found.type == "cpu" else cuda_backend().numbered(found)  # type: ignore[no-any-return]
+    return found if found.type == "cpu" else cuda_backend().numbered(found)
 
 
-def placed(array: np.ndarray[Any, Any], where: device) -> Any:
-    """An array of the host, or a copy of it on a GPU."""
+def placed(array: np.ndarray[Any, Any], where: device, *, blocking: bool = True) -> Any:
+    """An array of the host, or a copy of it on a GPU; see the backend's ``to_device``."""
     if where.type == "cpu":
         return array
     with cuda_backend().on_device(where.index):
-        return cuda_backend().to_device(array)
+        return cuda_backend().to_device(array, blocking=blocking)
 
 
-def on_host(array: Any) -> np.ndarray[Any, Any]:
-    """The array, or a copy on the host of one on a GPU."""
-    return array if BACKENDS.get(array.__class__, cpu) is cpu else cuda_backend().to_host(array)  # type: ignore[no-any-return]
+def on_host(array: Any, *, blocking: bool = True) -> np.ndarray[Any, Any]:
+    """The array, or a copy on the host of one on a GPU; see the backend's ``to_host``."""
+    return array if BACKENDS.get(array.__class__, cpu) is cpu else cuda_backend().to_host(array, blocking=blocking)  # type: ignore[no-any-return]
 
 
 def set_default_device(device: Any) -> None:

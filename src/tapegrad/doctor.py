@@ -6,6 +6,8 @@ import ctypes
 import importlib.util
 import os
 import platform
+import subprocess
+import sys
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -83,29 +85,83 @@ def _blas() -> str:
 
 
 def _cache() -> str:
-    from .kernels.cpu import cache
+    from .kernels import store
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        usable = cache._usable_directory() is not None
-    count, size = cache.size()
+        usable = store.usable_directory() is not None
+    count, size = store.size()
     state = "usable" if usable else "NOT usable: " + "; ".join(str(w.message) for w in told)
-    return f"{cache.directory()} ({count} kernels, {size / 2**20:.1f} MiB), {state}"
+    return f"{store.directory()} ({count} kernels, {size / 2**20:.1f} MiB), {state}"
+
+
+# What the driver and NVIDIA's libraries say, found out in a process of its own: a broken driver may end it, or never answer.
+_ASK_DRIVER = """
+import ctypes
+cuda = ctypes.CDLL("libcuda.so.1")
+number = ctypes.c_int()
+cuda.cuDriverGetVersion(ctypes.byref(number))
+print(f"driver for CUDA {number.value // 1000}.{number.value % 1000 // 10}")
+result = cuda.cuInit(0)
+if result:
+    raise SystemExit(print(f"which does not start (error {result})"))
+cuda.cuDeviceGetCount(ctypes.byref(number))
+print(f"{number.value} GPUs" if number.value != 1 else "1 GPU")
+for k in range(number.value):
+    name, size, parts = ctypes.create_string_buffer(256), ctypes.c_size_t(), [ctypes.c_int(), ctypes.c_int()]
+    cuda.cuDeviceGetName(name, 256, k)
+    cuda.cuDeviceTotalMem_v2(ctypes.byref(size), k)
+    for part, attribute in zip(parts, (75, 76)):
+        cuda.cuDeviceGetAttribute(ctypes.byref(part), attribute, k)
+    print(f"cuda:{k} {name.value.decode()}, {size.value / 2**30:.0f} GiB, compute capability {parts[0].value}.{parts[1].value}")
+"""
+_ASK_TAPEGRAD = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from tapegrad.kernels.cuda.drivers import driver
+print("used by device='cuda'" if driver().count() else "not used: " + driver().missing())
+"""
+_ASK_LIBRARIES = """
+from cuda import pathfinder
+for name in ("nvvm", "nvJitLink"):
+    try:
+        print(f"{name} in {pathfinder.load_nvidia_dynamic_lib(name).abs_path}")
+    except Exception as error:
+        print(f"{name} not found ({type(error).__name__})")
+"""
+_GPU_PACKAGES = ("numba-cuda", "cuda-bindings", "cuda-core")
+
+
+def _answer(question: str) -> str:
+    """What a Python of its own prints, joined by semicolons; why it did not, where that is so."""
+    try:
+        done = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        return "no answer in 60 seconds"
+    lines = done.stdout.split("\n")
+    if done.returncode:
+        lines.append((done.stderr.strip().split("\n") or [""])[-1] or f"exit status {done.returncode}")
+    return "; ".join(line for line in lines if line)
 
 
 def _gpu() -> str:
-    """What is there; nothing of numba.cuda is imported, since that alone may start a driver."""
-    module = Path("/proc/driver/nvidia/version")
-    driver = module.read_text().splitlines()[0].strip() if module.exists() else "no NVIDIA kernel driver"
+    usable = _answer(_ASK_TAPEGRAD)
+    if not _has_driver():
+        return usable
+    return f"{usable}. Found here: {_answer(_ASK_DRIVER)}"
+
+
+def _has_driver() -> bool:
     try:
-        library = ctypes.CDLL("libcuda.so.1")
-        number = ctypes.c_int()
-        library.cuDriverGetVersion(ctypes.byref(number))
-        cuda = f"libcuda for CUDA {number.value // 1000}.{number.value % 1000 // 10}"
+        ctypes.CDLL("libcuda.so.1")
     except OSError:
-        cuda = "no libcuda"
-    compiler = f"numba-cuda {version('numba-cuda')}" if importlib.util.find_spec("numba_cuda") else "no numba-cuda"
-    return f"not used: this version has no CUDA backend yet. Found here: {driver}; {cuda}; {compiler}"
+        return False
+    return True
+
+
+def _gpu_packages() -> str:
+    found = ", ".join(f"{name} {_package(name)()}" for name in _GPU_PACKAGES)
+    return f"{found}; {_answer(_ASK_LIBRARIES)}" if importlib.util.find_spec("cuda") is not None else found
 
 
 _ITEMS: dict[str, Callable[[], str]] = {
@@ -123,4 +179,5 @@ _ITEMS: dict[str, Callable[[], str]] = {
     "environment": _settings,
     "kernel cache": _cache,
     "GPU": _gpu,
+    "GPU's packages": _gpu_packages,
 }

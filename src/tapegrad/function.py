@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import inplace
+from .device import CPU, device_of, placed
 from .graph import Call, Edge
 from .modes import local, no_grad
 from .observing import annotate, tell
@@ -69,6 +70,7 @@ class _FunctionPlan:
         self.ctx = ctx
         # per output, the shape and dtype, or None for what is no tensor
         self.outputs = [(o._array.shape, o._array.dtype) if isinstance(o, Tensor) else None for o in outputs]
+        self.devices = [device_of(o._array) if isinstance(o, Tensor) else CPU for o in outputs]
         self.places: list[Edge | int | None] = []
 
     def edge(self, entry: Call, index: int) -> Edge | None:
@@ -99,7 +101,8 @@ class _FunctionPlan:
         ctx = self.ctx
         if ctx._materialize:
             grads = [
-                g if g is not None or given is None else wrap(np.zeros(*given)) for g, given in zip(grads, self.outputs, strict=True)
+                g if g is not None or given is None else wrap(placed(np.zeros(*given), where))
+                for g, given, where in zip(grads, self.outputs, self.devices, strict=True)
             ]
         ctx.saved_tensors = tuple(self.saved_tensors(entry))
         ctx._edges = entry.edges

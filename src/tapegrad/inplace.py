@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .device import backend
+from .device import apart, backend, device_of, placed
 from .graph import Entry
 from .modes import local
 from .observing import tell
@@ -92,6 +92,9 @@ def elementwise_(op: ElementwiseOp, target: Tensor, *others: Any) -> Tensor:
     inputs = operands_of(op, (target, *others))
     memory = target._array
     arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
+    if memory.__class__ is np.ndarray and any(isinstance(a, np.ndarray) and apart(a, memory) for a in arrays):
+        there = next(x.device for x in inputs if isinstance(x, Tensor) and x.is_cuda)
+        raise RuntimeError(f"{name}: the result of operands on {there} can't be written to a tensor on the CPU; .cpu() moves them")
     resolved = op.computation.resolve(arrays)
     result = resolved.outputs[0]
     _check_result(target, name, resolved.shape, dtypes.FROM_NUMPY[result])
@@ -130,12 +133,14 @@ def untaped_memory(target: Any, *sources: Any) -> Any:
 
 
 def plain_array(memory: Any, source: Any) -> Any:
-    """The array of a tensor that has the memory's dtype; None for anything else."""
+    """The array of a tensor that has the memory's dtype and device; None for anything else."""
     kind = source.__class__
     if kind not in TENSOR_TYPES:
         return None
     array = source._array
-    return array if array.dtype is memory.dtype else None
+    if array.dtype is not memory.dtype:
+        return None
+    return array if array.__class__ is np.ndarray is memory.__class__ or not apart(array, memory) else None
 
 
 def _write_quickly(op: ElementwiseOp, target: Any, others: tuple[Any, ...]) -> bool:
@@ -156,7 +161,7 @@ def _write_quickly(op: ElementwiseOp, target: Any, others: tuple[Any, ...]) -> b
         else:
             return False
     into = op.computation.fast_into
-    if into.call(*arrays, memory) is None and into.wide(*arrays, memory) is None:
+    if into.call(*arrays, memory) is None and into.wide(*arrays, memory) is None and op.computation.elsewhere_into(arrays, memory) is None:
         return False
     target._storage.wrote(f"{op.name}_")
     return True
@@ -265,11 +270,13 @@ def _copy_slices_backward(K: Any, g: Any, view: Steps, needs: tuple[bool, bool])
 def _kept(K: Any, g: Any, array: Any, view: Steps) -> Any:
     """The cotangent where the view did not write, 0 elsewhere; of complex numbers, it may have written one part only."""
     parted = array.dtype.kind == "c"
-    ones = np.full(array.shape, 1 + 1j if parted else 1, array.dtype)
+    B = backend(array)
+    ones = B.empty(array.shape, array.dtype)
+    ones.fill(1 + 1j if parted else 1)
     kept = _overwritten(ones, view, 0)
 
     def where(part: Any, values: Any) -> Any:
-        mask = np.asarray(part != 0)  # of a 0-d array, too
+        mask = B.as_mask(part)
         return K.where(wrap(mask) if isinstance(g, Tensor) else mask, values, 0.0)
 
     return K.complex(where(kept.real, K.real(g)), where(kept.imag, K.imag(g))) if parted else where(kept, g)
@@ -285,8 +292,8 @@ def _overwritten(array: Any, view: Steps, value: Any) -> Any:
     if np.may_share_memory(part, array) or part.size == 0:
         part[...] = value
     else:  # where the root's memory allowed a reshape to be a view, this array's does not
-        places = view.of(np.arange(array.size).reshape(array.shape), ON_ARRAYS)
-        array.reshape(-1)[places] = value
+        places = view.of(placed(np.arange(array.size).reshape(array.shape), device_of(array)), ON_ARRAYS)
+        return backend(array).put(array.reshape(-1), (places,), value).reshape(array.shape)
     return array
 
 

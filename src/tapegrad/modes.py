@@ -55,7 +55,9 @@ class _Modes(threading.local):
         self.listeners: tuple[Listener, ...] = ()
         self.saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
         self.autocast = False  # whether functions choose the dtype they compute in; see casting.py
-        self.autocast_dtype: Any = None  # the lower one; None is bfloat16
+        self.autocast_on: frozenset[str] = frozenset()  # for tensors on which types of devices
+        self.autocast_dtype: Any = None  # the lower one on a CPU; None is bfloat16
+        self.autocast_cuda_dtype: Any = None  # on a GPU; None is float16
         self.autocast_casts: dict[int, tuple[Any, int, Any]] | None = None  # of parameters, kept until the outermost region ends
 
     def refresh(self) -> None:
@@ -63,7 +65,7 @@ class _Modes(threading.local):
 
 
 local = _Modes()
-_OF_COMPUTING = ("autocast", "autocast_dtype")  # decide on values; the others on who records, listens and keeps
+_OF_COMPUTING = ("autocast", "autocast_on", "autocast_dtype", "autocast_cuda_dtype")  # decide on values; the others on who records, listens and keeps
 
 
 def snapshot() -> dict[str, Any]:
@@ -78,7 +80,12 @@ def values_leave(what: str) -> None:
 
 
 def check_values(tensor: Any, function: Callable[[Any], None]) -> None:
-    """Call ``function`` with the tensor's array, to raise when its values can't be used; a trace has every replay do so."""
+    """Call ``function`` with the tensor's array, to raise when its values can't be used; a trace has every replay do so.
+
+    Values on a GPU are not looked at, which would wait for it: its kernels look themselves (see ``kernels.cuda.errors``).
+    """
+    if tensor.is_cuda:
+        return
     function(tensor._array)
     if local.tracer is not None:
         local.tracer.check(tensor, function)

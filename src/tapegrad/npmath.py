@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import inspect
 import math
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -33,12 +30,11 @@ def _lgamma(x: float) -> float:
 @functools.cache
 def _on_numpy() -> dict[str, Callable[..., Any]]:
     """The special functions of kernels, run by Python with NumPy's exp, log, ..., which give inf and NaN where Python's raise."""
-    special = importlib.import_module("tapegrad.kernels.cpu.vmath.special")  # here, since only tests come here
-    scope: dict[str, Any] = dict(vars(special))
-    own = {n: f for n, f in vars(special).items() if inspect.isfunction(f) and f.__module__ == special.__name__}
-    scope |= {name: FunctionType(f.__code__, scope, name) for name, f in own.items()}
-    scope |= {name: getattr(np, name) for name in ("exp", "log", "log1p", "sin", "cos", "tan", "sqrt", "floor")}
-    return {name: _vectorized(scope[name]) for name in own if not name.startswith("_") and name != "floor"}
+    from .kernels import scalar_bodies, special  # here, since only tests come here
+
+    words = {name: getattr(np, name) for name in ("exp", "log", "log1p", "sin", "cos", "tan", "sqrt", "floor")}
+    found = scalar_bodies.bound(special, lambda function: function, words)
+    return {name: _vectorized(function) for name, function in found.items() if not name.startswith("_")}
 
 
 def _special(name: str) -> Callable[..., Any]:

@@ -38,12 +38,12 @@ def differentiable(array: Any) -> bool:
 # ------------------------------------------------------------------------------------------------------------- devices
 
 
-def check_devices(op_name: str, tensors: Iterable[Any], numbers: bool = False) -> None:
+def check_devices(op_name: str, tensors: Iterable[Any], numbers: bool = False) -> Any:
     """Raise RuntimeError when tensors (None and numbers count for nothing) live on different devices; with ``numbers``, those without
-    dimensions may live on the CPU."""
+    dimensions may live on the CPU. The device of the tensors if it is not the CPU, else None."""
     tensors = [t for t in tensors if isinstance(t, Tensor)]
     if all(t._array.__class__ is np.ndarray for t in tensors):
-        return  # NumPy's arrays are all on the CPU
+        return None  # NumPy's arrays are all on the CPU
     seen: dict[Any, Tensor] = {}
     for t in tensors:
         if t._array.ndim or not numbers or t._array.__class__ is not np.ndarray:
@@ -54,6 +54,7 @@ def check_devices(op_name: str, tensors: Iterable[Any], numbers: bool = False) -
             f"{op_name}: expected all tensors on one device, got shape {tuple(t1.shape)} on {d1} and shape {tuple(t2.shape)} on {d2}; "
             f"move one with .to({str(d1)!r})"
         )
+    return next(iter(seen))
 
 
 # ------------------------------------------------------------------------------------------------------- written calls

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import dtypes
 from .kernels.once import once
-from .opcall import check_devices as check_devices, on_arrays, on_tensors
+from .opcall import on_arrays, on_tensors
 from .plan import ON_ARRAYS, ON_TENSORS, Plans
 from .samples import EdgePoint, ErrorInput, Sample
 from .tensor import Tensor, no_tensor, wrap

@@ -19,8 +19,8 @@ from .graph import ENTRY_SLOTS, Entry
 from .kernels.cpu.objects import maker
 from .modes import local
 from .observing import annotate, tell
-from .opcall import differentiable
-from .registry import as_tensor_input, check_devices
+from .opcall import check_devices, differentiable
+from .registry import as_tensor_input
 from .storage import Storage, tick
 from .tensor import TENSOR_TYPES, Tensor, make_tensor, no_tensor, wrap
 
@@ -68,7 +68,8 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
             out += ["    elif c is float or c is int:", f"        a{i} = {x}; e{i} = s{i} = None"]
         out += [f"    else: return {general}"]
     arrays = ", ".join(f"a{i}" for i in range(n))
-    out += [f"    r = fast({arrays})", "    if r is None:", f"        r = wide({arrays})", f"        if r is None: return {general}"]
+    out += [f"    r = fast({arrays})", "    if r is None:", f"        r = wide({arrays})", "        if r is None:"]
+    out += [f"            r = elsewhere({arrays})", f"            if r is None: return {general}"]
     tracked = [i for i, name in enumerate(op.inputs) if name in op.formulas]
     make = "s = Storage(); o = make_tensor(r, s)"
     differ = " or ".join(f"e{i} is not None and e{i}.dtype is not r.dtype" for i in tracked)
@@ -90,6 +91,7 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
         "make_entry": maker(Entry, *ENTRY_SLOTS),
         "fast": op.computation.fast.call,
         "wide": op.computation.fast.wide,
+        "elsewhere": op.computation.elsewhere,
         "finish": _finish,
         "record": record_elementwise,
     }
@@ -165,7 +167,9 @@ def operands_of(op: Any, operands: Sequence[Any]) -> tuple[Any, ...]:
         if op.takes_numbers:
             return tuple([as_tensor_input(x, op.name, name) for x, name in zip(inputs, op.labels, strict=True)])
         raise TypeError(f"{op.name}(): argument {op.labels[0]!r} must be a Tensor, not {no_tensor(operands[0])}")
-    check_devices(op.name, inputs, numbers=True)
+    where = check_devices(op.name, inputs, numbers=True)
+    if where is not None and local.flags & 1 == 0:  # a gradient goes back to the CPU the way its number came from there
+        inputs = [x.to(where) if isinstance(x, Tensor) and x._entry is not None and not x.is_cuda else x for x in inputs]
     if op.check is not None:
         op.check(*inputs)
     return tuple(inputs)

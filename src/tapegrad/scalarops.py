@@ -251,13 +251,14 @@ class ElementwisePlan:
         outputs = self._passes.count(False)
         results = iter(["r"] if outputs == 1 else [f"r[{i}]" for i in range(outputs)])
         if outputs:
-            out += [f"    r = fast({names})", "    if r is None:", f"        r = wide({names})", f"        if r is None: r = general(({names},))"]
+            out += [f"    r = fast({names})", "    if r is None:", f"        r = wide({names})", f"        if r is None: r = elsewhere({names})"]
+            out += [f"        if r is None: r = general(({names},))"]
         passes = iter(self._passes)
         grads = [("None" if not need else "g" if next(passes) else next(results)) for need in self.needs]
         scope: dict[str, Any] = {}
         if self.computation is not None:
             fast = self.computation.fast
-            scope = {"fast": fast.call, "wide": fast.wide, "general": self.computation.general}
+            scope = {"fast": fast.call, "wide": fast.wide, "elsewhere": self.computation.elsewhere, "general": self.computation.general}
         if summing:
             scope["BACKENDS"] = BACKENDS
             out += ["    sum_to = BACKENDS[g.__class__].sum_to", "    edges = entry.edges"]

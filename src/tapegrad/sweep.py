@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .device import BACKENDS, backend
+from .device import BACKENDS, apart, backend
 from .graph import FREED, Edge, Extra, Leaf, Output, Packed
 from .modes import local, snapshot
 from .observing import checksum
@@ -212,6 +212,8 @@ class _Sweep:
                 where = f"a hook on a tensor of shape {tuple(edge.shape)} ({edge.name()})"
                 if not isinstance(replaced, Tensor):
                     raise TypeError(f"{where} must return a Tensor or None, got {type(replaced).__name__}")
+                if apart(replaced._array, shown._array):
+                    raise RuntimeError(f"{where} moved the gradient from {shown.device} to {replaced.device}; move it back with .to({str(shown.device)!r})")
                 if replaced._array.shape != edge.shape or replaced._array.dtype != edge.dtype:
                     raise RuntimeError(
                         f"{where} changed the gradient's shape or dtype from {tuple(edge.shape)}, {edge.dtype} to "
@@ -277,7 +279,7 @@ def _modified(edge: Any, cell: Any) -> RuntimeError:
 def _check_nan(edge: Any, grads: Sequence[Any]) -> None:
     for i, value in enumerate(grads):
         array = value._array if isinstance(value, Tensor) else value
-        if array is not None and array.dtype.kind in "fc" and np.isnan(array).any():
+        if array is not None and array.dtype.kind in "fc" and backend(array).has_nan(array):
             raise RuntimeError(
                 f"{edge.name()}{_at(edge)} returned nan as the gradient of input {i}. If the value comes from a branch that where() did not "
                 "take, guard the argument too: where(x > 0, sqrt(where(x > 0, x, 1)), 0)"

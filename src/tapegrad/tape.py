@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .device import backend
+from .device import apart, backend
 from .graph import Leaf
 from .hooks import register_hook, register_post_accumulate_grad_hook, retain_grad, retains_grad
 from .modes import enable_grad, local, no_grad
@@ -195,8 +195,7 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argum
             continue
         if not isinstance(seed, Tensor):
             raise TypeError(f"{name}: gradient {i} must be a Tensor or None, got {type(seed).__name__}")
-        on_cpu = array.__class__ is np.ndarray is seed._array.__class__
-        if seed._array.shape != array.shape or not (on_cpu or seed.device == root.device):
+        if seed._array.shape != array.shape or apart(seed._array, array):
             raise RuntimeError(
                 f"{name}: gradient {i} has shape {tuple(seed.shape)} on {seed.device}, its tensor has shape {tuple(root.shape)} on "
                 f"{root.device}"
@@ -246,10 +245,10 @@ def _commit(staged: Staged, create_graph: bool, targets: Sequence[Tensor]) -> No
                 else:
                     actions.append((_SET_GRAD, tensor, wrap(own(grads, key))))
                 continue
-            if old._array.shape != tensor._array.shape or old._array.dtype != tensor._array.dtype:
+            if old._array.shape != tensor._array.shape or old._array.dtype != tensor._array.dtype or apart(old._array, tensor._array):
                 raise RuntimeError(
-                    f"backward: a tensor of shape {tuple(tensor.shape)}, {tensor.dtype}, has a .grad of shape {tuple(old.shape)}, "
-                    f"{old.dtype}, since its .data was replaced; set .grad = None first"
+                    f"backward: a tensor of shape {tuple(tensor.shape)}, {tensor.dtype}, on {tensor.device} has a .grad of shape "
+                    f"{tuple(old.shape)}, {old.dtype}, on {old.device}, since its .data was replaced; set .grad = None first"
                 )
             if tracing and not create_graph:
                 with no_grad():

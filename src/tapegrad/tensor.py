@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes
-from .device import device, device_of, on_host
+from .device import apart, device, device_of, on_host
 from .kernels.cpu.objects import maker
 from .memory_format import contiguous_format
 from .modes import local, values_leave
@@ -332,6 +332,11 @@ class Tensor:
                 raise RuntimeError(
                     f"assigned grad has shape {tuple(value.shape)} and dtype {value.dtype}, "
                     f"the tensor has shape {tuple(self.shape)} and dtype {self.dtype}; they must be equal"
+                )
+            if apart(value._array, self._array):
+                raise RuntimeError(
+                    f"assigned grad of shape {tuple(value.shape)} is on {value.device}, the tensor of shape {tuple(self.shape)} on "
+                    f"{self.device}; move it with .to({str(self.device)!r})"
                 )
         if local.tracer is not None:
             local.tracer.gradient(self, assigned=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,23 @@ import tapegrad as tg
 HERE = Path(__file__).parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs a GPU, or the simulator."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything here needs a GPU, or the simulator, of which each process may take a part of the tests."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.gpu)
+    part, _, parts = os.environ.get("TAPEGRAD_TEST_PART", "0/1").partition("/")
+    left = [item for k, item in enumerate(items) if k % int(parts) != int(part)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for k, item in enumerate(items) if k % int(parts) == int(part)]
 
 
 @pytest.fixture(autouse=True, scope="session")
 def need_gpu() -> None:
     """Fail at once where there is neither: whoever asked for ``-m gpu`` wants to know."""
-    if not tg.cuda.is_available():
-        tg.zeros(1, device="cuda")  # raises, and says what is missing
+    tg.cuda.init()  # raises, and says what is missing
 
 
 @pytest.fixture

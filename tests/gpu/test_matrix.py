@@ -12,20 +12,37 @@ from op_matrix import EPS, Case, assert_close, function_cases, op_cases
 
 import tapegrad as tg
 from tapegrad import dtypes
+from tapegrad.kernels import cuda
+from tapegrad.kernels.cuda.language import SIMULATED
 from tapegrad.tensor import Tensor, wrap
+from tapegrad.testing.layouts import arranged
 
-# What has no kernel yet: it must raise NotImplementedError, and nothing else.
-NOT_YET: dict[str, str] = {}
-CASES = [*op_cases(), *function_cases()]
 FACTOR = 16  # of float32's precision: sums have another order, and functions up to 4 units in the last place
 
 
-def on_device(arrays: Sequence[Any], case: Case, requires_grad: bool) -> list[Tensor]:
-    made = [wrap(a).to("cuda") for a in arrays]
+def on_device(arrays: Sequence[Any], case: Case, layout: str) -> list[Tensor]:
+    """Tensors of these values on the GPU, in memory of this layout, that require grad where they get one."""
+    made = [wrap(placed(a, layout)) for a in arrays]
     for t, needed in zip(made, case.gradient, strict=True):
-        if needed and requires_grad:
+        if needed:
             t.requires_grad_()
     return made
+
+
+def placed(array: Any, layout: str) -> Any:
+    """An array on the GPU, as ``arranged`` makes one of the host."""
+    flipped = (slice(None, None, -1),) * array.ndim
+    if layout == "transposed":
+        return cuda.to_device(array.T).T
+    if layout == "negative":
+        return cuda.to_device(array[flipped])[flipped]
+    if layout == "expanded" and array.ndim and array.size:
+        return cuda.broadcast_to(cuda.to_device(array[..., :1]), array.shape)
+    if layout == "offset" and array.ndim:
+        inside = cuda.zeros((*[2 * n + 1 for n in array.shape], 2), array.dtype)[(*[slice(1, None, 2)] * array.ndim, 1)]
+        inside[...] = array
+        return inside
+    return cuda.to_device(array)
 
 
 def results(value: Any) -> list[Tensor]:
@@ -33,12 +50,6 @@ def results(value: Any) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
     return [t for part in value for t in results(part)] if isinstance(value, (tuple, list)) else []
-
-
-def narrowed(case: Case, dtype: str) -> tuple[list[Any], list[Any]]:
-    """Inputs of the dtype, and the same values in float64."""
-    arrays = case.arrays(dtype)
-    return arrays, [a.astype(np.float64) if dtypes.of_array(a).category == 2 else a for a in arrays]
 
 
 def cotangent(t: Tensor, k: int) -> Any:
@@ -56,31 +67,77 @@ def gradients(case: Case, inputs: list[Tensor], outputs: list[Tensor]) -> list[A
     return [None if g is None else g.cpu().numpy() for g in grads]
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CASES if "f" in c.kinds])
+def is_first(case: Case) -> bool:
+    """The first sample of an op, or of a function that is made of several."""
+    return case.number == 0 and (case.op is not None or (case.function is not None and case.function.op is None))
+
+
+# Not here, each with the place where it is.
+NO_CASES = {
+    "to_device": "moves its input, to the CPU in its samples; tests/gpu/test_namespace.py",
+    "log_gamma_draw": "draws on the generator's device; tests/gpu/test_random.py",
+    "log_gamma_slope": "its derivative is refused; tests/gpu/test_random.py differentiates samples",
+}
+CASES = [c for c in [*op_cases(), *function_cases()] if c.name.rpartition("-")[0] not in NO_CASES]
+
+# In the simulator, the first sample of each op in float64 and bfloat16, and in each layout; on a GPU every sample.
+FLOATING = [c for c in CASES if "f" in c.kinds]
+CHOSEN = [c for c in FLOATING if is_first(c)] if SIMULATED else FLOATING
+DTYPES = ("float64", "bfloat16") if SIMULATED else ("float64", "float16", "bfloat16")
+LAYOUTS = ("transposed", "offset") if SIMULATED else ("transposed", "negative", "expanded", "offset")
+# Of 16-bit numbers these say other things than of the same numbers in float64, as on the CPU.
+NOT_NARROW = {
+    "complex()": "takes float32 and float64 only",
+    "polar()": "takes float32 and float64 only",
+    "quantile()": "takes float32 and float64 only",
+    "nanquantile()": "takes float32 and float64 only",
+    "standardize_with_statistics": "statistics of 16-bit numbers are in float32",
+}
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in FLOATING])
 def test_values_and_gradients(case: Case) -> None:
-    if case.name.rpartition("-")[0] in NOT_YET:
-        with pytest.raises(NotImplementedError):
-            check(case, "float32")
-    else:
-        check(case, "float32")
+    check(case, "float32")
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CASES if "f" not in c.kinds])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CHOSEN])
+def test_other_dtypes(case: Case, dtype: str) -> None:
+    if dtype == "float64" or case.name.rpartition("-")[0] not in NOT_NARROW:
+        check(case, dtype)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CHOSEN])
+def test_layouts(case: Case, layout: str) -> None:
+    check(case, "float32", layout)
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CASES if "f" not in c.kinds and c.kinds])
 def test_values_of_other_kinds(case: Case) -> None:
     check(case, {"b": "bool", "i": "int64", "c": "complex64"}[case.kinds[0]])
 
 
-def check(case: Case, dtype: str) -> None:
-    arrays, wide = narrowed(case, dtype)
+def check(case: Case, dtype: str, layout: str = "contiguous") -> None:
+    """Values, dtypes and devices of results, and gradients (but of 16-bit floats), on the GPU and on the CPU in float64."""
+    arrays = case.arrays(dtype)
+    if layout == "expanded":
+        arrays = [arranged(a, layout) for a in arrays]
+    wide = [a.astype(np.float64) if dtypes.of_array(a).category == 2 else a for a in arrays]
+    narrow = dtype in ("float16", "bfloat16")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        inputs, expected_inputs = on_device(arrays, case, True), case.tensors(wide)
+        inputs, expected_inputs = on_device(arrays, case, layout), case.tensors(wide)
         outputs, expected = results(case.fn(*inputs)), results(case.fn(*expected_inputs))
     assert len(outputs) == len(expected)
     eps = FACTOR * EPS[dtype] if dtype in EPS else EPS["float32"]
     for k, (o, e) in enumerate(zip(outputs, expected, strict=True)):
         assert o.is_cuda, f"{case.name}: output {k} is on {o.device}"
+        if dtype == "float64":
+            assert o.dtype is e.dtype, f"{case.name}: output {k} has dtype {o.dtype}"
         assert_close(o.detach().cpu().numpy(), e.detach().numpy(), eps, f"{case.name}, output {k}")
+    if narrow:
+        return
     for k, (g, e) in enumerate(zip(gradients(case, inputs, outputs), gradients(case, expected_inputs, expected), strict=True)):
         assert (g is None) == (e is None)
         if g is not None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tapegrad.kernels import store
 from tapegrad.kernels.cpu import cache
 
 WORK = """
@@ -71,8 +72,8 @@ def test_directory_is_ours_alone_and_holds_no_pickle(warm: Path) -> None:
     assert all(e.suffix == ".kernel" for e in entries)
     for entry in entries:
         data = entry.read_bytes()
-        assert data.startswith(cache._MAGIC)
-        body = data[len(cache._MAGIC) + 32 :]
+        assert data.startswith(store.MAGIC)
+        body = data[len(store.MAGIC) + 32 :]
         length = int.from_bytes(body[:4], "little")
         meta = json.loads(body[4 : 4 + length])
         assert set(meta) == {"symbol", "needs"}
@@ -106,10 +107,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = tmp_path / "kernels"
     monkeypatch.setenv("TAPEGRAD_CACHE_DIR", str(path))
     monkeypatch.setattr(cache, "_addresses", {})
-    cache._usable_directory.cache_clear()
+    store.usable_directory.cache_clear()
     yield path
     monkeypatch.undo()
-    cache._usable_directory.cache_clear()
+    store.usable_directory.cache_clear()
 
 
 def ask(constant: int = 7, key: str = "test") -> tuple[int, int]:
@@ -138,15 +139,15 @@ def sealed(name: str, meta: Any, code: bytes) -> bytes:
 
     header = meta if isinstance(meta, bytes) else json.dumps(meta).encode()
     body = len(header).to_bytes(4, "little") + header + code
-    return cache._MAGIC + hashlib.sha256(name.encode() + body).digest() + body
+    return store.MAGIC + hashlib.sha256(name.encode() + body).digest() + body
 
 
 def test_damaged_and_foreign_entries_are_misses(home: Path) -> None:
     assert ask() == (7, 1)
     (path,) = home.glob("*.kernel")
     good = path.read_bytes()
-    flipped = [good[:i] + bytes([good[i] ^ 1]) + good[i + 1 :] for i in (0, len(cache._MAGIC), len(cache._MAGIC) + 33, len(good) // 2, len(good) - 1)]
-    damaged = [b"", b"x", cache._MAGIC, good[:40], good[:-1], good + b"x", b"\0" * len(good), *flipped]
+    flipped = [good[:i] + bytes([good[i] ^ 1]) + good[i + 1 :] for i in (0, len(store.MAGIC), len(store.MAGIC) + 33, len(good) // 2, len(good) - 1)]
+    damaged = [b"", b"x", store.MAGIC, good[:40], good[:-1], good + b"x", b"\0" * len(good), *flipped]
     ask(8)
     (other,) = [p for p in home.glob("*.kernel") if p != path]
     damaged.append(other.read_bytes())  # whole, but another's
@@ -163,7 +164,7 @@ def test_sealed_nonsense_is_a_miss(home: Path) -> None:
     assert ask() == (7, 1)
     (path,) = home.glob("*.kernel")
     good, name = path.read_bytes(), path.stem
-    body = good[len(cache._MAGIC) + 32 :]
+    body = good[len(store.MAGIC) + 32 :]
     length = int.from_bytes(body[:4], "little")
     meta, code = json.loads(body[4 : 4 + length]), body[4 + length :]
     nonsense = [
@@ -183,7 +184,7 @@ def test_shared_directories_are_refused_with_one_warning(home: Path) -> None:
     for mode in (0o720, 0o702, 0o777):
         home.mkdir(exist_ok=True)
         home.chmod(mode)
-        cache._usable_directory.cache_clear()
+        store.usable_directory.cache_clear()
         with pytest.warns(RuntimeWarning, match="others may write") as caught:
             assert ask()[0] == 7
             assert ask(8)[0] == 8
@@ -205,7 +206,7 @@ def test_without_a_usable_home_kernels_stay_in_memory(home: Path, monkeypatch: p
     monkeypatch.setenv("TAPEGRAD_CACHE_DIR", str(home.parent / "file" / "below"))
     with pytest.warns(RuntimeWarning, match="compiled in memory"):
         assert ask() == (7, 1)
-    cache._usable_directory.cache_clear()
+    store.usable_directory.cache_clear()
     for name in ("TAPEGRAD_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
 
@@ -219,7 +220,7 @@ def test_without_a_usable_home_kernels_stay_in_memory(home: Path, monkeypatch: p
 
 
 def test_a_disk_that_fills_costs_only_the_entry(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache._usable_directory()
+    store.usable_directory()
 
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -278,13 +279,13 @@ def test_a_fork_waits_for_a_thread_that_compiles(warm: Path) -> None:
     code = """
         import os, threading, time, warnings
         import tapegrad as tg
-        from tapegrad.kernels.cpu import cache
+        from tapegrad.kernels import store
 
         warnings.simplefilter("ignore")  # forking with threads is what is tested
         compiling = threading.Event()
 
         def compile():
-            with cache.lock:
+            with store.lock:
                 compiling.set()
                 time.sleep(0.2)
 
@@ -302,9 +303,9 @@ def test_a_fork_waits_for_a_thread_that_compiles(warm: Path) -> None:
 
 
 def test_an_entry_depends_on_the_modules_it_is_built_from_and_no_others() -> None:
-    assert len({cache._source(f"tapegrad.kernels.cpu.{m}") for m in ("elementwise", "reduction.reduce", "random.philox")}) == 3
+    assert len({store.source(f"tapegrad.kernels.cpu.{m}") for m in ("elementwise", "reduction.reduce", "random.philox")}) == 3
     text = Path(cache.__file__).parent.joinpath("reduction", "reduce.py").read_text()
-    direct = cache._IMPORTED.findall(text)
+    direct = store.IMPORTED.findall(text)
     assert any("kernels" in inside + names for _, inside, names in direct)
 
 
@@ -316,7 +317,7 @@ def test_a_changed_module_makes_a_new_entry(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "front", module)
 
     def digest() -> bytes:
-        return cache._source.__wrapped__("front")
+        return store.source.__wrapped__("front")
 
     before = digest()
     (tmp_path / "aside.py").write_text("y = 2\n")

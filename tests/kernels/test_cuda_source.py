@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tapegrad.kernels.cuda.elementwise import kernel_source
+from tapegrad.kernels.cuda.elementwise_source import Layout, kernel_source
 from tapegrad.registry import REGISTRY
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -25,13 +25,16 @@ CASES = {
 }
 
 
-def emitted(op_name, needs):
+PAIRS = Layout(2)  # two elements at a time: short
+
+
+def emitted(op_name, needs, layout=PAIRS):
     op = REGISTRY[op_name]
     computation = op.computation if needs is None else op.plans[needs].computation
     body = computation.body(False)
-    in_dtypes = tuple("bool" if name in body.booleans else "float32" for name in body.inputs)
+    in_dtypes = ["bool" if name in body.booleans else "float32" for name in body.inputs]
     out = "bool" if op.dtype == "bool" else "float32"
-    return kernel_source(body, in_dtypes, (out,) * len(body.results), "float32")
+    return kernel_source(body, (*in_dtypes, *[out] * len(body.results)), len(in_dtypes), "float32", layout)[0]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -54,6 +57,11 @@ def test_every_literal_has_the_dtype_of_the_computation(case):
 
 def test_scalars_are_passed_by_value():
     body = REGISTRY["mul"].computation.body(False)
-    source = kernel_source(body, ("float32", "float64"), ("float32",), "float32", scalars=(1,))
-    assert "def kernel(p0, other, p2, n):" in source
-    assert "other = T(other)" in source
+    source, types = kernel_source(body, ("float32", None, "float32"), 2, "float32", Layout())
+    assert "def kernel(p0, s1, p2, n):" in source and "e1 = T(s1)" in source
+    assert types == "float32* float32 float32* int64"
+
+
+def test_the_places_of_a_vector_take_one_division_for_each_dimension():
+    source = emitted("mul", None, Layout(4, 2, False, (1,)))
+    assert source.count("quotient(") == 1 and "e1 = T(p1[at1])" in source and "load4(p0, at0)" in source

@@ -13,17 +13,26 @@ from tapegrad.nn import functional as F
 
 OPS = Path(tg.__file__).parent / "ops"
 METADATA = {"__class__", "dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"}
-NO_READ = {"backend", "check_values", "drawn", "may_share_memory"}  # these look at an array's type or place only, or tell the trace
+NO_READ = {"apart", "backend", "check_values", "device_of", "drawn", "drawn_like", "may_share_memory"}  # these look at an array's type or place only, or tell the trace
 
 # What handles a tensor's array without showing its values to Python, or only while nothing is traced.
 ALLOWED = {
+    "checks.py: index_array": "tells the trace",
     "checks.py: read_values": "tells the trace",
     "convert.py: detach": "shares the memory",
+    "convert.py: is_pinned": "asks for the place",
+    "convert.py: record_stream": "asks for the place",
     "convert.py: set_data": "shares the memory",
+    "dlpack.py: cuda_array_interface": "tells the trace",
+    "dlpack.py: dlpack": "tells the trace",
     "index/scatter_reduce.py: _dtype": "asks for the dtype",
+    "index/search.py: bincount": "tells the trace",
     "loss/ctc.py: _second_order": "where nothing is traced, to return the arrays that it was given tensors for",
+    "nn/attention.py: _weights_and_slopes": "asks for the dtype and the device",
+    "nn/attention.py: scaled_dot_product_attention": "asks for the dtype and the device",
     "nn/recurrent.py: _second_order": "where nothing is traced, to return the arrays that it was given tensors for",
     "python_protocols.py: copied": "shares the memory",
+    "python_protocols.py: deep_copied": "tells the trace",
     "shape/reshape.py: _view_bits": "shares the memory",
     "shape/reshape.py: replace_with_view": "shares the memory",
     "shape/windows.py: as_strided": "asks for the strides",

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import dtypes
 from ..casting import cast_nested, lower_dtype
+from ..device import cuda_is_available as is_available
 from ..modes import Mode, local
 
 _DEVICES = ("cpu", "cuda")
@@ -21,12 +22,12 @@ def is_autocast_available(device_type: str) -> bool:
 
 def is_autocast_enabled(device_type: str = "cpu") -> bool:
     """Whether functions cast their tensors in this thread, on that type of device."""
-    return bool(local.autocast and _checked(device_type) == "cpu")
+    return bool(local.autocast and _checked(device_type) in local.autocast_on)
 
 
 def get_autocast_dtype(device_type: str) -> dtypes.dtype:
-    """The lower dtype that functions compute in under :class:`autocast`: bfloat16 on a CPU unless told otherwise."""
-    dtype: dtypes.dtype = lower_dtype() if _checked(device_type) == "cpu" else dtypes.float16
+    """The lower dtype that functions compute in under :class:`autocast`: unless told otherwise bfloat16 on a CPU, float16 on a GPU."""
+    dtype: dtypes.dtype = lower_dtype(_checked(device_type))
     return dtype
 
 
@@ -52,8 +53,8 @@ class autocast(Mode):
     (tapegrad.bfloat16, tapegrad.float32)
 
     Args:
-        device_type: "cpu"; "cuda" warns, and does nothing until there is one.
-        dtype: bfloat16 or float16; bfloat16 by default.
+        device_type: "cpu" or "cuda": where the tensors are that are cast; "cuda" warns, and does nothing, where there is no GPU.
+        dtype: bfloat16 or float16; by default bfloat16 on a CPU, float16 on a GPU.
         enabled: whether to cast.
         cache_enabled: keep the casts of parameters until the outermost region ends, so that each is made once.
 
@@ -67,13 +68,15 @@ class autocast(Mode):
     ) -> None:
         super().__init__()
         self.device = _checked(device_type)
-        if self.device != "cpu" and enabled:
+        if self.device == "cuda" and enabled and not is_available():
             warnings.warn("CUDA is not available. Disabling autocast.", stacklevel=2)
             enabled = False
-        self.fast_dtype = dtype if dtype is not None else lower_dtype() if enabled else local.autocast_dtype
+        kept = local.autocast_dtype if self.device == "cpu" else local.autocast_cuda_dtype
+        self.fast_dtype = dtype if dtype is not None else lower_dtype(self.device) if enabled else kept
         if enabled and self.fast_dtype not in (dtypes.bfloat16, dtypes.float16):
             warnings.warn(
-                "In CPU autocast, but the target dtype is not supported. Disabling autocast.\nCPU Autocast only supports dtypes of "
+                f"In {self.device.upper()} autocast, but the target dtype is not supported. Disabling autocast.\n"
+                f"{self.device.upper()} Autocast only supports dtypes of "
                 f"bfloat16, float16 currently, got {dtype}",
                 stacklevel=2,
             )
@@ -82,16 +85,19 @@ class autocast(Mode):
         self._cache_enabled = cache_enabled
 
     def _settings(self) -> dict[str, Any]:
-        if self.device != "cpu":
+        if self.device == "cuda" and not is_available():
             return {}
+        others = (local.autocast_on if local.autocast else frozenset()) - {self.device}
+        on = others | {self.device} if self._enabled else others
         outer = local.autocast_casts
         inside = outer is not None or not local.autocast
         caching = inside if self._cache_enabled is None else self._cache_enabled
         casts = ({} if outer is None else outer) if caching else None
-        return {"autocast": self._enabled, "autocast_dtype": self.fast_dtype, "autocast_casts": casts}
+        lower = "autocast_dtype" if self.device == "cpu" else "autocast_cuda_dtype"
+        return {"autocast": bool(on), "autocast_on": on, lower: self.fast_dtype, "autocast_casts": casts}
 
     def _clone(self) -> Mode:
-        return autocast(self.device, self.fast_dtype, self._enabled and self.device == "cpu", self._cache_enabled)
+        return autocast(self.device, self.fast_dtype, self._enabled, self._cache_enabled)
 
     def __call__(self, function: Any) -> Any:
         if not callable(function):

@@ -8,8 +8,10 @@ from enum import Enum
 from typing import Any
 
 from .. import dtypes
+from ..device import cuda_is_available as is_available
 from ..modes import no_grad
 from ..ops.create import tensor
+from ..ops.shape.join import stack
 from ..tensor import Tensor
 
 
@@ -26,7 +28,7 @@ class _Progress:
 
     def __init__(self) -> None:
         self.stage = OptState.READY
-        self.found_inf: bool | None = None
+        self.found_inf: bool | Tensor | None = None  # a tensor on a GPU, which step() waits for
 
 
 class GradScaler:
@@ -41,7 +43,7 @@ class GradScaler:
         scaler.update()
 
     Args:
-        device: "cpu"; "cuda", the default, warns and disables it where there is none.
+        device: "cpu" or "cuda", the default, which warns and disables it where there is no GPU.
         init_scale: the first factor.
         growth_factor, backoff_factor: what it is multiplied by.
         growth_interval: steps without overflow before it grows.
@@ -62,7 +64,7 @@ class GradScaler:
     ) -> None:
         self._device = device
         self._enabled = enabled
-        if enabled and device == "cuda":
+        if enabled and device == "cuda" and not is_available():
             warnings.warn("GradScaler is enabled for CUDA, but CUDA is not available. Disabling; use GradScaler('cpu')", stacklevel=2)
             self._enabled = False
         if not self._enabled:
@@ -91,8 +93,8 @@ class GradScaler:
             return outputs
         if isinstance(outputs, Tensor):
             if self._scale is None:
-                self._scale = tensor(float(self._init_scale), dtype=dtypes.float32)
-            return outputs * self._scale
+                self._scale = tensor(float(self._init_scale), dtype=dtypes.float32, device=outputs.device)
+            return outputs * self._scale.to(outputs.device)
         if isinstance(outputs, Iterable):
             scaled = map(self.scale, outputs)
             return type(outputs)(scaled) if isinstance(outputs, (list, tuple)) else scaled
@@ -116,14 +118,25 @@ class GradScaler:
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if any(grad.dtype is dtypes.float16 for grad in grads):
             raise ValueError("Attempting to unscale FP16 gradients.")
-        inverse = 1.0 / scale.item()
         with no_grad():
-            found = False
-            for grad in grads:
-                found |= not grad.isfinite().all().item()
-                grad.mul_(inverse)
-        progress.found_inf = found if grads else None
+            if scale.is_cuda:
+                progress.found_inf = self._unscale_there(grads, scale)
+            else:
+                inverse, found = 1.0 / scale.item(), False
+                for grad in grads:
+                    found |= not grad.isfinite().all().item()
+                    grad.mul_(inverse)
+                progress.found_inf = found if grads else None
         progress.stage = OptState.UNSCALED
+
+    @staticmethod
+    def _unscale_there(grads: list[Tensor], scale: Tensor) -> Tensor | None:
+        """Divide by the factor, and note whether all are finite, without waiting for the GPU."""
+        inverse, flags = scale.double().reciprocal().float(), []
+        for grad in grads:
+            flags.append(grad.isfinite().all().logical_not().to(scale.device))
+            grad.mul_(inverse.to(grad.device))
+        return stack(flags).any() if flags else None
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``optimizer.step(*args, **kwargs)`` on gradients divided by the factor, unless one of them is not finite.
@@ -144,6 +157,7 @@ class GradScaler:
             self.unscale_(optimizer)
         if progress.found_inf is None:
             raise AssertionError("No inf checks were recorded for this optimizer.")
+        progress.found_inf = bool(progress.found_inf)
         result = None if progress.found_inf else optimizer.step(*args, **kwargs)
         progress.stage = OptState.STEPPED
         return result
@@ -167,7 +181,7 @@ class GradScaler:
             found = [p.found_inf for p in self._progress.values() if p.found_inf is not None]
             if not found:
                 raise AssertionError("No inf checks were recorded prior to update.")
-            if any(found):
+            if any(map(bool, found)):
                 scale.mul_(self._backoff_factor)
                 self._growth_tracker = 0
             else:

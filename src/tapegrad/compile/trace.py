@@ -161,6 +161,8 @@ class Trace:
 
     def operation(self, op: Any, inputs: tuple[Any, ...], params: dict[str, Any], outputs: tuple[Any, ...]) -> None:
         """A listener's method: note one operation, and that kernels did all of its work."""
+        if any(t.is_cuda for t in outputs):
+            raise CompileError(f"compile: {op.name} ran on {outputs[0].device}, and only the CPU's kernels can be replayed yet; call the function itself")
         name, line = getattr(op, "name", str(op)), source_line()
         first = self.events[-1].last if self.events else 0
         rows = self.launches.rows[first:]

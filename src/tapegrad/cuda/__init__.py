@@ -1,113 +1,82 @@
-"""GPUs, as ``torch.cuda``. There is none yet: what scripts ask before they choose a device has its answer, the rest is missing."""
+"""GPUs, as ``torch.cuda``: which there are, their memory, streams and events, and their random numbers.
+
+Without a GPU what scripts ask before they choose a device has its answer, and the rest raises RuntimeError with what is missing.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ..lazy import imported_on_use
+from .devices import (
+    current_device as current_device,
+    device as device,
+    device_count as device_count,
+    device_of as device_of,
+    get_device_capability as get_device_capability,
+    get_device_name as get_device_name,
+    get_device_properties as get_device_properties,
+    init as init,
+    is_available as is_available,
+    is_bf16_supported as is_bf16_supported,
+    is_initialized as is_initialized,
+    set_device as set_device,
+    synchronize as synchronize,
+)
+from .memory import (
+    empty_cache as empty_cache,
+    get_per_process_memory_fraction as get_per_process_memory_fraction,
+    ipc_collect as ipc_collect,
+    max_memory_allocated as max_memory_allocated,
+    max_memory_reserved as max_memory_reserved,
+    mem_get_info as mem_get_info,
+    memory_allocated as memory_allocated,
+    memory_reserved as memory_reserved,
+    memory_stats as memory_stats,
+    memory_summary as memory_summary,
+    reset_accumulated_memory_stats as reset_accumulated_memory_stats,
+    reset_max_memory_allocated as reset_max_memory_allocated,
+    reset_peak_memory_stats as reset_peak_memory_stats,
+    set_per_process_memory_fraction as set_per_process_memory_fraction,
+)
+from .random import (
+    get_rng_state as get_rng_state,
+    get_rng_state_all as get_rng_state_all,
+    initial_seed as initial_seed,
+    manual_seed as manual_seed,
+    manual_seed_all as manual_seed_all,
+    seed as seed,
+    seed_all as seed_all,
+    set_rng_state as set_rng_state,
+    set_rng_state_all as set_rng_state_all,
+)
+from .streams import (
+    Event as Event,
+    ExternalStream as ExternalStream,
+    Stream as Stream,
+    current_stream as current_stream,
+    default_stream as default_stream,
+    set_stream as set_stream,
+    stream as stream,
+)
 
 __all__ = [
-    "OutOfMemoryError", "current_device", "device_count", "empty_cache", "get_device_name", "is_available", "is_bf16_supported",
-    "is_initialized", "manual_seed", "manual_seed_all", "max_memory_allocated", "max_memory_reserved", "memory_allocated",
-    "memory_reserved", "set_device", "synchronize",
+    "Event", "ExternalStream", "OutOfMemoryError", "Stream", "current_device", "current_stream", "default_stream", "device", "device_count",
+    "device_of", "empty_cache", "get_device_capability", "get_device_name", "get_device_properties", "get_per_process_memory_fraction",
+    "get_rng_state", "get_rng_state_all", "init", "initial_seed", "ipc_collect", "is_available", "is_bf16_supported", "is_initialized",
+    "manual_seed", "manual_seed_all", "max_memory_allocated", "max_memory_reserved", "mem_get_info", "memory_allocated", "memory_reserved",
+    "memory_stats", "memory_summary", "reset_accumulated_memory_stats", "reset_max_memory_allocated", "reset_peak_memory_stats", "seed",
+    "seed_all", "set_device", "set_per_process_memory_fraction", "set_rng_state", "set_rng_state_all", "set_stream", "stream", "synchronize",
 ]  # fmt: skip
 
-_NONE = "tapegrad has no CUDA device; tapegrad.cuda.is_available() tells before"
+if TYPE_CHECKING:
+    from ..kernels.cuda.memory import DeviceOutOfMemory as OutOfMemoryError
+else:  # a type checker should know what there is
+    _imported = imported_on_use(__name__, ("amp",))
 
+    def __getattr__(name: str) -> Any:
+        if name == "OutOfMemoryError":  # of the backend, which is imported when it is first used
+            from ..kernels.cuda.memory import DeviceOutOfMemory
 
-class OutOfMemoryError(RuntimeError):
-    """A GPU has too little memory left."""
-
-
-def is_available() -> bool:
-    """Whether tensors can live on a GPU: there is one, its driver, and the packages that compile and launch kernels."""
-    return device_count() > 0
-
-
-def device_count() -> int:
-    """The number of GPUs that can be used."""
-    from ..kernels.cuda.drivers import driver
-
-    return driver().count()
-
-
-def current_device() -> int:
-    """The index of the GPU that "cuda" means.
-
-    Raises:
-        RuntimeError: when there is none.
-    """
-    raise RuntimeError(_NONE)
-
-
-def set_device(device: Any) -> None:
-    """Choose the GPU that "cuda" means.
-
-    Raises:
-        RuntimeError: when there is none.
-    """
-    raise RuntimeError(_NONE)
-
-
-def get_device_name(device: Any = None) -> str:
-    """The name of a GPU.
-
-    Raises:
-        RuntimeError: when there is none.
-    """
-    raise RuntimeError(_NONE)
-
-
-def is_initialized() -> bool:
-    """Whether a GPU has been used."""
-    return False
-
-
-def is_bf16_supported(including_emulation: bool = True) -> bool:
-    """Whether the GPU computes in bfloat16."""
-    return False
-
-
-def memory_allocated(device: Any = None) -> int:
-    """Bytes of a GPU that tensors take; 0 without one, as for the other three."""
-    return 0
-
-
-def max_memory_allocated(device: Any = None) -> int:
-    """The most bytes of a GPU that tensors took."""
-    return 0
-
-
-def memory_reserved(device: Any = None) -> int:
-    """Bytes of a GPU that are kept for tensors."""
-    return 0
-
-
-def max_memory_reserved(device: Any = None) -> int:
-    """The most bytes of a GPU that were kept for tensors."""
-    return 0
-
-
-def synchronize(device: Any = None) -> None:
-    """Wait until a GPU has finished what it was given.
-
-    Raises:
-        RuntimeError: when there is none.
-    """
-    raise RuntimeError(_NONE)
-
-
-def empty_cache() -> None:
-    """Give unused memory of GPUs back; nothing without one."""
-
-
-def manual_seed(seed: int) -> None:
-    """Seed the current GPU's generator; nothing without one."""
-
-
-def manual_seed_all(seed: int) -> None:
-    """Seed the generators of all GPUs; nothing without one."""
-
-
-if not TYPE_CHECKING:  # a type checker should know what there is
-    __getattr__ = imported_on_use(__name__, ("amp",))
+            return DeviceOutOfMemory
+        return _imported(name)

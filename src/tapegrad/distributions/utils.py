@@ -28,7 +28,7 @@ def lazy_property(function: Callable[[Any], Tensor]) -> functools.cached_propert
 
 
 def broadcast_all(*values: Any) -> list[Tensor]:
-    """Tensors of one shape. Numbers get the dtype of the first tensor, or the default one.
+    """Tensors of one shape. Numbers get the dtype and the device of the first tensor, or the default ones.
 
     Raises:
         ValueError: for what is neither number nor tensor.
@@ -37,8 +37,8 @@ def broadcast_all(*values: Any) -> list[Tensor]:
         if not isinstance(value, (Tensor, bool, int, float)):
             raise ValueError(f"Input arguments must all be instances of Number or Tensor, got {type(value).__name__}")
     first = next((v for v in values if isinstance(v, Tensor)), None)
-    dtype = dtypes.get_default_dtype() if first is None else first.dtype
-    return list(broadcast_tensors(*[v if isinstance(v, Tensor) else as_tensor(v, dtype=dtype) for v in values]))
+    dtype, device = (dtypes.get_default_dtype(), None) if first is None else (first.dtype, first.device)
+    return list(broadcast_tensors(*[v if isinstance(v, Tensor) else as_tensor(v, dtype=dtype, device=device) for v in values]))
 
 
 def clamp_probs(probs: Tensor) -> Tensor:

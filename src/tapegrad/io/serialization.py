@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from ..device import to_device
+from ..device import CPU, device as Device, to_device
 from ..tensor import Tensor
 from .atomic import replacing, write_all
 from .header import MAX_HEADER, Array, Entry, Flaw, build, dtype_of, parse, short
@@ -58,7 +58,7 @@ def save(obj: object, f: Path | BinaryIO, *, metadata: dict[str, str] | None = N
 
     Args:
         obj: a nesting of dict (keys str or int), Counter, list, tuple, None, bool, int, float, str, Tensor, Parameter and NumPy
-            array. Floats and ints are exact, NaN and inf included. Tensors and arrays may have any layout and are
+            array; what lies on a GPU is copied. Floats and ints are exact, NaN and inf included. Tensors and arrays may have any layout and are
             stored in C order and native byte order, as bool, (u)int8 to (u)int64, float16, bfloat16, float32, float64,
             complex64 or complex128. A tensor that occurs twice is stored once and comes back as one object; two
             tensors over exactly the same memory are stored once and come back sharing memory; other overlap is not
@@ -153,16 +153,16 @@ def load(
 
     Args:
         f: the file to read, or a binary stream, read from its place to its end.
-        map_location: None, "cpu" or a device, a dict or a function, as ``torch.load`` takes it; tensors come back on
-            the CPU.
+        map_location: where tensors come back: a device, or None for the CPU. A dict or a function, as ``torch.load`` takes it, is
+            accepted, and also means the CPU.
         verify: check the SHA-256 digest, so that any damaged byte is noticed. False skips only this; lengths, offsets,
             shapes and the structure are always checked.
-        foreign: the file is plain safetensors from another library. Returns a dict from name to Tensor (on the CPU,
-            ``requires_grad`` False); there is no digest to check. Files that :func:`save` wrote can be read so, too.
+        foreign: the file is plain safetensors from another library. Returns a dict from name to Tensor
+            (``requires_grad`` False); there is no digest to check. Files that :func:`save` wrote can be read so, too.
         weights_only, mmap: accepted for ``torch.load``'s sake and without effect, since no code is ever loaded.
 
     Returns:
-        The saved nesting: fresh, writable memory, Tensors on the CPU with the ``requires_grad`` they had.
+        The saved nesting: fresh, writable memory, Tensors with the ``requires_grad`` they had, arrays on the CPU.
 
     Raises:
         CheckpointError: the file is damaged, hostile, or of another format; or it has no digest and neither
@@ -171,20 +171,19 @@ def load(
         TypeError, RuntimeError: for a ``map_location`` that is no device, or none that can be used; for what is no path or binary
             stream.
     """
-    if not callable(map_location) and not isinstance(map_location, dict):
-        to_device(map_location)
+    where = CPU if map_location is None or callable(map_location) or isinstance(map_location, dict) else to_device(map_location)
     _check_file("load(f)", f)
     if hasattr(f, "read"):
         data, name = f.read(), str(getattr(f, "name", f))
         if not data:
             raise CheckpointError(f"{name}: nothing is left to read; after writing, call .seek(0)")
-        return _verified(name, BytesIO(data), len(data), verify=verify, foreign=foreign)
+        return _verified(name, BytesIO(data), len(data), verify=verify, foreign=foreign, where=where)
     name = os.fsdecode(f)
     with open(name, "rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise CheckpointError(f"{name}: not a regular file")
-        return _verified(name, file, status.st_size, verify=verify, foreign=foreign)
+        return _verified(name, file, status.st_size, verify=verify, foreign=foreign, where=where)
 
 
 def save_file(tensors: dict[str, Tensor], filename: Path, metadata: dict[str, str] | None = None) -> None:
@@ -205,19 +204,19 @@ def load_file(filename: Path, device: Any = "cpu") -> dict[str, Tensor]:
     return load(filename, device, foreign=True)  # type: ignore[no-any-return]
 
 
-def _verified(name: str, file: Source, size: int, *, verify: bool, foreign: bool) -> Any:
+def _verified(name: str, file: Source, size: int, *, verify: bool, foreign: bool, where: Device) -> Any:
     try:
-        return _read(file, size, verify=verify, foreign=foreign)
+        return _read(file, size, verify=verify, foreign=foreign, where=where)
     except Flaw as flaw:
         raise CheckpointError(f"{name}: {flaw}") from flaw.__cause__
 
 
-def _read(file: Source, size: int, *, verify: bool, foreign: bool) -> Any:
+def _read(file: Source, size: int, *, verify: bool, foreign: bool, where: Device) -> Any:
     head = _read_head(file, size)
     metadata, entries = parse(head[8:], size - len(head))
     if foreign:
         arrays = _read_arrays(file, entries, lambda piece: None)
-        return {name: checked_tensor(name, arrays[name], requires_grad=False) for name in entries}
+        return {name: checked_tensor(name, arrays[name], requires_grad=False).to(where) for name in entries}
     if _STRUCTURE not in metadata or (verify and not head.startswith(_PREFIX, 8)):
         raise Flaw("not a tapegrad checkpoint (no digest); pass foreign=True to read it as plain safetensors")
     objects, root = parse_structure(metadata[_STRUCTURE], entries)
@@ -229,7 +228,7 @@ def _read(file: Source, size: int, *, verify: bool, foreign: bool) -> Any:
             raise Flaw("the SHA-256 digest does not match: the file is damaged")
     else:
         arrays = _read_arrays(file, entries, lambda piece: None)
-    return Unpacker(objects, arrays).value(root)
+    return Unpacker(objects, arrays, where).value(root)
 
 
 def _read_head(file: Source, size: int) -> bytes:

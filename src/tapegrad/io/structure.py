@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import CPU, device as Device, on_host
 from ..ops.create import from_numpy
 from ..tensor import Tensor
 from .header import Array, Entry, Flaw, code_of, parse_json, short
@@ -23,12 +24,6 @@ from .header import Array, Entry, Flaw, code_of, parse_json, short
 __all__ = ["Packer", "Unpacker", "checked_tensor", "parse_structure", "type_name"]
 
 _MAX_NESTING = 64
-
-
-def _array_of(tensor: Tensor) -> Array | None:
-    """The tensor's NumPy array, sharing memory; None where its data lies on another device."""
-    array = tensor._array
-    return array if isinstance(array, np.ndarray) else None
 
 
 def _tensor_from(array: Array, requires_grad: bool) -> Tensor:
@@ -49,6 +44,7 @@ class Packer:
         self._names: dict[tuple[object, ...], str] = {}  # where the memory lies and how it is laid out -> name
         self._open: set[int] = set()  # ids of the containers around the current node
         self._alive: list[object] = []  # ids and addresses stay unique only while their owners live
+        self._copies: dict[tuple[object, ...], Array] = {}  # of tensors on a GPU, by their memory there
 
     def node(self, value: Any, path: tuple[str | int, ...]) -> object:
         """The JSON node for ``value``: itself, a list, or an object with one key that says its kind."""
@@ -62,7 +58,7 @@ class Packer:
             # Python refuses to parse decimal numbers of thousands of digits; hexadecimal has no such limit.
             return value if value.bit_length() <= 64 else {"int": f"{value:x}"}
         if isinstance(value, Tensor):
-            return self._ref(value, _array_of(value), path, requires_grad=bool(value.requires_grad))
+            return self._ref(value, self._array_of(value), path, requires_grad=bool(value.requires_grad))
         if kind is np.ndarray or kind is np.memmap:
             return self._ref(value, value, path)
         if kind in (dict, OrderedDict, Counter, list, tuple):
@@ -72,6 +68,17 @@ class Packer:
         way = ".item()" if isinstance(value, np.generic) else f"{base.__name__}()" if base else None
         hint = f"; convert it with {way}" if way else "; save its .state_dict()" if callable(getattr(value, "state_dict", None)) else ""
         raise TypeError(f"cannot save {_where(path)}: {type_name(value)} is not supported{hint}")
+
+    def _array_of(self, tensor: Tensor) -> Array:
+        """The tensor's NumPy array, sharing memory; of one on a GPU a copy, the same for the same memory."""
+        array: Array = tensor._array
+        if not tensor.is_cuda:
+            return array
+        memory = (str(tensor.device), tensor.data_ptr(), array.dtype.name, array.shape, array.strides)
+        if memory not in self._copies:
+            self._copies[memory] = on_host(array)
+            self._alive.append(tensor)
+        return self._copies[memory]
 
     def _container(self, value: Any, path: tuple[str | int, ...]) -> object:
         if id(value) in self._open:
@@ -93,12 +100,10 @@ class Packer:
         self._open.remove(id(value))
         return node
 
-    def _ref(self, owner: object, array: Array | None, path: tuple[str | int, ...], **flags: bool) -> object:
+    def _ref(self, owner: object, array: Array, path: tuple[str | int, ...], **flags: bool) -> object:
         """The node for a Tensor (it has the flag requires_grad) or array; the same object and memory come in once."""
         if id(owner) in self._index:
             return {"ref": self._index[id(owner)]}
-        if array is None:
-            raise TypeError(f"cannot save {_where(path)}: the tensor is not on the CPU; move it with .cpu()")
         if code_of(array.dtype) is None:
             raise TypeError(f"cannot save {_where(path)}: dtype {array.dtype} is not supported")
         memory = (array.__array_interface__["data"][0], array.dtype.str, array.dtype.name, array.shape, array.strides)
@@ -162,8 +167,9 @@ def parse_structure(text: str, entries: dict[str, Entry]) -> tuple[list[dict[str
 class Unpacker:
     """Turns JSON nodes back into the nesting; every object of the table is made once."""
 
-    def __init__(self, objects: list[dict[str, Any]], arrays: dict[str, Array]) -> None:
+    def __init__(self, objects: list[dict[str, Any]], arrays: dict[str, Array], where: Device = CPU) -> None:
         self._made: list[object] = []
+        moved: dict[str, Tensor] = {}
         seen: set[str] = set()
         for item in objects:
             name = item["name"]
@@ -171,7 +177,13 @@ class Unpacker:
             if "dtype" in item:
                 array = array.view(np.complex128).reshape(array.shape[:-1])
             if "requires_grad" in item:
-                self._made.append(checked_tensor(name, array, item["requires_grad"]))
+                if where == CPU:
+                    made = checked_tensor(name, array, item["requires_grad"])
+                else:
+                    if name not in moved:  # what shared memory shares it again
+                        moved[name] = checked_tensor(name, array, requires_grad=False).to(where)
+                    made = moved[name].detach().requires_grad_(item["requires_grad"])
+                self._made.append(made)
             else:
                 self._made.append(array.view() if name in seen else array)
             seen.add(name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_QUOTIENT = re.compile(r"= (\S+) / (\S+)$")  # of complex numbers, which takes a function of our own
 
 
 class Body:
@@ -22,3 +25,7 @@ class Body:
         self.results = results
         self.booleans = booleans
         self.plans: dict[Any, Any] = {}
+
+    def statements(self, compute: str) -> tuple[str, ...]:
+        """The statements for a dtype of the computation: quotients of complex numbers are calls of ``div``."""
+        return tuple([_QUOTIENT.sub(r"= div(\1, \2)", line) for line in self.lines]) if compute.startswith("complex") else self.lines

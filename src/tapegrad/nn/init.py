@@ -75,7 +75,7 @@ def eye_(tensor: Tensor) -> Tensor:
         ValueError: unless there are 2 dimensions.
     """
     _need_dims("eye_", tensor, (2,))
-    tensor.copy_(identity(*tensor.shape, dtype=tensor.dtype))
+    tensor.copy_(identity(*tensor.shape, dtype=tensor.dtype, device=tensor.device))
     return tensor
 
 
@@ -94,7 +94,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     outputs, inputs, *kernel = tensor.shape
     if outputs % groups:
         raise ValueError(f"dirac_: groups={groups} must divide dim 0 of shape {tuple(tensor.shape)}")
-    channels = arange(min(outputs // groups, inputs))
+    channels = arange(min(outputs // groups, inputs), device=tensor.device)
     rows = cat([channels + g * (outputs // groups) for g in range(groups)])
     tensor.zero_()
     tensor[(rows, cat([channels] * groups), *[n // 2 for n in kernel])] = 1.0
@@ -119,7 +119,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         return tensor
     rows, columns = int(tensor.shape[0]), tensor.numel() // int(tensor.shape[0])
     wide = dtypes.float64 if tensor.dtype is dtypes.float64 else dtypes.float32
-    start = randn(max(rows, columns), min(rows, columns), generator=generator, dtype=wide)
+    start = randn(max(rows, columns), min(rows, columns), generator=generator, dtype=wide, device=tensor.device).cpu()
     q, r = np.linalg.qr(start.numpy())
     q = q * np.where(np.diagonal(r) < 0, -1, 1)  # makes the decomposition, and so the law, the unique one
     made = from_numpy(np.ascontiguousarray(q if rows >= columns else q.T, start.numpy().dtype))
@@ -137,7 +137,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     _need_dims("sparse_", tensor, (2,))
     rows, columns = tensor.shape
     tensor.normal_(0, std, generator=generator)
-    order = rand(rows, columns, generator=generator).argsort(0)
+    order = rand(rows, columns, generator=generator, device=tensor.device).argsort(0)
     tensor.masked_fill_(order < math.ceil(sparsity * rows), 0.0)
     return tensor
 

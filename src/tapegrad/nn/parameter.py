@@ -76,14 +76,14 @@ class Buffer(Tensor):
 
 
 class UninitializedTensor(Tensor):
-    """What lazy modules hold until they see their first input: a dtype and nothing else."""
+    """What lazy modules hold until they see their first input: a dtype and a device."""
 
     __slots__ = ()
     _becomes: type[Tensor] = Tensor
     _kind = "parameter"
 
     def __init__(self, requires_grad: bool, device: Any, dtype: Any) -> None:
-        to_device(device)
+        self._where = to_device(device)
         self._dtype = dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype(dtype)
         self._needs_grad = requires_grad
         # The slot of this name is hidden by the property below, which raises.
@@ -106,11 +106,11 @@ class UninitializedTensor(Tensor):
             device: where it lives; by default where it was meant to.
             dtype: by default the one it was made with.
         """
-        value = empty(shape, device=device, dtype=self._dtype if dtype is None else dtype)
+        value = empty(shape, device=self._where if device is None else device, dtype=self._dtype if dtype is None else dtype)
         needs_grad = self._needs_grad
         self.__class__ = self._becomes  # type: ignore[assignment]
         init(self, value._array)
-        del self._dtype, self._needs_grad
+        del self._dtype, self._needs_grad, self._where
         if needs_grad:
             self.requires_grad_()
 
@@ -148,16 +148,16 @@ class UninitializedTensor(Tensor):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        self._dtype = value.dtype
+        self._dtype, self._where = value.dtype, value.device
 
     def detach(self: U) -> U:
         """Itself: it has no history."""
         return self
 
     def to(self: U, *args: Any, dtype: Any = None, device: Any = None, **_: Any) -> U:
-        """One that will have another dtype."""
+        """One that will have another dtype, or live elsewhere."""
         dtype, device = dtype_and_device(args, dtype, device)
-        return type(self)(self._needs_grad, device, self._dtype if dtype is None else dtype)
+        return type(self)(self._needs_grad, self._where if device is None else device, self._dtype if dtype is None else dtype)
 
     def type(self: U, dtype: Any = None) -> Any:
         """One that will have another dtype; without one, the name of its dtype."""
@@ -175,7 +175,7 @@ class UninitializedTensor(Tensor):
     @property
     def device(self) -> Device:
         """Where it will live."""
-        return to_device(None)
+        return self._where
 
 
 class UninitializedParameter(UninitializedTensor, Parameter):

@@ -9,6 +9,7 @@ import numpy as np
 from .. import dtypes
 from ..device import on_host
 from ..modes import check_values, values_leave
+from ..opcall import check_devices
 from ..scalarops import elementwise_op
 from ..tensor import Tensor
 
@@ -32,10 +33,11 @@ def need_fitting(name: str, *positions: int) -> None:
     def check(*operands: Any) -> None:
         if first is not None:
             first(*operands)
-        if any(operands[i].__class__ is int for i in positions):
+        numbers = [operands[i] for i in positions if operands[i].__class__ is int]
+        if numbers:
             promoted = dtypes.result_type(*[x for x, label in zip(operands, op.inputs, strict=True) if label not in op.booleans])
-            for i in positions:
-                need_fit(name, operands[i], promoted.numpy)
+            for value in numbers:
+                need_fit(name, value, promoted.numpy)
 
     op.check = check
     op.computation.checks_integers = True
@@ -109,15 +111,22 @@ def read_values(tensor: Tensor, what: str) -> Any:
     return on_host(tensor._array)
 
 
+def index_array(index: Tensor, what: str, beside: Tensor | None = None) -> Any:
+    """An index tensor's array, where it is, for a parameter of an op on ``beside``; a trace refuses ``what``: replays run no Python.
+
+    Raises:
+        RuntimeError: when the two are on different devices.
+    """
+    values_leave(what)
+    if beside is not None and not index._array.__class__ is beside._array.__class__ is np.ndarray:
+        check_devices(what, (beside, index))
+    return index._array
+
+
 def need_in_range(
     name: str, index: Tensor, size: int, where: str, *, lowest: int = 0, what: str = "index", error: type[Exception] = IndexError
 ) -> None:
-    """Raise ``error`` when an integer tensor holds something outside [``lowest``, ``size``); replays look again.
-
-    On a GPU, whose values the host would have to wait for, kernels look themselves.
-    """
-    if index.is_cuda:
-        return
+    """Raise ``error`` when an integer tensor holds something outside [``lowest``, ``size``); see ``check_values``."""
 
     def check(array: Any) -> None:
         if lowest == 0 and array.dtype == np.int64:  # negative numbers are the largest of unsigned ones

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import dtypes
-from ..device import device as Device, to_device
+from ..device import BACKENDS, cuda_backend, device as Device, to_device
 from ..public import METHODS, method
 from ..tensor import Tensor, wrap
+from .checks import read_values
 from .create import empty, full, ones, tensor, zeros
 from .shape.copy import clone, to_dtype
 from .shape.move import MOVE
@@ -53,6 +54,8 @@ def dtype_and_device(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[An
             dtype, device = arg.dtype, arg.device
         elif isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in _DEVICES):
             device = arg
+        elif arg.__class__ is int:
+            device = Device("cuda", arg)
         elif not isinstance(arg, bool):
             dtype = arg
     return dtype, device
@@ -70,14 +73,15 @@ def to(
 ) -> Tensor:
     """The tensor with another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
 
-    Itself when nothing changes, unless ``copy``.
+    Itself when nothing changes, unless ``copy``. With ``non_blocking`` the host does not wait for a copy from pinned memory to a GPU, whose
+    source must not be written before it is done, nor for one to the host: that has its values when the GPU's stream is synchronized.
     """
     dtype, device = dtype_and_device(args, dtype, device)
     moved = to_dtype(self, self.dtype if dtype is None else dtype)
     if device is not None:
         where = to_device(device)
         if where != moved.device:
-            moved = MOVE.call(moved, where, moved.device)
+            moved = MOVE.call(moved, where, moved.device, not non_blocking)
     return clone(self) if copy and moved is self else moved
 
 
@@ -108,13 +112,54 @@ def cpu(self: Tensor) -> Tensor:
 
 
 @method
-def cuda(self: Tensor, device: Any = None) -> Tensor:
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
     """The tensor on a GPU, the current one unless given (a number or a device); itself when it is there.
 
     Raises:
         RuntimeError: when no GPU can be used, with what is missing.
     """
-    return to(self, Device("cuda", device if isinstance(device, int) else None) if device is None or isinstance(device, int) else device)
+    where = Device("cuda", device) if device is None or isinstance(device, int) else Device(device)
+    if where.type != "cuda":
+        raise RuntimeError(f"cuda() expects a GPU, got {where}")
+    return to(self, where, non_blocking=non_blocking)
+
+
+@method
+def pin_memory(self: Tensor, device: Any = None) -> Tensor:
+    """A copy in pinned memory, from which copies to a GPU need not wait (see :meth:`to`); itself when it is there.
+
+    Raises:
+        RuntimeError: for a tensor on a GPU, and when no GPU can be used, with what is missing.
+    """
+    if self.is_cuda:
+        raise RuntimeError(f"pin_memory: only the host's memory can be pinned, this tensor is on {self.device}")
+    if is_pinned(self):
+        return self
+    made = cuda_backend().pinned.empty(self._array.shape, self._array.dtype)
+    made[...] = read_values(self, "pin_memory()")
+    return wrap(made)
+
+
+@method
+def is_pinned(self: Tensor, device: Any = None) -> bool:
+    """Whether it lies in pinned memory."""
+    if self.is_cuda or len(BACKENDS) == 1:  # no GPU was used
+        return False
+    return cuda_backend().pinned.memory_of(self._array) is not None  # type: ignore[no-any-return]
+
+
+@method
+def record_stream(self: Tensor, stream: Any) -> None:
+    """Keep the memory, when no tensor has it any more, until a stream has done what it was given by then.
+
+    For tensors that are used in another stream than the one they were made in.
+
+    Raises:
+        RuntimeError: for a tensor on the CPU.
+    """
+    if not self.is_cuda:
+        raise RuntimeError("record_stream: only memory of a GPU is used in streams, this tensor is on the CPU")
+    self._array.owner.used_on(stream.cuda_stream)
 
 
 @method

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..device import cuda_backend, device as Device, device_of, on_host, placed, to_device
+from ..device import cuda_backend, device as Device, device_of, placed, to_device
 from ..public import named
 from ..registry import usable
 from ..tensor import Tensor, no_tensor, wrap
@@ -87,8 +87,7 @@ def _number(value: Any, name: str, argument: str) -> Any:
 
 
 def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
-    where = to_device(device)
-    made = wrap(array if where.type == "cpu" else placed(array, where))
+    made = wrap(placed(array, to_device(device)))
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
 
@@ -101,13 +100,18 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         ValueError: for nested sequences of unequal lengths.
         TypeError: for data or a dtype that tapegrad has no dtype for.
     """
+    if not isinstance(data, _PLAIN) and hasattr(data, "__cuda_array_interface__"):
+        made = _from_gpu(data, dtype, device, copy=True)
+        return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
     return _finish(_as_array(data, dtype, copy=True), requires_grad, data.device if device is None and isinstance(data, Tensor) else device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` as a tensor, sharing memory where it can: tensors pass, NumPy arrays are not copied."""
+    """``data`` as a tensor, sharing memory where it can: tensors pass, NumPy arrays and what has ``__cuda_array_interface__`` are not copied."""
     if isinstance(data, Tensor):
         return data.to(dtype=dtype, device=device)  # type: ignore[no-any-return]
+    if not isinstance(data, _PLAIN) and hasattr(data, "__cuda_array_interface__"):
+        return _from_gpu(data, dtype, device, copy=False)
     return _finish(_as_array(data, dtype, copy=False), False, device)
 
 
@@ -131,10 +135,21 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
     return full((), s, dtype=dtypes.get_default_dtype() if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
 
+_PLAIN = (bool, int, float, complex, list, tuple, range, np.ndarray, np.generic, Tensor)
+
+
+def _from_gpu(data: Any, dtype: Any, device: Any, copy: bool) -> Tensor:
+    """A tensor on the memory of another library's array on a GPU, or a copy."""
+    made = wrap(cuda_backend().from_interface(data))
+    dtypes.to_dtype(made._array.dtype)
+    moved = made.to(dtype=dtype, device=device)
+    return moved.clone() if copy and moved is made else moved  # type: ignore[no-any-return]
+
+
 def _as_array(data: Any, dtype: Any, copy: bool) -> Any:
     wanted = None if dtype is None else dtypes.to_dtype(dtype).numpy
     if isinstance(data, Tensor):
-        data = on_host(read_values(data, "a copy that tensor() makes of a tensor"))
+        data = read_values(data, "a copy that tensor() makes of a tensor")
     if isinstance(data, (bool, int, float, complex, list, tuple, range)) and not isinstance(data, np.generic):
         return _from_python(list(data) if isinstance(data, range) else data, wanted)
     array = _plain_array(data)
@@ -207,7 +222,7 @@ def _plain(data: Any, kinds: set[Any]) -> Any:
             return data
         return [_plain(x, kinds) for x in data]
     if isinstance(data, Tensor):
-        data = on_host(read_values(data, "a copy that tensor() makes of a tensor"))
+        data = read_values(data, "a copy that tensor() makes of a tensor")
     if isinstance(data, (np.ndarray, np.generic)):
         kinds.add(dtypes.to_dtype(data.dtype))
     elif isinstance(data, (bool, int, float, complex)):
@@ -249,8 +264,8 @@ def _constant(make: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[
         return make(shape, dtype)
     B = cuda_backend()
     with B.on_device(where.index):
-        made = B.empty(shape, dtype)
-        if make is not np.empty:
+        made = (B.zeros if make is np.zeros else B.empty)(shape, dtype)
+        if make is not np.empty and make is not np.zeros:
             made.fill(make((), dtype).item())
     return made
 
@@ -261,7 +276,7 @@ def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..
     def function(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         where, d = to_device(device), _resolve(dtype)
         shape = checked_shape(checked_sizes(args if size is None else (size,), name), d.itemsize, name)
-        made = wrap(make(shape, d) if where.type == "cpu" else _constant(make, shape, d, where))
+        made = wrap(_constant(make, shape, d, where))
         return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
     def like(
@@ -368,4 +383,9 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     """An n x m matrix (n x n by default) with ones on the diagonal."""
     d = _resolve(dtype)
     rows, columns = checked_shape(checked_sizes((n, n if m is None else m), "eye"), d.itemsize, "eye")
-    return _finish(np.eye(rows, columns, dtype=d), requires_grad, device)
+    where = to_device(device)
+    if where.type == "cpu":
+        return _finish(np.eye(rows, columns, dtype=d), requires_grad, where)
+    made = _constant(np.zeros, (rows, columns), d, where)
+    made.diagonal().fill(1)
+    return wrap(made).requires_grad_() if requires_grad else wrap(made)  # type: ignore[no-any-return]

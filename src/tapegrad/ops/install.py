@@ -13,7 +13,7 @@ from ..public import ALIASES, METHODS
 from ..registry import REGISTRY
 from ..scalarops import ElementwiseOp, define, elementwise_op
 from ..tensor import Tensor
-from . import convert, numpy_protocols, python_protocols
+from . import convert, dlpack, numpy_protocols, python_protocols
 from .checks import need_fitting
 from .elementwise import basic as elementwise, bitwise, complex_parts, rounding
 from .index import indexing as index
@@ -134,5 +134,7 @@ def install() -> None:
     _install_operators()
     Tensor.__array_ufunc__ = numpy_protocols.array_ufunc
     Tensor.__array_function__ = numpy_protocols.array_function
+    Tensor.__dlpack__, Tensor.__dlpack_device__ = dlpack.dlpack, dlpack.dlpack_device
+    Tensor.__cuda_array_interface__ = property(dlpack.cuda_array_interface)  # type: ignore[attr-defined]
     expr.TABLE[Tensor] = _expression_functions()
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..device import placed, to_device
+from ..modes import values_leave
 from ..storage import Storage
 from ..tensor import Tensor, init
 from .checks import read_values
@@ -39,8 +41,9 @@ def deep_copied(self: Tensor, memo: dict[Any, Any]) -> Tensor:
     if not self.is_leaf:
         raise RuntimeError("only leaf tensors can be deep-copied: this one was made by an operation; use .detach() or .clone()")
     if id(self) not in memo:
+        values_leave("deepcopy()")
         storage = memo.setdefault(("storage", id(self._storage)), Storage())
-        made = memo[id(self)] = init(type(self).__new__(type(self)), _copied_array(read_values(self, "deepcopy()"), memo), None, storage)
+        made = memo[id(self)] = init(type(self).__new__(type(self)), _copied_array(self._array, memo), None, storage)
         if self._entry is not None:
             made.requires_grad_()
         made._grad = copy.deepcopy(self._grad, memo)
@@ -73,10 +76,11 @@ def reduced(self: Tensor, protocol: Any) -> Any:
     """
     if not self.is_leaf:
         raise RuntimeError("only leaf tensors can be pickled: this one was made by an operation; use .detach()")
-    return _unpickled, (type(self), read_values(self, "pickling"), self._entry is not None, self.__dict__)
+    where = str(self.device) if self.is_cuda else None
+    return _unpickled, (type(self), read_values(self, "pickling"), self._entry is not None, self.__dict__, where)
 
 
-def _unpickled(kind: type[Tensor], array: Any, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
-    made = init(kind.__new__(kind), array)
+def _unpickled(kind: type[Tensor], array: Any, requires_grad: bool, attributes: dict[str, Any], where: str | None = None) -> Tensor:
+    made = init(kind.__new__(kind), array if where is None else placed(array, to_device(where)))
     made.__dict__.update(attributes)
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import dtypes, expr, inplace
 from ..computation import Computation, broadcast_shape
+from ..device import apart, backend
 from ..public import method
 from ..registry import Op, as_tensor_input, register
 from ..scalarops import elementwise_op
@@ -28,7 +29,10 @@ _copy = register(
 
 @method
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
-    """Overwrite with the elements of ``src``, broadcast and cast to this tensor's dtype; returns the tensor."""
+    """Overwrite with the elements of ``src``, broadcast and cast to this tensor's dtype; returns the tensor.
+
+    From another device they are copied; ``non_blocking`` means what it does to :meth:`to`.
+    """
     memory = inplace.untaped_memory(self, src)
     array = None if memory is None else inplace.plain_array(memory, src)
     if array is not None and array.shape == memory.shape:
@@ -36,12 +40,16 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         self._storage.wrote("copy_")
         return self
     source = as_tensor_input(src, "copy_", "src")
+    if isinstance(self, Tensor) and apart(source._array, self._array):
+        return copy_(self, source.to(self.device, non_blocking=non_blocking and self.is_cuda))
     if isinstance(self, Tensor) and broadcast_shape("copy_", [self._array.shape, source._array.shape]) != self._array.shape:
         raise RuntimeError(f"copy_: src of shape {tuple(source.shape)} can't be broadcast to shape {tuple(self.shape)}")
     return _overwrite(self, source, "copy_")
 
 
 def _overwrite(self: Tensor, source: Tensor, name: str) -> Tensor:
+    if apart(source._array, self._array):  # a 0-d tensor
+        source = source.to(self.device)
     return inplace.write(_copy, self, (source,), {}, cast=True, name=name)
 
 
@@ -50,7 +58,7 @@ def zero_(self: Tensor) -> Tensor:
     """Overwrite with zeros; returns the tensor."""
     memory = inplace.untaped_memory(self)
     if memory is None:
-        return _overwrite(self, wrap(np.zeros((), self._array.dtype)), "zero_")
+        return _overwrite(self, wrap(backend(self._array).number(np.zeros((), self._array.dtype))), "zero_")
     memory.fill(0)
     self._storage.wrote("zero_")
     return self
@@ -71,7 +79,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             return self
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"fill_: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}; use copy_()")
-    source = value if isinstance(value, Tensor) else wrap(scalar("fill_", value, self._array.dtype))
+    source = value if isinstance(value, Tensor) else wrap(backend(self._array).number(scalar("fill_", value, self._array.dtype)))
     return _overwrite(self, source, "fill_")
 
 

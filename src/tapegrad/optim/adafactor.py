@@ -76,8 +76,8 @@ class Adafactor(Optimizer):
             return slot(state, "variance", grad).lerp_(grad * grad, weight).clone()
         if "row_var" not in state:
             rows, columns = _factors(grad)
-            state["row_var"] = zeros(rows, dtype=grad.dtype)
-            state["col_var"] = zeros(columns, dtype=grad.dtype)
+            state["row_var"] = zeros(rows, dtype=grad.dtype, device=grad.device)
+            state["col_var"] = zeros(columns, dtype=grad.dtype, device=grad.device)
         row = state["row_var"].lerp_(norm(grad, dim=-1, keepdim=True).square_() / grad.shape[-1], weight)
         column = state["col_var"].lerp_(norm(grad, dim=-2, keepdim=True).square_() / grad.shape[-2], weight)
         mean: Tensor = row @ column

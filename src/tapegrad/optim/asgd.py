@@ -57,7 +57,7 @@ class ASGD(Optimizer):
     def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         lr, lambd, alpha, t0 = number(group["lr"]), group["lambd"], group["alpha"], group["t0"]
         if "eta" not in state:
-            state.update(eta=tensor(lr, dtype=counter_dtype()), mu=tensor(1.0, dtype=counter_dtype()))
+            state.update({name: tensor(value, dtype=counter_dtype(), device="cpu") for name, value in (("eta", lr), ("mu", 1.0))})
         next_eta, next_mu = count(state, lambda step: (lr / (1 + lambd * lr * step) ** alpha, 1 / max(1.0, step - t0)))
         grad = decayed(grad, param, group["weight_decay"])
         eta, mu, mean = state["eta"].item(), state["mu"].item(), slot(state, "ax", param)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import expr
-from ..kernels.cpu import Body, Counters, Updated, copy, update_kernel
+from ..device import BACKENDS, backend
+from ..kernels.cpu import Body, Counters
 from ..modes import counted, local
 from ..observing import tell
 from ..storage import tick
@@ -105,7 +106,7 @@ class ElementwiseOptimizer(Optimizer):
 
     def _update_part(self, part: _Part, grads: list[Tensor], group: dict[str, Any]) -> bool:
         """One launch; False, and nothing is done, when the parameters have not made equally many steps."""
-        arrays = [a if a.flags.c_contiguous else copy(a) for a in map(_array, grads)]
+        arrays = [a if a.flags.c_contiguous else part.backend.copy(a) for a in map(_array, grads)]
         if local.tracer is not None:
             if part.counters is not None and len({float(state["step"]._array) for state in part.states}) > 1:
                 return False
@@ -173,7 +174,7 @@ class _Plan:
             written = [param, *(slot(state, name, param, complex(value, value) if both else value) for name, value in names.items())]
             if all(map(_is_simple, written)) and len({(t.dtype, t.shape) for t in written}) == 1:
                 step = state["step"]._array if optimizer.counts else None
-                key = (_REAL[param.dtype.name], first, None if step is None else (step.dtype, float(step)))
+                key = (_REAL[param.dtype.name], first, param.device, None if step is None else (step.dtype, float(step)))
                 parts.setdefault(key, []).append(i)
             else:
                 self.rest.append(param)
@@ -222,10 +223,11 @@ class _Plan:
 
 
 class _Part:
-    """What one launch updates: parameters of one dtype that have made equally many steps.
+    """What one launch updates: parameters of one dtype on one device that have made equally many steps.
 
     Attributes:
         places: of the parameters among those that have gradients.
+        backend: the kernels of their device.
         written: the parameters and their state.
         step: of optimizers that don't count, 1 before the first step, then 2.
     """
@@ -233,27 +235,28 @@ class _Part:
     def __init__(
         self, optimizer: ElementwiseOptimizer, live: list[Tensor], names: dict[str, Any], places: list[int], group: dict[str, Any], key: Any
     ) -> None:
-        dtype, first, _ = key
+        dtype, first, _, _ = key
         self.places = places
         self.params = [live[i] for i in places]
         self.states = [optimizer.state[p] for p in self.params]
         rows = [[p, *(state[name] for name in names)] for p, state in zip(self.params, self.states, strict=True)]
         self.written = [t for row in rows for t in row]
         self.storages = list(map(_storage, self.written))
-        self.memory = Updated([list(map(_array, row)) for row in rows])
+        self.backend = backend(self.params[0]._array)
+        self.memory = self.backend.Updated([list(map(_array, row)) for row in rows])
         numbers = list(optimizer.scalars(group, 1.0))
-        self.kernel = _kernel(optimizer, list(names), numbers, group, np.dtype(dtype))
+        self.kernel = _kernel(optimizer, list(names), numbers, group, np.dtype(dtype), self.backend)
         self.numbers = np.zeros(len(numbers))
         self.operands = [self.numbers[k : k + 1] for k in range(len(numbers))]
         self.step = 1.0 if first else 2.0
         self.counters = Counters([state["step"]._array for state in self.states]) if optimizer.counts else None
 
 
-_kernels: dict[Any, int] = {}
+_kernels: dict[Any, Any] = {}
 
 
-def _kernel(optimizer: ElementwiseOptimizer, names: list[str], numbers: list[str], group: dict[str, Any], dtype: np.dtype[Any]) -> int:
-    key = (type(optimizer), _flags(group), dtype)
+def _kernel(optimizer: ElementwiseOptimizer, names: list[str], numbers: list[str], group: dict[str, Any], dtype: np.dtype[Any], kernels: Any) -> Any:
+    key = (type(optimizer), _flags(group), dtype, kernels)
     if key not in _kernels:
         grad: Any = expr.var("grad")
         param, state = expr.var("param"), {name: expr.var(name) for name in names}
@@ -264,7 +267,7 @@ def _kernel(optimizer: ElementwiseOptimizer, names: list[str], numbers: list[str
         written = [k for k in range(len(after)) if after[k] is not before[k]]
         lines, results = expr.emit([after[k] for k in written])
         body = Body(("grad", "param", *names, *(f"n_{k}" for k in numbers)), tuple(lines), tuple(results))
-        _kernels[key] = update_kernel(body, written, len(numbers), dtype)
+        _kernels[key] = kernels.update_kernel(body, written, len(numbers), dtype)
     return _kernels[key]
 
 
@@ -274,8 +277,8 @@ def _flags(group: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _is_simple(tensor: Tensor) -> bool:
-    array = tensor._array
-    return array.__class__ is np.ndarray and array.dtype.name in _REAL and array.flags.carray
+    array: Any = tensor._array
+    return type(array) in BACKENDS and array.dtype.name in _REAL and array.flags.carray
 
 
 def _overlap(arrays: list[Any]) -> bool:

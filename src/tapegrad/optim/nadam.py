@@ -66,7 +66,7 @@ class NAdam(Optimizer):
         correction, now, following = count(state, lambda step: (1 - beta2**step, momentum(step), momentum(step + 1)))
         grad = with_weight_decay(param, grad, group)
         if "mu_product" not in state:
-            state["mu_product"] = tensor(1.0, dtype=counter_dtype())
+            state["mu_product"] = tensor(1.0, dtype=counter_dtype(), device="cpu")
         product = state["mu_product"].mul_(now).item()
         mean, square = slot(state, "exp_avg", param), slot(state, "exp_avg_sq", param)
         average(mean, grad, beta1)

@@ -106,12 +106,12 @@ def _owners(optimizer: Optimizer, saved_groups: Any) -> tuple[dict[Any, Tensor],
 
 
 def _adopted(optimizer: Optimizer, param: Tensor, name: str, value: Any) -> Any:
-    """A copy of a state value; floating-point tensors in the dtype of the parameter, but for its numbers."""
+    """A copy of a state value; tensors on the parameter's device, floating-point ones in its dtype, but for its numbers, which are on the CPU."""
     if name in optimizer.numbers:
-        return value.detach().clone() if isinstance(value, Tensor) else tensor(float(value), dtype=counter_dtype())
+        return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else tensor(float(value), dtype=counter_dtype(), device="cpu")
     if isinstance(value, Tensor):
         converts = value.is_floating_point() and param.is_floating_point()
-        return value.detach().to(param.dtype if converts else value.dtype, copy=True)
+        return value.detach().to(param.device, param.dtype if converts else value.dtype, copy=True)
     if isinstance(value, (list, tuple)):
         return type(value)(_adopted(optimizer, param, "", v) for v in value)
     return copy.deepcopy(value)

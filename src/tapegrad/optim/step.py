@@ -31,7 +31,7 @@ def counter_dtype() -> dtypes.dtype:
 def begin(state: dict[str, Any]) -> None:
     """Make ``state["step"]``, a 0-d tensor, unless it is there."""
     if "step" not in state:
-        state["step"] = tensor(0.0, dtype=counter_dtype())
+        state["step"] = tensor(0.0, dtype=counter_dtype(), device="cpu")
 
 
 def count(state: dict[str, Any], formula: Callable[[float], tuple[Any, ...]] = lambda step: ()) -> tuple[Any, ...]:

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from ..cuda import device_count
+from ..device import device
 from ..ops.create import tensor
-from ..ops.random.generator import Generator, default_generator
+from ..ops.random.generator import Generator, default_generator, default_generator_of, gpu_generators
 
 State = dict[str, Any]
 
 
 class Randomness:
-    """The default generator, those of loaders and their samplers, and the global ones of Python and (where it is in use) NumPy.
+    """The default generators of the CPU and of GPUs, those of loaders and their samplers, and the global ones of Python and (where it is in use) NumPy.
 
     States are nestings that :func:`tapegrad.save` accepts, and compare with ``==``.
     """
@@ -29,7 +31,11 @@ class Randomness:
 
     def own(self) -> State:
         """The states of tapegrad's generators, which take a microsecond to read."""
-        return {f"generator {i}": tuple(g.get_state().tolist()) for i, g in enumerate(self._generators)}
+        return {name: tuple(g.get_state().tolist()) for name, g in self._here().items()}
+
+    def _here(self) -> dict[str, Generator]:
+        named = {f"generator {i}": g for i, g in enumerate(self._generators)}
+        return named | {f"cuda {number}": g for number, g in gpu_generators().items()}
 
     def get(self) -> State:
         """The states now, by name."""
@@ -46,7 +52,14 @@ class Randomness:
         Raises:
             ValueError: for a generator that is not here.
         """
-        here = {f"generator {i}": g for i, g in enumerate(self._generators)}
+        numbers = {name: int(name.removeprefix("cuda ")) for name in state if name.startswith("cuda ")}
+        if numbers:
+            present = device_count()
+            state = {name: value for name, value in state.items() if numbers.get(name, -1) < present}  # the run may go on without the GPU
+            for number in numbers.values():
+                if number < present:
+                    default_generator_of(device("cuda", number))  # which makes it, where it was not used yet
+        here = self._here()
         unknown = sorted(name for name in state if name not in here and name not in ("python", "numpy"))
         if unknown:
             raise ValueError(f"the state has {', '.join(unknown)}, but the solver's loaders use {len(here)} generators")
@@ -58,4 +71,4 @@ class Randomness:
 
                 numpy.random.set_state(value)
             else:
-                here[name].set_state(tensor(list(value)))
+                here[name].set_state(tensor(list(value), device="cpu"))

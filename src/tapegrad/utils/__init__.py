@@ -1,4 +1,4 @@
-"""Utilities: loading data, recomputation instead of memory, what memory is needed for, logs of training."""
+"""Utilities: loading data, recomputation instead of memory, what memory is needed for, memory shared with other libraries, logs of training."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from ..lazy import imported_on_use
 
 if TYPE_CHECKING:
-    from . import checkpoint, data, memory, tensorboard
+    from . import checkpoint, data, dlpack, memory, tensorboard
 
-__all__ = ["checkpoint", "data", "memory", "tensorboard"]
+__all__ = ["checkpoint", "data", "dlpack", "memory", "tensorboard"]
 
 
 def __dir__() -> list[str]:

@@ -201,7 +201,7 @@ def read_events(log_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     """A tensor's values as NumPy has them."""
-    return value.detach().numpy() if isinstance(value, Tensor) else value
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
 
 
 def _number(value: Any, what: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,17 +14,36 @@ from .call import Launches, Steps, recording, replay_address
 from .complex_parts import as_pairs, from_pairs, imaginary_part, join_parts, real_part
 from .elementwise import copy, learn, run as elementwise
 from .fast import Fast
-from .index.index import add_at, combine_at, count_at, gather, grid, last_written, nonzero, one_hot, pick, put, scatter_at, scatter_rows
+from .index.index import (
+    add_at,
+    combine_at,
+    count_at,
+    flat_index,
+    from_start,
+    gather,
+    grid,
+    last_written,
+    nonzero,
+    number,
+    one_hot,
+    pick,
+    put,
+    scatter_at,
+    scatter_rows,
+    settled,
+    true_count,
+)
 from .index.scatter import take
 from .index.shape import add_strided, add_windows, diagonal, expand, place_diagonal, roll, spread, strided, tril, triu, windows
-from .index.sort import bincount, histc, isin, searchsorted, sort, unique, unique_consecutive
+from .index.sort import bincount, histc, isin, searchsorted, sort, span, unique, unique_consecutive
 from .linalg.matmul import matmul, matmul_add as _matmul_add
 from .linalg.triangular import cholesky, solve_triangular
 from .memory import empty_cache as empty_cache, memory_stats as memory_stats, set_cache_limit as set_cache_limit
 from .narrow import in_float32
 from .nn.attention import attention, attention_backward, masked_softmax as _masked_softmax
-from .nn.ctc import ctc, ctc_backward, last_states, may_skip, with_blanks
-from .nn.embedding import bag_maxima, share_rows
+from .nn.classes import class_factors, class_indices, label_pairs, margin_factors, mean_divisor
+from .nn.ctc import ctc, ctc_backward, ctc_labels, last_states, may_skip, with_blanks
+from .nn.embedding import SPARE_BAGS, bag_maxima, bag_sizes, bags_of_offsets, bags_of_rows, share_rows, without_row
 from .nn.norm import standardize, standardize_backward
 from .nn.recurrent import recurrent as _recurrent, recurrent_backward as _recurrent_backward
 from .nn.softmax import (
@@ -80,6 +100,7 @@ from .vision.conv import col2im, convolution, convolution_input, convolution_wei
 from .vision.pool import fractional_max_pool, max_pool, max_pool_backward
 from .vision.resample import pad_constant, resample
 
+Quick = None  # what elementwise operations keep of operands that they ran on; here native code does (see ``learn``)
 broadcast_to = np.broadcast_to
 concatenate = np.concatenate
 flip = np.flip
@@ -124,6 +145,26 @@ def pad_zeros(x: Any, dim: int, before: int, total: int) -> Any:
     out = zeros((*x.shape[:dim], total, *x.shape[dim + 1 :]), x.dtype)
     out[(slice(None),) * dim + (slice(before, before + x.shape[dim]),)] = x
     return out
+
+
+def as_mask(x: Any) -> Any:
+    """Bools: what is not zero."""
+    return np.asarray(x != 0)  # of a 0-d array, too
+
+
+def surely_all(mask: Any) -> bool:
+    """Whether all of a bool array is known to be true, without waiting for a device."""
+    return bool(mask.all())
+
+
+def has_nan(x: Any) -> bool:
+    """Whether an element of a floating or complex array is NaN."""
+    return bool(np.isnan(x).any())
+
+
+def checksum(x: Any) -> int:
+    """A number that other values very likely don't have."""
+    return zlib.crc32(np.ascontiguousarray(x).tobytes())
 
 
 def apply_mask(x: Any, mask: Any, scale: float) -> Any:

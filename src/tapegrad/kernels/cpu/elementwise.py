@@ -22,7 +22,6 @@ from .walk import walker
 Array = np.ndarray[Any, np.dtype[Any]]
 Operand = Array | float  # or int
 
-_QUOTIENT = re.compile(r"= (\S+) / (\S+)$")  # of complex numbers, which takes a function of our own
 _CALL = re.compile(r"\b([a-z]\w*)\(")
 _SHORT = frozenset(("abs", "sign", "signbit", "copysign", "floor", "ceil", "trunc", "rint", "sqrt", "isinf", "isfinite", "fmax", "fmin"))
 _SHORT |= {"maximum", "minimum", "conj", "bitwise_not", "left_shift", "right_shift"}
@@ -137,8 +136,7 @@ def kernel_source(body: Body, in_dtypes: tuple[str, ...], out_dtypes: tuple[str,
     out += [f"        {loads[o.k]}" for o in inputs if o.letter == "s"]
     out += ["        for i in range(start, stop):"]
     out += [f"            {loads[o.k]}" for o in inputs if o.letter != "s"]
-    lines = [_QUOTIENT.sub(r"= div(\1, \2)", line) for line in body.lines] if compute.startswith("complex") else body.lines
-    out += [f"            {line}" for line in lines]
+    out += [f"            {line}" for line in body.statements(compute)]
     out += [f"            {at[o.k]} = {_store(result, o.dtype)}" for o, result in zip(outputs, body.results, strict=True)]
     out += [f"        b{o.k} += down{o.k}" for o in operands]
     return "\n".join([*out, "    independent_iterations()"]) + "\n"

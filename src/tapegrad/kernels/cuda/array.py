@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import memory
+from . import memory, pinned
+from .address import address_of
 from .context import context
 
 # All addresses as one buffer, which an array of NumPy's can be made in without an object for each; NumPy takes 0 for no buffer.
@@ -26,7 +27,8 @@ class CudaArray(np.ndarray[Any, Any]):
     """An array in the memory of a GPU.
 
     Attributes:
-        block: the memory, of an array that is no view; views refer to that array as their ``base``.
+        block: the memory, of an array that is no view, or of one that :func:`strided` made, the array that it is a view of; other views
+            refer to that array as their ``base``.
     """
 
     __slots__ = ("block",)
@@ -38,12 +40,15 @@ class CudaArray(np.ndarray[Any, Any]):
     def base(self) -> Any:  # type: ignore[override]
         """The array that this is a view of, or None."""
         found = np.ndarray.base.__get__(self)
+        block = (found if found.__class__ is CudaArray else self).block
+        if block.__class__ is CudaArray:
+            return block
         return found if found.__class__ is CudaArray else None
 
     @property
     def address(self) -> int:
         """Of the first element, on the device."""
-        return int(self.ctypes.data)
+        return address_of(self)
 
     @property
     def owner(self) -> Any:
@@ -52,7 +57,7 @@ class CudaArray(np.ndarray[Any, Any]):
         return self.block if base is None else base.block
 
     @property
-    def device(self) -> int:
+    def device(self) -> int:  # type: ignore[override]
         """The number of the device."""
         return int(self.owner.device)
 
@@ -67,9 +72,7 @@ class CudaArray(np.ndarray[Any, Any]):
         return np.ndarray.__getitem__(self, parts if Ellipsis in parts else (*parts, Ellipsis))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        from .elementwise import assign
-
-        assign(self[index], value)
+        self._copyto(self[index], value)
 
     def copy(self, order: Any = "C") -> CudaArray:
         """The same elements in new memory, row-major."""
@@ -82,7 +85,7 @@ class CudaArray(np.ndarray[Any, Any]):
     def __deepcopy__(self, memo: Any) -> CudaArray:
         return self.copy()
 
-    def astype(self, dtype: Any, order: Any = "C", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
+    def astype(self, dtype: Any, order: Any = "C", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:  # type: ignore[override]
         """The elements as another dtype, in new memory."""
         from .elementwise import cast
 
@@ -140,15 +143,17 @@ class CudaArray(np.ndarray[Any, Any]):
 
         if target.__class__ is not CudaArray:
             raise TypeError("an array of a GPU can't be written to one of the host by NumPy; .cpu() copies it")
+        if source.__class__ is CudaArray and source.owner is target.owner and np.may_share_memory(source, target):
+            source = source.copy()  # elements are read and written in any order
         assign(target, source)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         """Version 3 of the protocol by which CuPy, Numba and PyTorch take arrays of one another."""
         strides = None if self.flags.c_contiguous else self.strides
-        typestr = "<u2" if self.dtype.kind == "V" else self.dtype.str
+        typestr = "<V2" if self.dtype.kind == "V" else self.dtype.str  # as PyTorch calls bfloat16
         data = (self.address if self.size else 0, False)
-        return {"shape": self.shape, "strides": strides, "typestr": typestr, "data": data, "version": 3, "stream": context.stream or 1}
+        return {"shape": self.shape, "strides": strides, "typestr": typestr, "data": data, "version": 3, "stream": context.stream_of(self.device) or 1}
 
 
 # Functions that look at shapes and strides only.
@@ -200,22 +205,48 @@ def at(address: int, shape: tuple[int, ...], dtype: np.dtype[Any], strides: tupl
     return array
 
 
+def strided(x: CudaArray, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool) -> CudaArray:
+    """A view of the elements from the first of ``x`` on, with these strides in bytes."""
+    array: CudaArray = _new(CudaArray, shape, x.dtype, _EVERYWHERE, x.address - _FIRST, strides)
+    base = x.base
+    array.block = x if base is None else base
+    if not writeable:
+        array.flags.writeable = False
+    return array
+
+
+def contiguous(x: CudaArray) -> CudaArray:
+    """The array itself where it is row-major, else a copy that is."""
+    return x if x.flags.c_contiguous else x.copy()
+
+
 def to_device(array: np.ndarray[Any, Any], *, blocking: bool = True) -> CudaArray:
     """A copy of an array of the host on the current device, row-major. The host's memory may be written again at once, unless it is
     pinned and the copy not ``blocking``."""
     source = np.ascontiguousarray(array).reshape(array.shape)
     made = empty(source.shape, source.dtype)
     context.driver.copy(context.device, context.stream, made.address, source.ctypes.data, source.nbytes, "to device")
-    if blocking:
+    memory = None if blocking else pinned.memory_of(source)
+    if memory is None:
         context.driver.synchronize(context.device, context.stream)
+    else:
+        memory.used_on(context.device, context.stream)
     return made
 
 
 def to_host(array: CudaArray, *, out: np.ndarray[Any, Any] | None = None, blocking: bool = True) -> np.ndarray[Any, Any]:
-    """A copy on the host, row-major, or in ``out``; complete when this returns, unless not ``blocking``."""
-    source = array if array.flags.c_contiguous else array.copy()
-    made: np.ndarray[Any, Any] = np.empty(array.shape, array.dtype) if out is None else out
-    context.driver.copy(array.device, context.stream, made.ctypes.data, source.address, source.nbytes, "to host")
-    if blocking:
-        context.driver.synchronize(array.device, context.stream)
-    return made
+    """A copy on the host, row-major, or in ``out``, a row-major array. It is complete when this returns, unless not ``blocking``: then it
+    is in pinned memory, and complete when the current stream is."""
+    source = contiguous(array)
+    made: Any = out if out is not None else np.empty(array.shape, array.dtype) if blocking else pinned.empty(array.shape, array.dtype)
+    device, stream = array.device, context.stream_of(array.device)
+    context.driver.copy(device, stream, made.ctypes.data, source.address, source.nbytes, "to host")
+    memory = None if blocking else pinned.memory_of(made)
+    if memory is not None:
+        memory.used_on(device, stream)
+    else:
+        context.driver.synchronize(device, stream)
+        from .errors import check
+
+        check(device, stream)
+    return made  # type: ignore[no-any-return]

@@ -27,7 +27,7 @@ class Code(NamedTuple):
 
 
 def compile_kernel(
-    function: Callable[..., Any], signature: Sequence[str], architectures: Sequence[tuple[int, int]], threads: int = 0
+    function: Callable[..., Any], signature: Sequence[str], architectures: Sequence[tuple[int, int]], threads: int | tuple[int, int] = 0
 ) -> dict[tuple[int, int], Code]:
     """A kernel for each architecture (compute capability), from one intermediate form made for the oldest of them.
 
@@ -35,9 +35,12 @@ def compile_kernel(
         function: Python, in the words of ``language``.
         signature: the types of its parameters: "int64", "float32", "float32*", ...
         architectures: such as (9, 0).
-        threads: of a block, at most; 0 for any number. Fewer leave more registers to each.
+        threads: of a block, at most; 0 for any number. Fewer leave more registers to each. Or these and how many blocks a multiprocessor
+            is to have registers for.
     """
     from numba import cuda, types
+
+    from .deferred import linked
 
     def type_of(name: str) -> Any:
         found = getattr(types, name.rstrip("*"))
@@ -47,7 +50,7 @@ def compile_kernel(
     options = {"launch_bounds": threads} if threads else {}
     with _lock, _compiling_for(oldest), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ptx, _ = cuda.compile(function, types.void(*map(type_of, signature)), device=False, abi="numba", cc=oldest, **options)
+        ptx, _ = cuda.compile(linked(function), types.void(*map(type_of, signature)), device=False, abi="numba", cc=oldest, **options)
         entry = _ENTRY.search(ptx)
         assert entry is not None
         return {arch: _assembled(entry[1], ptx, arch) for arch in architectures}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from .drivers import Driver, Properties, driver
@@ -28,6 +30,10 @@ class Context(threading.local):
             self.streams[device] = stream
         self.device, self.stream = device, self.streams.get(device, 0)
 
+    def stream_of(self, device: int) -> int:
+        """The stream that this thread's work on a device goes to."""
+        return self.stream if device == self.device else self.streams.get(device, 0)
+
 
 context = Context()
 
@@ -43,6 +49,28 @@ def blocks_for(units: int, threads: int, per_multiprocessor: int = 8) -> int:
     return max(1, min(-(-units // threads), properties(context.device).multiprocessors * per_multiprocessor))
 
 
+@contextlib.contextmanager
+def on_device(number: int) -> Iterator[None]:
+    """Make a device current."""
+    before = context.device
+    context.use(number)
+    try:
+        yield
+    finally:
+        context.use(before)
+
+
+def spans(n: int, tile: int, per_multiprocessor: int) -> tuple[int, int]:
+    """How n elements are shared by blocks, a span of neighbours each: the size of a span, a multiple of ``tile``, and how many there are."""
+    most = properties(context.device).multiprocessors * per_multiprocessor
+    span = -(-n // (most * tile)) * tile
+    return span, -(-n // span)
+
+
 def synchronize(device: int | None = None) -> Any:
     """Wait until a device has done all that it was given."""
-    context.driver.synchronize(context.device if device is None else device, None)
+    from .errors import check
+
+    number = context.device if device is None else device
+    context.driver.synchronize(number, None)
+    check(number, None)

@@ -32,7 +32,7 @@ def to_computed(dtype: str) -> Any:
     """A device function: what lies in memory, as the dtype of the computation."""
     if dtype == "float16":
         return L.half_to_float
-    return L.bfloat16_to_float if dtype == "bfloat16" else _same
+    return L.bfloat16_to_float if dtype == "bfloat16" else unchanged
 
 
 @functools.cache
@@ -52,7 +52,7 @@ def to_stored(dtype: str) -> Any:
 
 
 @device
-def _same(x):  # type: ignore[no-untyped-def]
+def unchanged(x):  # type: ignore[no-untyped-def]
     return x
 
 
@@ -60,7 +60,7 @@ def widest(*arrays: Any, limit: int = 16) -> int:
     """How many neighbouring elements, a power of two, all these arrays can be read by at a time: 16 bytes of the largest, as far as
     addresses allow. Strides are the caller's to look at.
     """
-    width = max(1, limit // max(a.itemsize for a in arrays))
+    width: int = max(1, limit // max(a.itemsize for a in arrays))
     while width > 1 and any(a.address % (width * a.itemsize) for a in arrays):
         width //= 2
     return width

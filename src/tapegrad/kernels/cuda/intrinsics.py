@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from typing import Any
 
@@ -20,9 +21,12 @@ def device(function: Any) -> Any:
     return cuda.jit(device=True, forceinline=True)(function)
 
 
-def _vector(context: Any, builder: Any, element: Any, pointer: Any, index: Any, count: int) -> tuple[Any, int]:
-    """The address of ``count`` elements as a vector, and its alignment."""
+def _vector(context: Any, builder: Any, kind: Any, pointer: Any, index: Any, count: int) -> tuple[Any, int]:
+    """The address of ``count`` elements as a vector, and its alignment; of a pointer, or of a (shared) array of one dimension."""
+    element = kind.dtype
     data = context.get_data_type(element)
+    if isinstance(kind, types.Array):
+        pointer = context.make_array(kind)(context, builder, pointer).data
     place = builder.gep(pointer, [index])
     return builder.bitcast(place, ir.VectorType(data, count).as_pointer()), count * element.bitwidth // 8
 
@@ -33,7 +37,7 @@ def _load(count: int) -> Any:
         element = pointer.dtype
 
         def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            place, size = _vector(context, builder, element, *args, count)
+            place, size = _vector(context, builder, pointer, args[0], args[1], count)
             value = builder.load(place, align=size)
             parts = [builder.extract_element(value, ir.Constant(ir.IntType(32), k)) for k in range(count)]
             return cgutils.pack_array(builder, parts)
@@ -49,7 +53,7 @@ def _store(count: int) -> Any:
         element = pointer.dtype
 
         def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            place, size = _vector(context, builder, element, args[0], args[1], count)
+            place, size = _vector(context, builder, pointer, args[0], args[1], count)
             vector = ir.Constant(ir.VectorType(context.get_data_type(element), count), ir.Undefined)
             for k in range(count):
                 vector = builder.insert_element(vector, builder.extract_value(args[2], k), ir.Constant(ir.IntType(32), k))
@@ -65,6 +69,21 @@ load2, load4, load8, load16 = (_load(n) for n in (2, 4, 8, 16))
 store2, store4, store8, store16 = (_store(n) for n in (2, 4, 8, 16))
 
 
+def _pointer(element: Any) -> Any:
+    @intrinsic
+    def pointer(typing_context, address):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            data = context.get_data_type(element)
+            return builder.addrspacecast(builder.inttoptr(args[0], ir.PointerType(data, 1)), ir.PointerType(data))  # 1: global memory
+
+        return types.CPointer(element)(int64), generate
+
+    return pointer
+
+
+pointer_to_float32, pointer_to_float64 = _pointer(float32), _pointer(float64)
+
+
 def _bits(source: Any, target: Any) -> Any:
     @intrinsic
     def bits(typing_context, x):  # type: ignore[no-untyped-def]
@@ -77,7 +96,7 @@ def _bits(source: Any, target: Any) -> Any:
 
 
 bits_of_float32, float32_of_bits = _bits(float32, uint32), _bits(uint32, float32)
-bits_of_float64, float64_of_bits = _bits(float64, uint64), _bits(uint64, float64)
+bits_of_float64 = _bits(float64, uint64)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -112,21 +131,19 @@ def bfloat16_to_float(bits):  # type: ignore[no-untyped-def]
     return float32_of_bits(uint32(bits) << uint32(16))
 
 
-@device  # type: ignore[untyped-decorator]
-def multiply_high(a, b):  # type: ignore[no-untyped-def]
-    return uint32((uint64(a) * uint64(b)) >> uint64(32))
-
-
 @intrinsic  # type: ignore[untyped-decorator]
-def fma(typing_context, a, b, c):  # type: ignore[no-untyped-def]
-    kind = float64 if float64 in (a, b, c) else float32
+def quotient(typing_context, a, b):  # type: ignore[no-untyped-def]
+    kind = int64 if int64 in (a, b) else int32
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        data = context.get_value_type(kind)
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(data, [data] * 3), f"llvm.fma.f{kind.bitwidth}")
-        return builder.call(function, args)
+        return builder.udiv(*args)
 
-    return kind(kind, kind, kind), generate
+    return kind(kind, kind), generate
+
+
+@device  # type: ignore[untyped-decorator]
+def popcount(bits):  # type: ignore[no-untyped-def]
+    return int32(cuda.popc(bits))
 
 
 def _atomic(of_integers: str, of_unsigned: str, of_floats: str) -> Any:
@@ -181,14 +198,17 @@ def _libdevice(name: str, operands: int = 1) -> Any:
         return kind(*[kind] * operands), generate
 
     if operands == 1:
-        return intrinsic(lambda typing_context, x: made(typing_context, x))
-    return intrinsic(lambda typing_context, a, b: made(typing_context, a, b))
+        return intrinsic(lambda typing_context, x: made(typing_context, x))  # type: ignore[no-untyped-call]
+    return intrinsic(lambda typing_context, a, b: made(typing_context, a, b))  # type: ignore[no-untyped-call]
 
 
-floor, ceil, trunc, rint, exp2, rsqrt = (_libdevice(name) for name in ("floor", "ceil", "trunc", "rint", "exp2", "rsqrt"))
+floor, ceil, trunc, rint, exp2 = (_libdevice(name) for name in ("floor", "ceil", "trunc", "rint", "exp2"))
+erfcx, erfinv, normcdf, normcdfinv, sinpi, cospi = (_libdevice(name) for name in ("erfcx", "erfinv", "normcdf", "normcdfinv", "sinpi", "cospi"))
+pow = _libdevice("pow", 2)
+of_complex = cmath
 
 
 __all__ = [
     name for name in dir()
-    if not name.startswith("_") and name not in ("Any", "annotations", "cgutils", "intrinsic", "ir", "math", "types")
+    if not name.startswith("_") and name not in ("Any", "annotations", "cgutils", "cmath", "intrinsic", "ir", "math", "types")
 ]  # fmt: skip

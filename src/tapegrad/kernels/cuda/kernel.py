@@ -20,15 +20,20 @@ class Kernel:
 
     Attributes:
         name: for people: what made it and of what.
-        threads: of a block, at most.
-        key: what the cache on disk knows it by, with the source of this package: all constants that its code has.
+        threads: of a block, at most; or these and how many blocks a multiprocessor is to have registers for.
+        key: what the cache on disk knows it by, with the source of its module: all constants and generated text that its code has, and
+            its signature where those don't say it.
+        module: the name of the module that makes it.
     """
 
-    __slots__ = ("_make", "_made", "key", "loaded", "name", "threads")
+    __slots__ = ("_made", "_make", "key", "loaded", "module", "name", "threads")
 
-    def __init__(self, name: str, make: Callable[[], tuple[Callable[..., Any], str]], threads: int = 1024, key: str = "") -> None:
+    def __init__(
+        self, name: str, make: Callable[[], tuple[Callable[..., Any], str]], threads: int | tuple[int, int] = 1024, key: str = "", module: str = ""
+    ) -> None:
         self.name = name
         self.key = key or name
+        self.module = module or make.__module__
         self.threads = threads
         self.loaded: dict[int, Any] = {}  # by device
         self._make = make
@@ -47,15 +52,46 @@ class Kernel:
         """The types of its parameters."""
         return self._both()[1].split()
 
-    def launch(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any, shared: int = 0) -> None:
-        """Run on the current device and stream: arrays are passed by address, None as 0, ints and floats by value."""
-        loaded = self.loaded.get(context.device)
+    def loaded_on(self, device: int) -> Any:
+        """The kernel as the device's driver takes it; compiled where that is needed."""
+        loaded = self.loaded.get(device)
         if loaded is None:
-            loaded = self.loaded[context.device] = context.driver.load(context.device, self)
+            loaded = self.loaded[device] = context.driver.load(device, self)
+        return loaded
+
+    def launch(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any, shared: int = 0) -> None:
+        """Run on the current device and stream: arrays are passed by address, None as 0, ints and floats by value.
+
+        Raises:
+            RuntimeError: for arrays of another device.
+        """
+        loaded = self.loaded_on(context.device)
+        if _several():
+            _need_here(arguments)
         grid = (blocks, 1, 1) if blocks.__class__ is int else blocks
         block = (threads, 1, 1) if threads.__class__ is int else threads
         values = tuple([x.address if x.__class__ is CudaArray else 0 if x is None else x for x in arguments])
         context.driver.launch(context.device, context.stream, loaded, grid, block, shared, values)
+
+
+@functools.cache
+def _several() -> bool:
+    return context.driver.count() > 1
+
+
+def _need_here(arguments: Sequence[Any]) -> None:
+    for x in arguments:
+        if x.__class__ is CudaArray and x.device != context.device:
+            raise RuntimeError(
+                f"a tensor of shape {x.shape} is on cuda:{x.device}, and work goes to cuda:{context.device}: "
+                f"use `with tapegrad.cuda.device({x.device}):`, or move it with .to('cuda:{context.device}')"
+            )
+
+
+def from_text(text: str, scope: dict[str, Any], what: str = "kernel", name: str = "kernel") -> Any:
+    """The function ``name`` that Python text defines, which may use what is in ``scope``; tracebacks call the text ``what``."""
+    exec(compile(text, f"<tapegrad CUDA {what}>", "exec"), scope)
+    return scope[name]
 
 
 class Family(NamedTuple):
@@ -63,6 +99,9 @@ class Family(NamedTuple):
 
     make: Callable[..., Kernel]
     over: dict[str, Sequence[Any]]
+    vectors: bool = False
+    doubles: bool = False
+    local: bool = False
 
     def members(self) -> Iterator[Kernel]:
         """One kernel for each combination."""
@@ -73,11 +112,19 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {}
 
 
-def family(threads: int = 1024, **over: Sequence[Any]) -> Callable[[Callable[..., tuple[Callable[..., Any], str]]], Callable[..., Kernel]]:
+def family(
+    threads: int | tuple[int, int] = 1024, *, vectors: bool = False, doubles: bool = False, local: bool = False, **over: Sequence[Any]
+) -> Callable[[Callable[..., tuple[Callable[..., Any], str]]], Callable[..., Kernel]]:
     """Declare a family; the decorated function makes a :class:`Kernel`, the same one for the same constants.
 
+    What CI holds it to: no spilled registers, and
+
     Args:
-        threads: of a block, at most, which the compiler divides the registers by.
+        threads: of a block, at most, which the compiler divides the registers by; or these and how many blocks a multiprocessor is to
+            have registers for.
+        vectors: some member reads or writes several elements at a time.
+        doubles: members may compute in double precision though none of their dtypes is.
+        local: members may keep arrays in local memory.
         over: the constants' values that CI compiles, by argument.
     """
 
@@ -88,9 +135,10 @@ def family(threads: int = 1024, **over: Sequence[Any]) -> Callable[[Callable[...
         @functools.wraps(build)
         def make(*constants: Any, **named: Any) -> Kernel:
             said = ", ".join([*map(str, constants), *[f"{k}={v}" for k, v in named.items()]])
-            return Kernel(f"{name}({said})", lambda: build(*constants, **named), threads)
+            key = f"{name}{constants!r}{sorted(named.items())!r}"  # 1 is another constant than "1"
+            return Kernel(f"{name}({said})", lambda: build(*constants, **named), threads, key, build.__module__)
 
-        FAMILIES[name] = Family(make, over)
+        FAMILIES[name] = Family(make, over, vectors, doubles, local)
         return make
 
     return decorate

@@ -1,12 +1,14 @@
 """The caching allocator: blocks of device memory that are kept, by size, for the stream they were used on.
 
 A block that a tensor lets go may still be in use by work that its stream has not done; the next tensor of the same stream may have it at
-once, since that stream's work comes later. Other streams get it only through ``Block.used_on``, as in PyTorch.
+once, since that stream's work comes later. What other streams do with it is known only through ``Block.used_on``, as in PyTorch.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from .context import context
@@ -23,25 +25,23 @@ class DeviceOutOfMemory(RuntimeError):
 def rounded(size: int) -> int:
     """The size of the block that serves ``size`` bytes."""
     step = _STEP if size <= _SMALL else 1 << (size.bit_length() - 4)
-    return max(size + step - 1, 1) // step * step
+    return (max(size, 1) + step - 1) // step * step
 
 
 class Block:
     """Device memory, given back to the pool when nothing refers to it any more."""
 
-    __slots__ = ("_others", "address", "device", "pool", "room", "size", "stream")
+    __slots__ = ("address", "device", "others", "pool", "room", "size", "stream")
 
     def __init__(self, pool: Pool, address: int, size: int, room: int, stream: int) -> None:
         self.pool, self.address, self.size, self.room, self.stream = pool, address, size, room, stream
         self.device = pool.device
-        self._others: list[tuple[int, int]] | None = None  # (event, stream) of work on other streams
+        self.others: tuple[int, ...] = ()  # streams whose work uses it, too
 
     def used_on(self, stream: int) -> None:
-        """Note that work of another stream, given so far, uses the block: it is not given to anyone before that is done."""
-        if stream != self.stream:
-            event = context.driver.new_event(self.device, False)
-            context.driver.record(self.device, event, stream)
-            self._others = [*(self._others or ()), (event, stream)]
+        """Note that work of another stream uses the block: nobody gets it before what that stream has when the block dies is done."""
+        if stream != self.stream and stream not in self.others:
+            self.others += (stream,)
 
     def __del__(self) -> None:
         self.pool.take_back(self)
@@ -57,10 +57,12 @@ class Pool:
 
     def __init__(self, device: int) -> None:
         self.device = device
+        self.driver = context.driver
         self.free: dict[tuple[int, int], list[int]] = {}  # (stream, size) -> addresses
-        self.waiting: list[tuple[int, int, int, list[tuple[int, int]]]] = []  # address, stream, size, events
+        self.waiting: list[tuple[int, int, int, list[int]]] = []  # address, stream, size, events
         self.allocated = self.reserved = self.most_allocated = self.most_reserved = 0
-        self.allocations = self.retries = self.failures = 0
+        self.allocations = self.releases = self.retries = self.failures = 0
+        self.pieces = 0  # of memory that are taken from the device
         self.limit = 1.0  # the share of the device's memory that may be reserved
         self._lock = threading.RLock()  # a finalizer may run in the middle of an allocation
 
@@ -71,7 +73,7 @@ class Pool:
             DeviceOutOfMemory: when the device has none left, also after unused blocks were given back to it.
         """
         stream = context.stream
-        room = max(size, 1) if context.driver.exact else rounded(size)
+        room = max(size, 1) if self.driver.exact else rounded(size)
         with self._lock:
             if self.waiting:
                 self._collect()
@@ -83,7 +85,7 @@ class Pool:
         return Block(self, address, size, room, stream)
 
     def _from_device(self, room: int, size: int) -> int:
-        driver = context.driver
+        driver = self.driver
         for attempt in (1, 2):
             try:
                 if self.limit < 1 and self.reserved + room > self.limit * driver.memory(self.device)[1]:
@@ -93,7 +95,6 @@ class Pool:
             except OutOfMemory:
                 if attempt == 1:
                     self.retries += 1
-                    driver.synchronize(self.device, None)
                     self.release_unused()
                     continue
                 self.failures += 1
@@ -103,39 +104,63 @@ class Pool:
                     f"process has {shown(self.reserved)}, of which tensors use {shown(self.allocated)}"
                     + (f" (limited to {self.limit:.0%})" if self.limit < 1 else "")
                 ) from None
+        self.pieces += 1
         self.reserved += room
         self.most_reserved = max(self.most_reserved, self.reserved)
         return address
 
-    def take_back(self, block: Block) -> None:
+    def take_back(self, block: Block, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         """A block that nothing refers to; called when it dies."""
+        if is_finalizing():
+            return
         with self._lock:
             self.allocated -= block.room
-            if block._others:
-                self.waiting.append((block.address, block.stream, block.room, block._others))
+            self.releases += 1
+            if block.others:
+                events = [self._event(stream) for stream in block.others]
+                self.waiting.append((block.address, block.stream, block.room, events))
             else:
                 self.free.setdefault((block.stream, block.room), []).append(block.address)
+
+    def _event(self, stream: int) -> int:
+        event = self.driver.new_event(self.device, False)
+        self.driver.record(self.device, event, stream)
+        return event
 
     def _collect(self) -> None:
         """Take the blocks whose other streams are done."""
         waiting, self.waiting = self.waiting, []
         for address, stream, room, events in waiting:
-            if all(context.driver.reached(self.device, event) for event, _ in events):
-                for event, _ in events:
-                    context.driver.release_event(self.device, event)
+            if all(self.driver.reached(self.device, event) for event in events):
+                for event in events:
+                    self.driver.release_event(self.device, event)
                 self.free.setdefault((stream, room), []).append(address)
             else:
                 self.waiting.append((address, stream, room, events))
 
     def release_unused(self) -> None:
-        """Give blocks that nobody uses back to the device."""
+        """Give blocks that nobody uses back to the device, which waits for all that it was given."""
         with self._lock:
+            if self.reserved:
+                self.driver.synchronize(self.device, None)
             self._collect()
             free, self.free = self.free, {}
             for (_, room), addresses in free.items():
                 for address in addresses:
-                    context.driver.release(self.device, address)
+                    self.driver.release(self.device, address)
                     self.reserved -= room
+                    self.pieces -= 1
+
+    def reset_peaks(self) -> None:
+        """Count the highest numbers from here on."""
+        with self._lock:
+            self.most_allocated, self.most_reserved = self.allocated, self.reserved
+
+    def reset_counts(self) -> None:
+        """Count allocations from here on."""
+        with self._lock:
+            self.allocations, self.releases = self.allocations - self.releases, 0
+            self.retries = self.failures = 0
 
     def statistics(self) -> dict[str, Any]:
         """The numbers that :func:`tapegrad.cuda.memory_stats` gives."""
@@ -144,7 +169,11 @@ class Pool:
             "allocated_bytes.all.peak": self.most_allocated,
             "reserved_bytes.all.current": self.reserved,
             "reserved_bytes.all.peak": self.most_reserved,
+            "allocation.all.current": self.allocations - self.releases,
             "allocation.all.allocated": self.allocations,
+            "allocation.all.freed": self.releases,
+            "segment.all.current": self.pieces,
+            "inactive_split_bytes.all.current": self.reserved - self.allocated,
             "num_alloc_retries": self.retries,
             "num_ooms": self.failures,
         }
@@ -168,3 +197,8 @@ def pool(device: int | None = None) -> Pool:
     device = context.device if device is None else device
     found = _pools.get(device)
     return _pools.setdefault(device, Pool(device)) if found is None else found
+
+
+def pools() -> list[Pool]:
+    """The memory of all devices used so far."""
+    return list(_pools.values())

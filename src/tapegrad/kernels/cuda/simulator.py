@@ -6,6 +6,7 @@ at different places. ``language`` takes from here what it has from Numba otherwi
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ import greenlet
 import numpy as np
 
 WARP = 32
+BytesAt = Callable[[int], tuple[np.ndarray[Any, Any], int]]  # of an address: the memory that has it, and the offset there
 
 
 class _Index:
@@ -25,7 +27,7 @@ class _Index:
         self.x, self.y, self.z = x, y, z
 
 
-class _Thread(greenlet.greenlet):
+class _Thread(greenlet.greenlet):  # type: ignore[misc]
     index: _Index
     number: int
     warp: _Warp
@@ -68,33 +70,15 @@ class _Atomic:
     """One thread runs at a time, so nothing comes between."""
 
     @staticmethod
-    def _with(combine: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
-        def atomic(array: Any, index: Any, value: Any) -> Any:
-            old = array[index]
-            array[index] = combine(old, value)
-            return old
-
-        return staticmethod(atomic)
-
-    add = _with.__func__(lambda a, b: a + b)  # type: ignore[attr-defined]
-    max = _with.__func__(lambda a, b: b if b > a or a != a else a)  # type: ignore[attr-defined]
-    min = _with.__func__(lambda a, b: b if b < a or a != a else a)  # type: ignore[attr-defined]
-    exch = _with.__func__(lambda a, b: b)  # type: ignore[attr-defined]
-    and_ = _with.__func__(lambda a, b: a & b)  # type: ignore[attr-defined]
-    or_ = _with.__func__(lambda a, b: a | b)  # type: ignore[attr-defined]
-
-    @staticmethod
-    def cas(array: Any, index: Any, old: Any, value: Any) -> Any:
-        found = array[index]
-        if found == old:
-            array[index] = value
-        return found
+    def add(array: Any, index: Any, value: Any) -> Any:
+        old = array[index]
+        array[index] = old + value
+        return old
 
 
 class _Cuda:
     """What a kernel sees as ``cuda``, while it runs."""
 
-    warpsize = WARP
     atomic = _Atomic()
     local = _Local()
 
@@ -112,24 +96,12 @@ class _Cuda:
     def laneid(self) -> int:
         return self.thread.number % WARP
 
-    def grid(self, dimensions: int) -> int:
-        return self.blockIdx.x * self.blockDim.x + self.thread.index.x
-
-    def gridsize(self, dimensions: int) -> int:
-        return self.gridDim.x * self.blockDim.x
-
     def _wait(self, where: str) -> None:
         self.thread.at = where
         self.hub.switch()
 
     def syncthreads(self) -> None:
         self._wait("block")
-
-    def syncwarp(self, mask: int = 0xFFFFFFFF) -> None:
-        self._wait("warp")
-
-    def threadfence(self) -> None:
-        pass
 
     def _exchange(self, value: Any, lane: int) -> Any:
         thread, warp = self.thread, self.thread.warp
@@ -160,9 +132,6 @@ class _Cuda:
 
     def any_sync(self, mask: int, value: Any) -> bool:
         return any(self._votes(value))
-
-    def all_sync(self, mask: int, value: Any) -> bool:
-        return all(self._votes(value))
 
 
 cuda = _Cuda()
@@ -198,13 +167,25 @@ class Pointer:
         self.values[self.place(index)] = value
 
 
-class _Null:
-    """A pointer to nothing, for inputs that are left out."""
+class _Nothing:
+    """A pointer to no memory, for inputs that are left out and for arrays without elements: a kernel may have it, and not use it."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
 
     def __getitem__(self, index: Any) -> Any:
-        raise IndexError("a kernel reads from a null pointer")
+        raise IndexError(f"a kernel reads or writes at element {index} of {self.said}")
 
     __setitem__ = __getitem__  # type: ignore[assignment]
+
+
+def _pointer(address: int, dtype: np.dtype[Any], bytes_at: BytesAt) -> Any:
+    if not address:
+        return _Nothing("a null pointer")
+    try:
+        return Pointer(*bytes_at(address), dtype)
+    except RuntimeError as error:
+        return _Nothing(f"a pointer: {error}")
 
 
 class Program:
@@ -215,7 +196,7 @@ class Program:
         self.types = [np.dtype(name.rstrip("*")) for name in signature]
         self.pointers = [name.endswith("*") for name in signature]
 
-    def run(self, grid: Sequence[int], block: Sequence[int], shared: int, arguments: Sequence[Any], bytes_at: Callable[[int], Any]) -> None:
+    def run(self, grid: Sequence[int], block: Sequence[int], shared: int, arguments: Sequence[Any], bytes_at: BytesAt) -> None:
         """Run all blocks, one after another.
 
         Raises:
@@ -227,7 +208,7 @@ class Program:
         values = []
         for value, dtype, pointer in zip(arguments, self.types, self.pointers, strict=True):
             if pointer:
-                values.append(Pointer(*bytes_at(value), dtype) if value else _Null())
+                values.append(_pointer(value, dtype, bytes_at))
             else:
                 values.append(dtype.type(value))
         cuda.gridDim, cuda.blockDim = _Index(*grid), _Index(*block)
@@ -243,6 +224,7 @@ class Program:
             if number % WARP == 0:
                 warp = _Warp()
             thread = _Thread(self.function)
+            thread.gr_context = contextvars.copy_context()  # in which NumPy warns of nothing
             thread.index, thread.number, thread.warp = _Index(x, y, z), number, warp
             warp.threads.append(thread)
             threads.append(thread)
@@ -269,6 +251,3 @@ def _advance(threads: Iterable[_Thread], values: Sequence[Any]) -> None:
 def runnable(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of a kernel's, as it is: what ``cuda.jit(device=True)`` compiles otherwise."""
     return function
-
-
-__all__ = ["Pointer", "Program", "cuda", "runnable"]

@@ -3,40 +3,66 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from .simulator import Pointer, cuda, runnable as device
+from .. import scalar_bodies, special
+from .drivers import driver
+from .simulator import Pointer, cuda as cuda, runnable as device
 
 int8, int16, int32, int64 = np.int8, np.int16, np.int32, np.int64
 uint8, uint16, uint32, uint64 = np.uint8, np.uint16, np.uint32, np.uint64
 float32, float64, complex64, complex128, boolean = np.float32, np.float64, np.complex64, np.complex128, np.bool_
 
 
+def _place(pointer: Any, index: Any, count: int) -> tuple[Any, int]:
+    """The elements of a pointer or of a shared array, and the place there."""
+    if isinstance(pointer, Pointer):
+        return pointer.values, pointer.place(index, count)
+    if not 0 <= index <= pointer.size - count:
+        raise IndexError(f"elements {index} to {index + count - 1} of an array of {pointer.size}")
+    return pointer, int(index)
+
+
 def _load(count: int) -> Any:
-    def load(pointer: Pointer, index: Any) -> tuple[Any, ...]:
-        first = pointer.place(index, count)
+    def load(pointer: Any, index: Any) -> tuple[Any, ...]:
+        values, first = _place(pointer, index, count)
         if (first * pointer.dtype.itemsize) % (count * pointer.dtype.itemsize):
             raise RuntimeError(f"a vector of {count} {pointer.dtype} at element {first}, which is not aligned")
-        return tuple(pointer.values[first : first + count])
+        return tuple(values[first : first + count])
 
     return load
 
 
 def _store(count: int) -> Any:
-    def store(pointer: Pointer, index: Any, values: tuple[Any, ...]) -> None:
-        first = pointer.place(index, count)
+    def store(pointer: Any, index: Any, values: tuple[Any, ...]) -> None:
+        target, first = _place(pointer, index, count)
         if first % count:
             raise RuntimeError(f"a vector of {count} {pointer.dtype} at element {first}, which is not aligned")
-        pointer.values[first : first + count] = values
+        target[first : first + count] = values
 
     return store
 
 
 load2, load4, load8, load16 = (_load(n) for n in (2, 4, 8, 16))
 store2, store4, store8, store16 = (_store(n) for n in (2, 4, 8, 16))
+
+
+def _pointer(dtype: Any) -> Any:
+    """A typed pointer from an address."""
+
+    def pointer(address: Any) -> Pointer:
+        simulated: Any = driver()
+        memory, offset = simulated.bytes_at(int(address))
+        return Pointer(memory, offset, np.dtype(dtype))
+
+    return pointer
+
+
+pointer_to_float32, pointer_to_float64 = _pointer(float32), _pointer(float64)
 
 
 def half_to_float(bits: Any) -> Any:
@@ -67,18 +93,15 @@ def bits_of_float64(x: Any) -> Any:
     return np.float64(x).view(np.uint64)
 
 
-def float64_of_bits(x: Any) -> Any:
-    return np.uint64(x).view(np.float64)
+def quotient(a: Any, b: Any) -> Any:
+    """a // b of int32 or int64, neither negative: in 32 bits where both have them."""
+    assert a >= 0 < b
+    return a // b
 
 
-def fma(a: Any, b: Any, c: Any) -> Any:
-    """a * b + c, rounded once (of float32: twice, of which nothing here depends)."""
-    return (np.float64(a) * np.float64(b) + np.float64(c)).astype(np.float32) if a.dtype == np.float32 else a * b + c
-
-
-def multiply_high(a: Any, b: Any) -> Any:
-    """The upper 32 bits of the product of two uint32."""
-    return np.uint32(int(a) * int(b) >> 32)
+def popcount(bits: Any) -> Any:
+    """How many of the 32 bits are set."""
+    return np.int32(int(bits).bit_count())
 
 
 def atomic_add(pointer: Any, index: Any, value: Any) -> Any:
@@ -113,20 +136,24 @@ sinh, cosh, tanh, asinh, acosh, atanh = np.sinh, np.cosh, np.tanh, np.arcsinh, n
 floor, ceil, trunc, rint, copysign, fmod = np.floor, np.ceil, np.trunc, np.rint, np.copysign, np.fmod
 
 
-def rsqrt(x: Any) -> Any:
-    return type(x)(1) / np.sqrt(x)
-
-
 def _of_python(function: Any) -> Any:
     """A function of Python's on doubles, in the dtype of its argument."""
 
     def twin(x: Any) -> Any:
-        return type(x)(function(float(x)))
+        return type(x)(function(np.float64(x)))
 
     return twin
 
 
 erf, erfc = _of_python(math.erf), _of_python(math.erfc)
+
+
+def sinpi(x: Any) -> Any:
+    return type(x)(np.sin(np.pi * np.float64(x)))
+
+
+def cospi(x: Any) -> Any:
+    return type(x)(np.cos(np.pi * np.float64(x)))
 
 
 def lgamma(x: Any) -> Any:
@@ -135,4 +162,21 @@ def lgamma(x: Any) -> Any:
     return type(x)(math.inf) if x <= 0 and x == np.floor(x) else type(x)(math.lgamma(float(x)))
 
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "Any", "math", "ml_dtypes", "np", "Pointer")]
+def pow(a: Any, b: Any) -> Any:
+    return type(a)(np.power(np.longdouble(a), np.longdouble(b)))  # of doubles, NumPy takes a root of -inf to be NaN
+
+
+of_complex = SimpleNamespace(
+    exp=np.exp, log=np.log, sqrt=np.sqrt, sin=np.sin, cos=np.cos, tan=np.tan, sinh=np.sinh, cosh=np.cosh, tanh=np.tanh, asin=np.arcsin,
+    acos=np.arccos, atan=np.arctan, asinh=np.arcsinh, acosh=np.arccosh, atanh=np.arctanh,
+)  # fmt: skip
+_words = {"erfc": erfc, **{name: getattr(np, name) for name in ("exp", "log", "log1p", "sin", "cos", "tan", "sqrt", "floor")}}
+_special = scalar_bodies.bound(special, device, _words)
+erfcx, erfinv, normcdf, normcdfinv = (_of_python(_special[name]) for name in ("erfcx", "erfinv", "ndtr", "ndtri"))
+
+
+__all__ = [
+    name for name in dir()
+    if not name.startswith("_")
+    and name not in ("Any", "Pointer", "SimpleNamespace", "annotations", "driver", "math", "ml_dtypes", "np", "scalar_bodies", "special")
+]  # fmt: skip

@@ -200,11 +200,11 @@ class Module(State):
             RuntimeError: for a device that can't be used.
         """
         dtype, device = dtype_and_device(args, dtype, device)
-        to_device(device)
+        where = None if device is None else to_device(device)
         wanted = None if dtype is None else dtypes.to_dtype(dtype)
         if wanted is not None and not wanted.differentiable:
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={wanted}")
-        return self._apply(lambda t: t.to(wanted) if wanted is not None and t.dtype.differentiable else t)
+        return self._apply(lambda t: t.to(dtype=wanted if t.dtype.differentiable else None, device=where, non_blocking=non_blocking))
 
     def float(self: M) -> M:
         """All floating-point parameters and buffers as float32; returns the module."""
@@ -246,7 +246,7 @@ class Module(State):
         """All parameters and buffers on a GPU; returns the module.
 
         Raises:
-            RuntimeError: since this version has no CUDA backend.
+            RuntimeError: when no GPU can be used, with what is missing.
         """
         return self.to("cuda" if device is None else Device("cuda", device) if isinstance(device, int) else device)
 

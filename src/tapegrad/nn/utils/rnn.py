@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ... import dtypes
+from ... import cuda, dtypes
 from ...ops.create import arange, as_tensor, full, zeros
 from ...ops.index.index_put import index_put
 from ...ops.index.index_select import index_select
@@ -48,7 +48,7 @@ class PackedSequence(_Fields):
 
     Attributes:
         data: shape (total length, ...).
-        batch_sizes: how many sequences have each step, int64, shape (longest length,), never growing.
+        batch_sizes: how many sequences have each step, int64, shape (longest length,), never growing; on the CPU.
         sorted_indices: the place in the given batch of each of the sequences, which are packed by falling length; None when
             they were given so.
         unsorted_indices: the inverse permutation, or None.
@@ -90,17 +90,18 @@ class PackedSequence(_Fields):
         """On a GPU.
 
         Raises:
-            RuntimeError: since this version has no CUDA backend.
+            RuntimeError: when no GPU can be used, with what is missing.
         """
         return self.to(*(args or ("cuda",)), **kwargs)
 
     def pin_memory(self) -> PackedSequence:
-        """Itself: without a GPU there is nothing to pin memory for."""
-        return self
+        """Its data in pinned memory; itself where there is no GPU to pin memory for."""
+        data = self.data.pin_memory() if cuda.is_available() else self.data
+        return self if data is self.data else type(self)(data, self.batch_sizes, self.sorted_indices, self.unsorted_indices)
 
     def is_pinned(self) -> bool:
-        """False: see :meth:`pin_memory`."""
-        return False
+        """Whether its data is in pinned memory."""
+        return self.data.is_pinned()  # type: ignore[no-any-return]
 
     @property
     def is_cuda(self) -> bool:
@@ -129,7 +130,7 @@ def pack_padded_sequence(
 
     Args:
         input: shape (steps, batch, ...), or (batch, steps, ...) with ``batch_first``.
-        lengths: of the sequences, each at least 1; shape (batch,).
+        lengths: of the sequences, each at least 1; shape (batch,). They are read on the host.
         batch_first: see ``input``.
         enforce_sorted: the lengths never grow; else the sequences are sorted, and layers put their results back in order.
 
@@ -137,7 +138,7 @@ def pack_padded_sequence(
         RuntimeError: for lengths that don't fit the input, are not positive, or grow in spite of ``enforce_sorted``.
     """
     name = "pack_padded_sequence"
-    sizes = as_tensor(lengths, dtype=dtypes.int64)
+    sizes = as_tensor(lengths, dtype=dtypes.int64, device="cpu")
     if input.ndim < 2:
         raise RuntimeError(f"{name}: expected input of shape (steps, batch, ...), got {tuple(input.shape)}")
     steps, batch = (int(input.shape[d]) for d in ((1, 0) if batch_first else (0, 1)))
@@ -150,6 +151,7 @@ def pack_padded_sequence(
     order = None
     if not enforce_sorted:
         sizes, order = sort(sizes, stable=True, descending=True)
+        order = order.to(input.device)
         input = index_select(input, 0 if batch_first else 1, order)
     numbers = sizes.tolist()
     if min(numbers) <= 0:
@@ -158,7 +160,7 @@ def pack_padded_sequence(
         raise RuntimeError(f"{name}: length {max(numbers)} is more than the {steps} steps of input of shape {tuple(input.shape)}")
     if any(a < b for a, b in pairwise(numbers)):
         raise RuntimeError(f"{name}: lengths {numbers} are not in decreasing order; sort the batch, or pass enforce_sorted=False")
-    present = arange(numbers[0]).unsqueeze(1) < sizes
+    present = arange(numbers[0], device="cpu").unsqueeze(1) < sizes
     rows = input.transpose(0, 1) if batch_first else input
     return PackedSequence(rows[: numbers[0]][present], present.sum(1), order)
 
@@ -185,13 +187,19 @@ def pad_packed_sequence(
     if total_length is not None and total_length < longest:
         raise ValueError(f"pad_packed_sequence: total_length={total_length} is less than the {longest} steps of the longest sequence")
     if total_length is not None:
-        sizes = cat([sizes, zeros(total_length - longest, dtype=dtypes.int64)])
-    present = arange(batch) < sizes.unsqueeze(1)
-    padded = index_put(full((*present.shape, *data.shape[1:]), padding_value, dtype=data.dtype), (present,), data)
+        sizes = cat([sizes, zeros(total_length - longest, dtype=dtypes.int64, device="cpu")])
+    present = arange(batch, device="cpu") < sizes.unsqueeze(1)
+    padded = _padded(data, present, padding_value)
     lengths = present.sum(0)
     if sequence.unsorted_indices is not None:
-        padded, lengths = index_select(padded, 1, sequence.unsorted_indices), lengths[sequence.unsorted_indices]
+        padded, lengths = index_select(padded, 1, sequence.unsorted_indices), lengths[sequence.unsorted_indices.cpu()]
     return padded.transpose(0, 1) if batch_first else padded, lengths
+
+
+def _padded(data: Tensor, present: Tensor, padding_value: float) -> Tensor:
+    """The rows of ``data`` where ``present``, on the CPU, says that there are some, in that order."""
+    padded = full((*present.shape, *data.shape[1:]), padding_value, dtype=data.dtype, device=data.device)
+    return index_put(padded, (present.to(data.device),), data)  # type: ignore[no-any-return]
 
 
 def pad_sequence(
@@ -218,12 +226,11 @@ def pad_sequence(
     if any(row.ndim == 0 or row.shape[1:] != rows[0].shape[1:] for row in rows):
         shapes = ", ".join(str(tuple(row.shape)) for row in rows)
         raise RuntimeError(f"pad_sequence: sequences must have equal shapes after the first dimension, got {shapes}")
-    sizes = as_tensor([len(row) for row in rows]).unsqueeze(1)  # type: ignore[arg-type]
+    sizes = as_tensor([len(row) for row in rows], device="cpu").unsqueeze(1)  # type: ignore[arg-type]
     longest = int(sizes.max())
-    steps = arange(longest)
+    steps = arange(longest, device="cpu")
     present = steps < sizes if padding_side == "right" else steps >= longest - sizes
-    data = cat(rows)
-    padded = index_put(full((*present.shape, *data.shape[1:]), padding_value, dtype=data.dtype), (present,), data)
+    padded = _padded(cat(rows), present, padding_value)
     return padded if batch_first else padded.transpose(0, 1)  # type: ignore[no-any-return]
 
 

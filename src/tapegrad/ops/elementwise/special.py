@@ -1,6 +1,6 @@
 """Special functions. ``tapegrad`` has those that PyTorch has at its top level; ``tapegrad.special`` has all.
 
-The functions and the sources of their formulas are in ``kernels/cpu/vmath/special.py``.
+The functions and the sources of their formulas are in ``kernels/special.py``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from ...public import composite, method, public
 from ...registry import Op, as_tensor_input, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, no_tensor, wrap
-from ..checks import need_in_range, need_same_dtype, read_values
+from ..checks import index_array, need_in_range, need_same_dtype
 from ..shape.expand import expand
 from ..shape.reshape import normalize_dim, reshape
 from .index_put import constant
@@ -40,7 +40,7 @@ _scatter_zeros = register(
     Op(
         "scatter_zeros",
         ("input", "index"),
-        lambda B, g, i, *, dim, size: B.scatter_at(g, B.grid(i, dim), size) if size else g.copy(),
+        lambda B, g, i, *, dim, size, distinct=False: B.scatter_at(g, B.grid(i, dim, distinct), size) if size else g.copy(),
         {"input": lambda K, g, index, dim: K.gather(g, index, dim=dim)},
         method=False,
         samples=[Sample((Input((2, 4)), Input((2, 4), 0, 3, "int")), {"dim": 0, "size": (3, 4)})],
@@ -120,9 +120,10 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             shape[at] = int(x.shape[at])
         spread.append(x if tuple(x.shape) == tuple(shape) else expand(x, *shape))
     if spread[1].dtype.category == 1 and spread[1].dtype.is_signed:
-        places = read_values(spread[1], "take_along_dim()")
-        if (places < 0).any():  # counted from the end, unlike gather's
-            spread[1] = wrap(np.where(places < 0, places + (spread[0]._array.shape[at] if input.ndim else 1), places))
+        places = index_array(spread[1], "take_along_dim()", input)
+        counted = backend(places).from_start(places, spread[0]._array.shape[at] if input.ndim else 1)
+        if counted is not places:
+            spread[1] = wrap(counted)
     _check_index("take_along_dim", spread[0], at, spread[1])
     return _gather.call(*spread, dim=at)  # type: ignore[no-any-return]
 
@@ -155,7 +156,7 @@ def _write(name: str, input: Tensor, dim: int, index: Tensor, src: Any, *, accum
         src = constant(src, input, name)
     if index.numel() == 0:
         return input if in_place else input.clone()
-    places = read_values(index, f"{name}()")
+    places = index_array(index, f"{name}()", input)
     if input.ndim == 0:
         made = put_at(name, reshape(input, 1), src, (places.reshape(1),), accumulate=accumulate, in_place=in_place)
         return input if in_place else reshape(made)

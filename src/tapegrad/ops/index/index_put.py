@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ...device import backend
 from ...public import composite, method
 from ...registry import as_tensor_input
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
-from ..checks import need_in_range, read_values
+from ..checks import index_array, need_in_range, read_values
 from ..create import scalar
 from ..shape.reshape import reshape
 from .indexing import parsed_index, picked, put as put_at
@@ -38,10 +39,10 @@ def _first_two(x: Any, i: Any, j: Any, values: Any) -> tuple[Any, ...]:
 _ROWS, _COLUMNS = Input((4,), 0, 3, "int"), Input((4,), -4, 4, "int")
 
 
-def _index_of(indices: Sequence[Tensor], name: str) -> tuple[Any, ...]:
+def _index_of(indices: Sequence[Tensor], name: str, input: Tensor) -> tuple[Any, ...]:
     if not isinstance(indices, (tuple, list)):
         raise TypeError(f"{name}(): indices must be a tuple of tensors, not {type(indices).__name__}")
-    return parsed_index(tuple(indices))[0]
+    return parsed_index(tuple(indices), input)[0]
 
 
 @composite(
@@ -68,24 +69,23 @@ def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
         RuntimeError: when the values' dtype is another, or their shape can't be broadcast.
     """
     values = as_tensor_input(values, "index_put", "values")
-    return put_at("index_put", input, values, _index_of(indices, "index_put"), accumulate=accumulate)
+    return put_at("index_put", input, values, _index_of(indices, "index_put", input), accumulate=accumulate)
 
 
 @method
 def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """:func:`index_put` in place; returns the tensor."""
     values = as_tensor_input(values, "index_put_", "values")
-    return put_at("index_put_", self, values, _index_of(indices, "index_put_"), accumulate=accumulate, in_place=True)
+    return put_at("index_put_", self, values, _index_of(indices, "index_put_", self), accumulate=accumulate, in_place=True)
 
 
 def _flat_index(input: Tensor, index: Tensor, name: str) -> Any:
-    """An index into the flattened input, counted from the front."""
+    """An index into the flattened input, negative where it counts from the end."""
     i, n = index._array, input.numel()
     if i.dtype.kind not in "iu":
         raise RuntimeError(f"{name}: expected an integer index, got dtype {index.dtype}")
     need_in_range(name, index, n, f"the {n} elements of shape {tuple(input.shape)}", lowest=-n)
-    array = read_values(index, f"{name}()")
-    return np.where(array < 0, array + n, array)
+    return index_array(index, f"{name}()", input)
 
 
 @composite(
@@ -103,7 +103,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
         IndexError: when an index is out of range.
     """
     places = _flat_index(input, index, "take")
-    return picked(reshape(input, input.numel()), (np.asarray(places),)) if input.numel() else reshape(input, *places.shape)
+    return picked(reshape(input, input.numel()), (places,)) if input.numel() else reshape(input, *places.shape)
 
 
 def _flat_put(x: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
@@ -151,8 +151,8 @@ def _put(name: str, input: Tensor, index: Tensor, source: Tensor, accumulate: bo
         line = reshape(input, 1)
         made = put_at(name, line, reshape(source, source.numel()), (places.reshape(-1),), accumulate=accumulate, in_place=in_place)
         return input if in_place else reshape(made)
-    at = np.unravel_index(places.reshape(-1), tuple(input.shape)) if places.size else (np.zeros(0, np.int64),) * input.ndim
-    return put_at(name, input, reshape(source, source.numel()), tuple(at), accumulate=accumulate, in_place=in_place)
+    at = backend(input._array).flat_index(places.reshape(-1), input._array.shape)
+    return put_at(name, input, reshape(source, source.numel()), at, accumulate=accumulate, in_place=in_place)
 
 
 def constant(value: Any, like: Tensor, name: str) -> Tensor:
@@ -164,9 +164,11 @@ def constant(value: Any, like: Tensor, name: str) -> Tensor:
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(f"{name}: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}")
+        if value._array.__class__ is not like._array.__class__:
+            value = value.to(like.device)
         if value.dtype is like.dtype or (like.dtype.category >= 2 and value.dtype.category <= like.dtype.category):
             return value.to(like.dtype)
         value = read_values(value, "the value that a tensor is filled with")  # looked at, since it must fit
     elif not isinstance(value, (bool, int, float, complex, np.generic)):
         as_tensor_input(value, name, "value")
-    return wrap(scalar(name, value, like.dtype.numpy))
+    return wrap(backend(like._array).number(scalar(name, value, like.dtype.numpy)))

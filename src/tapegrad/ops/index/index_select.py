@@ -10,7 +10,7 @@ from ...public import composite, method
 from ...registry import as_tensor_input
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
-from ..checks import need_in_range, read_values
+from ..checks import index_array, need_in_range
 from ..elementwise.basic import mul
 from ..shape.reshape import normalize_dim, reshape
 from .index_put import constant
@@ -31,7 +31,7 @@ def _place(name: str, input: Tensor, dim: int, index: Tensor, *, from_end: bool 
             f"{name}: the index must be a vector of integers, got dtype {index.dtype} and shape {tuple(index.shape)}"
         )
     need_in_range(name, index, n, f"dimension {at} of shape {tuple(input.shape)}", lowest=-n if from_end else 0)
-    return at, (slice(None),) * at + (read_values(index, f"{name}()").reshape(-1),)
+    return at, (slice(None),) * at + (index_array(index, f"{name}()", input).reshape(-1),)
 
 
 @composite(

@@ -9,11 +9,12 @@ import numpy as np
 from ... import dtypes, inplace
 from ...device import backend
 from ...modes import local
+from ...opcall import check_devices
 from ...registry import Op, as_tensor_input, register
 from ...samples import Input, Sample
 from ...shown import Shown
 from ...tensor import Tensor, wrap
-from ..checks import need_same_dtype, read_values
+from ..checks import index_array, need_same_dtype, read_values
 from ..create import converted
 
 _BASIC = (int, slice, type(None), type(Ellipsis))
@@ -36,8 +37,8 @@ def basic_index(index: Any) -> tuple[Any, ...] | None:
     return (*parts, Ellipsis) if whole else parts  # with which NumPy returns a 0-d view, not a number
 
 
-def parsed_index(index: Any) -> tuple[tuple[Any, ...], bool]:
-    """An index as NumPy takes it, and whether it is basic (gives a view)."""
+def parsed_index(index: Any, input: Tensor) -> tuple[tuple[Any, ...], bool]:
+    """An index of ``input`` as NumPy takes it, but for arrays that stay on a GPU; and whether it is basic (gives a view)."""
     parts = index if isinstance(index, tuple) else (index,)
     out: list[Any] = []
     basic = True
@@ -45,7 +46,8 @@ def parsed_index(index: Any) -> tuple[tuple[Any, ...], bool]:
         if isinstance(part, Tensor):
             if part.dtype is dtypes.uint8:
                 raise IndexError("a uint8 tensor as an index is a mask in PyTorch and positions in NumPy: use .bool() or .long()")
-            part = read_values(part, "a tensor as an index")
+            own = part._array.__class__ is np.ndarray  # those of the host may index any device
+            part = index_array(part, "a tensor as an index", None if own else input)
         if isinstance(part, (list, range, tuple)):
             part = np.asarray([read_values(p, "a tensor as an index") if isinstance(p, Tensor) else p for p in part])
             part = part.astype(np.int64) if part.size == 0 else part
@@ -231,7 +233,7 @@ def _surviving(K: Any, g: Any, index: tuple[Any, ...]) -> Any:
         return picked  # a mask names no place twice
     array = g._array if isinstance(g, Tensor) else g
     last = backend(array).last_written(array.shape, index)
-    if last.all():
+    if last is None:
         return picked
     return K.where(wrap(last) if isinstance(g, Tensor) else last, picked, 0.0)
 
@@ -249,7 +251,7 @@ def getitem(self: Tensor, index: Any) -> Tensor:
 @Shown
 def _indexed(self: Tensor, index: Any) -> Tensor:
     simple = basic_index(index)
-    parsed, basic = parsed_index(index) if simple is None else (simple, True)
+    parsed, basic = parsed_index(index, self) if simple is None else (simple, True)
     try:
         if basic:
             return sliced(self, parsed)  # type: ignore[no-any-return]
@@ -263,7 +265,7 @@ def _indexed(self: Tensor, index: Any) -> Tensor:
 
 def picked(input: Tensor, index: tuple[Any, ...]) -> Tensor:
     """A copy of the elements at an index of arrays."""
-    return _index.call(input, index)  # type: ignore[no-any-return]
+    return _index.call(input, backend(input._array).settled(index))  # type: ignore[no-any-return]
 
 
 def put(name: str, input: Tensor, values: Tensor, index: tuple[Any, ...], *, accumulate: bool = False, in_place: bool = False) -> Tensor:
@@ -275,14 +277,21 @@ def put(name: str, input: Tensor, values: Tensor, index: tuple[Any, ...], *, acc
     """
     need_same_dtype(name, input=input, values=values)
     op = INDEX_ACCUMULATE if accumulate else INDEX_PUT
+    index = _settled(input, index, values)
     try:
         if in_place:
+            check_devices(name, (input, values))
             return inplace.write(op, input, (values,), {"index": index})
         return op.call(input, values, index=index)  # type: ignore[no-any-return]
     except IndexError as error:
         raise IndexError(f"{name}: {error}; the input has shape {tuple(input.shape)}") from None
     except ValueError as error:
         raise RuntimeError(f"{name}: values of shape {tuple(values.shape)} don't fit there: {error}") from None
+
+
+def _settled(input: Tensor, index: tuple[Any, ...], values: Tensor) -> tuple[Any, ...]:
+    """The index for use in forward and backward; as it is where a single value goes to wherever a mask says."""
+    return index if values._array.ndim == 0 else backend(input._array).settled(index)  # type: ignore[no-any-return]
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
@@ -295,9 +304,9 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     simple = basic_index(index)
     if simple is not None and _set_quickly(self, simple, value):
         return
-    parsed, basic = parsed_index(index)
+    parsed, basic = parsed_index(index, self)
     number = isinstance(value, (bool, int, float, complex, np.generic))
-    source = wrap(converted("setitem", np.array(value), self._array.dtype)) if number else value
+    source = wrap(backend(self._array).number(converted("setitem", np.array(value), self._array.dtype))) if number else value
     source = as_tensor_input(source, "setitem", "value")
     if basic:
         _drop_leading_ones(getitem(self, index), source)
@@ -305,8 +314,9 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     steps = _selected_first(parsed)
     if steps is not None:
         self, parsed = getitem(self, steps[0]), steps[1]
+    check_devices("setitem", (self, source), numbers=True)
     try:
-        inplace.write(INDEX_PUT, self, (source,), {"index": parsed}, cast=True)
+        inplace.write(INDEX_PUT, self, (source,), {"index": _settled(self, parsed, source)}, cast=True)
     except (ValueError, TypeError) as error:
         if source.ndim and source._array.shape[0] == 1:  # PyTorch drops leading ones, NumPy not before a mask
             setitem(self, parsed, source.squeeze(0))

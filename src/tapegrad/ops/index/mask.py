@@ -8,11 +8,12 @@ import numpy as np
 
 from ... import dtypes
 from ...computation import broadcast_shape
+from ...device import backend
 from ...public import composite, method, public
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, no_tensor
-from ..checks import read_values
+from ..checks import index_array
 from ..elementwise.basic import where
 from ..shape.expand import expand
 from ..shape.reshape import reshape
@@ -85,7 +86,9 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """
     _need_mask(mask, "masked_select")
     shape = broadcast_shape("masked_select", [tuple(input.shape), tuple(mask.shape)])
-    return picked(reshape(expand(input, *shape), -1) if 0 not in shape else reshape(input, 0), (np.broadcast_to(read_values(mask, "masked_select()"), shape).reshape(-1),))
+    array = index_array(mask, "masked_select()", input)
+    places = backend(array).broadcast_to(array, shape).reshape(-1)
+    return picked(reshape(expand(input, *shape), -1) if 0 not in shape else reshape(input, 0), (places,))
 
 
 def _scattered(input: Any, mask: Any, source: Any) -> Any:
@@ -122,8 +125,9 @@ def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 
 def _scatter(name: str, input: Tensor, mask: Tensor, source: Tensor, in_place: bool) -> Tensor:
     _need_mask(mask, name)
-    places = np.broadcast_to(read_values(mask, f"{name}()"), tuple(input.shape))
-    count = int(places.sum())
+    array = index_array(mask, f"{name}()", input)
+    places = backend(array).broadcast_to(array, tuple(input.shape))
+    count = backend(array).true_count(places)
     if source.numel() < count:
         raise RuntimeError(f"{name}: the mask has {count} places, but source only {source.numel()} elements")
     return put_at(name, input, reshape(source, source.numel())[:count], (places,), in_place=in_place)

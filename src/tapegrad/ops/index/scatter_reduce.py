@@ -12,7 +12,7 @@ from ...public import composite, method
 from ...registry import Op, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
-from ..checks import read_values
+from ..checks import index_array, read_values
 from ..elementwise.division import floor_divide
 from ..shape.copy import to_dtype
 from ..shape.reshape import reshape
@@ -171,10 +171,10 @@ def reduced(name: str, input: Tensor, dim: int, index: Tensor, src: Tensor, redu
     if index.numel() == 0:
         result = old
     elif input.ndim == 0:
-        places = read_values(index, f"{name}()")
+        places = index_array(index, f"{name}()", input)
         result = reshape(_reduce(reshape(old, 1), (places.reshape(1),), reshape(src, 1), reduce, include_self))
     else:
-        result = _reduce(old, backend(input._array).grid(read_values(index, f"{name}()"), at), src, reduce, include_self)
+        result = _reduce(old, backend(input._array).grid(index_array(index, f"{name}()", input), at), src, reduce, include_self)
     return input.copy_(result) if in_place else result
 
 
@@ -187,7 +187,7 @@ def _reduce(input: Tensor, places: tuple[Any, ...], src: Tensor, reduce: str, in
             start: float = least if reduce == "amax" else most
         else:
             start = _START[reduce]
-        input = INDEX_PUT.call(input, wrap(np.array(start).astype(kind)), **params)
+        input = INDEX_PUT.call(input, wrap(backend(input._array).number(np.array(start).astype(kind))), **params)
     if reduce in ("amax", "amin"):
         return _EXTREME.call(input, src, **params, how=reduce)
     if reduce == "prod":

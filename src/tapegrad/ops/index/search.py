@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes
+from ...device import backend
+from ...modes import values_leave
 from ...public import composite, public
 from ...registry import Op, as_tensor_input, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
-from ..checks import need_floating, read_values
+from ..checks import need_floating
 from ..create import zeros
 from .index_select import index_add
 
@@ -82,12 +84,18 @@ def searchsorted(
     return _search("searchsorted", sorted_sequence, input, out_int32, right, side, sorter)
 
 
+def _operand(name: str, argument: str, value: Any, beside: Any) -> Tensor:
+    """A tensor operand; a number goes where the other operand is."""
+    made = as_tensor_input(value, name, argument)
+    return made if isinstance(value, Tensor) or made.ndim or not isinstance(beside, Tensor) else made.to(beside.device)
+
+
 def _search(name: str, boundaries: Tensor, input: Any, out_int32: bool, right: bool, side: str | None, sorter: Tensor | None) -> Tensor:
     if side not in (None, "left", "right"):
         raise RuntimeError(f"{name}: side must be 'left' or 'right', got {side!r}")
     if side == "left" and right:
         raise RuntimeError(f"{name}: side 'left' contradicts right=True")
-    values = as_tensor_input(input, name, "input")
+    values = _operand(name, "input", input, boundaries)
     if boundaries.ndim == 0:
         raise RuntimeError(f"{name}: the boundaries need at least 1 dimension, they are a 0-d tensor")
     if boundaries.ndim > 1 and tuple(boundaries.shape[:-1]) != tuple(values.shape[:-1]):
@@ -206,9 +214,10 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     x = input._array
     if x.dtype.kind not in "iu" or x.ndim != 1:
         raise RuntimeError(f"bincount: expected a vector of non-negative integers, got dtype {input.dtype} and shape {tuple(input.shape)}")
-    values = read_values(input, "bincount()")
-    if values.size and values.min() < 0:
-        raise RuntimeError(f"bincount: expected a vector of non-negative integers, got one with {int(values.min())}")
+    values_leave("bincount()")
+    low, high = backend(x).span(x) if x.size else (0, -1)
+    if low < 0:
+        raise RuntimeError(f"bincount: expected a vector of non-negative integers, got one with {low}")
     if minlength < 0:
         raise RuntimeError(f"bincount: minlength must not be negative, got {minlength}")
     if weights is None:
@@ -216,8 +225,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if weights.shape != input.shape:
         raise RuntimeError(f"bincount: weights of shape {tuple(weights.shape)} for an input of shape {tuple(input.shape)}")
     wide = weights if weights.dtype is dtypes.float32 else weights.to(dtypes.float64)
-    length = max(minlength, int(values.max()) + 1 if values.size else 0)
-    return index_add(zeros(length, dtype=wide.dtype), 0, input, wide)
+    return index_add(zeros(max(minlength, high + 1), dtype=wide.dtype, device=wide.device), 0, input, wide)
 
 
 _isin = register(
@@ -247,5 +255,5 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     """Whether each element is among some others (``invert``: is not); bool. Either may be a number."""
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         raise TypeError("isin(): one of elements and test_elements must be a Tensor")
-    given = [as_tensor_input(x, "isin", name).detach() for x, name in ((elements, "elements"), (test_elements, "test_elements"))]
-    return _isin.call(*given, invert=invert)
+    first, second = _operand("isin", "elements", elements, test_elements), _operand("isin", "test_elements", test_elements, elements)
+    return _isin.call(first.detach(), second.detach(), invert=invert)

@@ -34,7 +34,7 @@ _sort = register(
         "sort_along",
         ("input",),
         lambda B, x, *, dim, descending: B.sort(x, dim, descending),
-        {"input": lambda K, g0, out1, input_shape, dim: K.scatter_zeros(g0, out1, dim=dim, size=input_shape)},
+        {"input": lambda K, g0, out1, input_shape, dim: K.scatter_zeros(g0, out1, dim=dim, size=input_shape, distinct=True)},
         batch="reduce",
         method=False,
         samples=[Sample(s.inputs, {**s.params, "descending": d}) for s in along_dim(apart=True, keepdims=False) for d in (False, True)],

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ...computation import broadcast_shape
+from ...opcall import check_devices
 from ...public import composite, public
-from ...registry import Op, check_devices, register
+from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_floating, need_same_dtype

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...computation import broadcast_shape
+from ...opcall import check_devices
 from ...public import alias, composite, public
-from ...registry import Op, as_tensor_input, check_devices, register
+from ...registry import Op, as_tensor_input, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import TENSOR_TYPES, Tensor
 from ..checks import need_same_dtype
@@ -320,7 +321,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     if n < 0:
         raise NotImplementedError(f"matrix_power: n={n} needs an inverse, which this version does not have")
     if n == 0:
-        return eye(input.shape[-1], dtype=input.dtype).expand(*input.shape).clone()  # type: ignore[no-any-return]
+        return eye(input.shape[-1], dtype=input.dtype, device=input.device).expand(*input.shape).clone()  # type: ignore[no-any-return]
     result, square = None, input
     while n:
         if n & 1:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...casting import as_they_are
 from ...computation import broadcast_shape
+from ...device import placed
 from ...public import METHODS, composite, named
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
@@ -64,7 +65,7 @@ def _sum(name: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Te
         raise RuntimeError(f"{name}: beta and alpha must be integers for dtype {input.dtype}")
     product = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
-        return where(wrap(np.array(False)), input, product) if input.requires_grad else product  # type: ignore[no-any-return]
+        return where(wrap(placed(np.array(False), input.device)), input, product) if input.requires_grad else product  # type: ignore[no-any-return]
     return add(product, input if beta == 1 else mul(input, beta))  # type: ignore[no-any-return]
 
 

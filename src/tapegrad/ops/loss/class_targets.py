@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from ...device import backend
 from ...tensor import Tensor
-from ..checks import need_same_dtype, read_values
+from ..checks import index_array, need_same_dtype
 
 
-def check_classes(t: Any, classes: int, ignore_index: int | None, name: str) -> None:
-    """Raise IndexError when an int64 array holds something else than classes from 0 on, or ``ignore_index``."""
-    if t.size == 0 or t.view(np.uint64).max() < classes:  # negative ones are huge there
-        return
-    wrong = t[((t < 0) | (t >= classes)) & (True if ignore_index is None else t != ignore_index)]
-    if wrong.size:
-        raise IndexError(f"{name}: target {int(wrong.flat[0])} is out of range for {classes} classes")
-
-
-def class_indices(target: Tensor, shape: tuple[int, ...], classes: int, name: str, ignore_index: int | None = None) -> tuple[Any, Any]:
-    """Class indices as an int64 array with 0 for those ignored, and which are kept.
+def class_indices(
+    input: Tensor, target: Tensor, shape: tuple[int, ...], classes: int, name: str, ignore_index: int | None = None
+) -> tuple[Any, Any]:
+    """Class indices as an int64 array with 0 for those ignored, and which are kept; both where the input is.
 
     Raises:
         RuntimeError: when the target is not an integer tensor of this shape.
@@ -30,10 +22,8 @@ def class_indices(target: Tensor, shape: tuple[int, ...], classes: int, name: st
         raise RuntimeError(f"{name}: class targets need an integer dtype, got {target.dtype}; use .long()")
     if target._array.shape != shape:
         raise RuntimeError(f"{name}: the target needs shape {shape}, got {tuple(target.shape)}")
-    t = np.asarray(read_values(target, f"{name}()"), np.int64)
-    check_classes(t, classes, ignore_index, name)
-    kept = np.ones(shape, np.bool_) if ignore_index is None else np.asarray(t != ignore_index)
-    return np.where(kept, t, 0), kept
+    t = index_array(target, f"{name}()", input)
+    return backend(t).class_indices(t, classes, ignore_index, name)  # type: ignore[no-any-return]
 
 
 def check_class_weight(weight: Tensor | None, input: Tensor, classes: int, name: str) -> None:

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 
 from ...computation import broadcast_shape
+from ...device import backend
 from ...modes import check_values
 from ...primitives import E
 from ...public import composite, public
 from ...samples import REDUCE, EdgePoint, ErrorInput, Input, Sample, in_every_reduction, reduced_reference, wrong_reduction
 from ...scalarops import elementwise, elementwise_op
 from ...tensor import Tensor, wrap
-from ..checks import need_floating, read_values
+from ..checks import index_array, need_floating
 from ..elementwise.basic import where
 from ..index.gather import gather
 from ..nn.smooth_activation import logsigmoid, softplus_of
+from ..shape.copy import to_dtype
 from .class_targets import check_class_weight, class_indices
 from .reduction import need_equal_shapes, reduce_loss, reduced, reduction_of
 
@@ -94,15 +96,19 @@ def nll_loss(
     sizes = tuple(input._array.shape)
     classes = sizes[dim]
     check_class_weight(weight, input, classes, "nll_loss")
-    indices, kept = class_indices(target, sizes[:dim] + sizes[dim + 1 :], classes, "nll_loss", ignore_index)
-    factors = (np.ones(classes, input._array.dtype) if weight is None else read_values(weight, "nll_loss()"))[indices] * kept
+    indices, kept = class_indices(input, target, sizes[:dim] + sizes[dim + 1 :], classes, "nll_loss", ignore_index)
+    given = None if weight is None else index_array(weight, "nll_loss()", input)
+    B = backend(indices)
+    factors = B.class_factors(given, indices, kept, classes, input._array.dtype)
     picked = gather(input, dim, wrap(np.expand_dims(indices, dim))).squeeze(dim)
     # what is ignored may be infinite
-    loss = where(wrap(kept), picked, 0.0) * wrap(np.asarray(-factors))
+    loss = where(wrap(kept), picked, 0.0) * -wrap(factors)
     if reduction != "mean":
         return reduced(loss, reduction, "nll_loss")
-    total = float(factors.sum(dtype=np.float64))
-    return loss.sum() / (total if total else math.nan)
+    divisor = B.mean_divisor(factors)
+    if isinstance(divisor, float):
+        return loss.sum() / divisor
+    return to_dtype(loss.sum() / wrap(divisor), loss.dtype)
 
 
 # ------------------------------------------------------------------------------------------------------------- yes or no

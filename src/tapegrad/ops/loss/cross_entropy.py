@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.cpu.nn.classes import check_classes
 from ...modes import check_values
 from ...public import public
 from ...registry import Op, register
@@ -13,7 +14,7 @@ from ...samples import ErrorInput, Input, Sample, binary
 from ...scalarops import elementwise
 from ...tensor import Tensor, no_tensor
 from ..checks import need_floating
-from .class_targets import check_class_weight, check_classes
+from .class_targets import check_class_weight
 from .reduction import reduced, reduction_of, warn_of_broadcasting
 
 __all__ = ["cross_entropy", "mse_loss"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes
-from ...device import backend
+from ...device import backend, on_host, placed
 from ...modes import enable_grad
 from ...plan import ON_TENSORS
 from ...public import public
@@ -18,7 +18,7 @@ from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tape import grad
 from ...tensor import Tensor, wrap
-from ..checks import read_values
+from ..checks import index_array, read_values
 from ..elementwise.basic import where
 from ..elementwise.comparison import isinf
 from ..shape.copy import to_dtype
@@ -121,7 +121,7 @@ def _second_order(
 ) -> tuple[Any, Any]:
     """The gradient of the gradient: that of the same recursions, step by step on tensors."""
     on_tensors = isinstance(g, Tensor)
-    given = [read_values(x, _SECOND) if isinstance(x, Tensor) else x for x in (targets, input_lengths, target_lengths)]
+    given = [read_values(x, _SECOND) if isinstance(x, Tensor) else on_host(x) for x in (targets, input_lengths, target_lengths)]
     with enable_grad():
         roots = [g_out, log_probs] if on_tensors else [wrap(g_out).requires_grad_(), wrap(log_probs).requires_grad_()]
         gradient = _differentiable_gradient(roots[0], roots[1], given[0], given[1], given[2], blank)
@@ -133,18 +133,22 @@ def _second_order(
 
 def _differentiable_gradient(g: Tensor, log_probs: Tensor, targets: Any, input_lengths: Any, target_lengths: Any, blank: int) -> Tensor:
     """``ctc_backward`` of the kernels in operations that can be differentiated again."""
-    K, B = ON_TENSORS, backend(log_probs._array)
+    K, B, where_ = ON_TENSORS, backend(targets), log_probs.device
+
+    def constant(array: Any) -> Tensor:
+        return wrap(placed(np.ascontiguousarray(array), where_))
+
     states = B.with_blanks(targets, blank)
     times, n, classes = (int(d) for d in log_probs._array.shape)
     size = states.shape
-    index = wrap(np.ascontiguousarray(np.broadcast_to(states[None], (times, *size))))
+    index = constant(np.broadcast_to(states[None], (times, *size)))
     emitted = K.gather(log_probs, index, dim=2)
     steps = [K.reshape(K.narrow(emitted, dim=0, start=t, length=1), shape=size) for t in range(times)]
     skip, place = B.may_skip(states, blank), np.broadcast_to(np.arange(size[1]), size)
-    zeros = wrap(np.zeros(size, log_probs._array.dtype))
+    zeros = constant(np.zeros(size, log_probs._array.dtype))
 
     def masked(x: Any, kept: Any, other: Any = -math.inf) -> Any:
-        return K.where(wrap(np.ascontiguousarray(np.broadcast_to(kept, size))), x, other)
+        return K.where(constant(np.broadcast_to(kept, size)), x, other)
 
     def moved(x: Any, by: int) -> Any:
         kept = size[1] - abs(by)
@@ -169,13 +173,13 @@ def _differentiable_gradient(g: Tensor, log_probs: Tensor, targets: Any, input_l
     possible = np.isfinite(read_values(loss, _SECOND))
     scale, level = masked(K.reshape(g, shape=(n, 1)), possible, 0.0), masked(loss, possible, 0.0)
     beta = masked(zeros, False)
-    total = wrap(np.zeros(log_probs._array.shape, log_probs._array.dtype))
+    total = constant(np.zeros(log_probs._array.shape, log_probs._array.dtype))
     for t in reversed(range(times)):
         if t + 1 < times:
             a = K.add(beta, steps[t + 1])
             beta = K.logaddexp(K.logaddexp(a, moved(a, -1)), moved(masked(a, skip), -2))
         beta = masked(masked(zeros, ends), at(t), beta)
-        share = K.scatter_zeros(K.mul(scale, K.exp(K.add(K.add(alphas[t], beta), level))), wrap(states), dim=1, size=(n, classes))
+        share = K.scatter_zeros(K.mul(scale, K.exp(K.add(K.add(alphas[t], beta), level))), constant(states), dim=1, size=(n, classes))
         total = K.sub(total, K.pad_zeros(K.reshape(share, shape=(1, n, classes)), dim=0, before=t, total=times))
     return total
 
@@ -191,24 +195,15 @@ def _lengths(name: str, given: Tensor | Sequence[int], n: int, most: int) -> Any
 
 
 def _labels(targets: Tensor, n: int, given: Tensor | Sequence[int], classes: int, blank: int) -> tuple[Any, Any]:
-    """Labels (n, s), and how many of each row count, (n,)."""
-    t = read_values(targets, "ctc_loss()")
+    """Labels (n, s), where the targets are, and how many of each row count, (n,), on the host."""
+    t = index_array(targets, "ctc_loss()")
     if targets.dtype.category != 1 or t.ndim not in (1, 2) or (t.ndim == 2 and t.shape[0] != n):
         raise RuntimeError(f"ctc_loss: targets of shape {tuple(t.shape)} and dtype {targets.dtype}; expected integers (n, s), with n = {n}, or all in one row")
     counts = _lengths("target_lengths", given, n, t.shape[-1])
     if t.ndim == 1:
         if int(counts.sum()) > t.shape[0]:
             raise RuntimeError(f"ctc_loss: target_lengths {counts.tolist()} add up to more than the {t.shape[0]} targets")
-        chosen = t[: int(counts.sum())]
-    used = np.arange(int(counts.max()) if n else 0) < counts[:, None]
-    if t.ndim == 2:
-        chosen = t[:, : used.shape[1]][used]
-    wrong = chosen[(chosen < 0) | (chosen >= classes)]
-    if wrong.size:
-        raise RuntimeError(f"ctc_loss: target {int(wrong[0])} is out of range for {classes} classes")
-    labels = np.full(used.shape, blank, np.int64)
-    labels[used] = chosen
-    return labels, counts
+    return backend(t).ctc_labels(t, counts, classes, blank), counts
 
 
 _LOG_PROBS = Input((4, 2, 3), -3.0, -0.5)
@@ -263,10 +258,12 @@ def ctc_loss(
         raise RuntimeError(f"ctc_loss: blank {blank} is none of the {classes} classes")
     inputs = _lengths("input_lengths", input_lengths, n, times)
     labels, counts = _labels(targets, n, target_lengths, classes, blank)
-    loss: Tensor = _ctc.call(x, wrap(labels), wrap(inputs), wrap(counts), blank=blank)
+    where_ = log_probs.device
+    given = wrap(labels).to(where_)  # targets may be on the CPU, as lengths are
+    loss: Tensor = _ctc.call(x, given, wrap(placed(inputs, where_)), wrap(placed(counts, where_)), blank=blank)
     if zero_infinity:
         loss = where(isinf(loss), 0.0, loss)
     if reduction == "mean":
-        loss = loss / wrap(np.maximum(counts, 1).astype(x._array.dtype))
+        loss = loss / wrap(placed(np.maximum(counts, 1).astype(x._array.dtype), where_))
     loss = to_dtype(loss, log_probs.dtype)
     return reduced(loss if log_probs.ndim == 3 else loss.squeeze(0), reduction, "ctc_loss")

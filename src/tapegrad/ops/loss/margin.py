@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ...device import backend
 from ...public import composite
 from ...samples import REDUCE, ErrorInput, Input, Sample, in_every_reduction
 from ...tensor import Tensor, wrap
-from ..checks import read_values
+from ..checks import index_array
 from ..index.gather import gather
 from ..nn.activation import relu
 from .class_targets import check_class_weight, class_indices
@@ -77,12 +78,11 @@ def multi_margin_loss(
     n, classes = (int(s) for s in x._array.shape)
     check_class_weight(weight, input, classes, name)
     t = target if target.ndim else target.unsqueeze(0)
-    indices, _ = class_indices(t, (n,), classes, name)
+    indices, _ = class_indices(input, t, (n,), classes, name)
     over = relu(x - gather(x, 1, wrap(indices[:, None])) + margin)
-    factors = np.where(np.arange(classes) == indices[:, None], 0, 1) / classes
-    if weight is not None:
-        factors = factors * read_values(weight, f"{name}()").astype(np.float64)[indices][:, None]
-    loss = ((over if p == 1 else over * over) * wrap(factors.astype(x._array.dtype))).sum(1)
+    given = None if weight is None else index_array(weight, f"{name}()", input)
+    factors = backend(indices).margin_factors(given, indices, classes, x._array.dtype)
+    loss = ((over if p == 1 else over * over) * wrap(factors)).sum(1)
     return reduce_loss(loss if target.ndim else loss.squeeze(0), size_average, reduce, reduction, name)
 
 
@@ -128,12 +128,10 @@ def multilabel_margin_loss(
     n, classes = (int(s) for s in x._array.shape)
     if target._array.shape != input._array.shape:
         raise RuntimeError(f"{name}: the target needs the input's shape {tuple(input.shape)}, got {tuple(target.shape)}")
-    t = read_values(target, f"{name}()").reshape(n, classes)
-    listed = np.logical_and.accumulate(t >= 0, axis=1)
-    indices, _ = class_indices(wrap(np.where(listed, t, 0)), (n, classes), classes, name)
-    other = np.ones((n, classes), np.bool_)
-    other[np.nonzero(listed)[0], indices[listed]] = False
+    if target.dtype.category != 1:
+        raise RuntimeError(f"{name}: class targets need an integer dtype, got {target.dtype}; use .long()")
+    t = index_array(target, f"{name}()", input).reshape(n, classes)
+    indices, pairs = backend(t).label_pairs(t, x._array.dtype, name)
     over = relu(x.unsqueeze(1) - gather(x, 1, wrap(indices)).unsqueeze(2) + 1.0)
-    pairs = (listed[:, :, None] & other[:, None, :]).astype(x._array.dtype)
-    loss = (over * wrap(pairs / x._array.dtype.type(classes))).sum((1, 2))
+    loss = (over * wrap(pairs)).sum((1, 2))
     return reduce_loss(loss if input.ndim == 2 else loss.squeeze(0), size_average, reduce, reduction, name)

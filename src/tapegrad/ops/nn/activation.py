@@ -196,7 +196,7 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
         raise RuntimeError(f"rrelu: lower {lower} is greater than upper {upper}")
     if not training:
         return run("leaky_relu", inplace, input, (lower + upper) / 2)
-    slopes = rand(input.shape, dtype=input.dtype) * (upper - lower) + lower
+    slopes = rand(input.shape, dtype=input.dtype, device=input.device) * (upper - lower) + lower
     return run("leaky_relu", inplace, input, slopes)
 
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from ... import dtypes
 from ...computation import broadcast_shape
+from ...device import device_of, placed
+from ...opcall import check_devices
 from ...public import public
-from ...registry import Op, check_devices, register
+from ...registry import Op, register
 from ...samples import EdgePoint, ErrorInput, Input, Sample
 from ...tensor import TENSOR_TYPES, Tensor, wrap
 from ..checks import need_floating, need_same_dtype
@@ -118,14 +120,16 @@ def _weights_and_slopes(K: Any, g: Any, operands: tuple[Any, ...], scale: float,
     if mask is not None:
         scores = K.add(scores, mask)
     if causal:
-        earlier = _causal_mask(scores.shape[-2:], operands[0].dtype)
-        scores = K.add(scores, wrap(earlier) if isinstance(q, Tensor) else earlier)
+        of_tensors = isinstance(q, Tensor)
+        earlier = _causal_mask(scores.shape[-2:], q._array if of_tensors else q)
+        scores = K.add(scores, wrap(earlier) if of_tensors else earlier)
     weights = K.masked_softmax(scores)
     return weights, _softmax_backward(K, K.matmul(g, mT(K, v)), weights)
 
 
-def _causal_mask(shape: tuple[int, ...], dtype: Any) -> Any:
-    return np.where(np.tri(*shape, dtype=np.bool_), 0, -np.inf).astype(dtype.numpy if isinstance(dtype, dtypes.dtype) else dtype)
+def _causal_mask(shape: tuple[int, ...], like: Any) -> Any:
+    """0 or -inf to add to scores, in the dtype of an array and where it is."""
+    return placed(np.where(np.tri(*shape, dtype=np.bool_), 0, -np.inf).astype(like.dtype), device_of(like))
 
 
 def _softmax_backward(K: Any, g: Any, y: Any) -> Any:
@@ -294,7 +298,7 @@ def scaled_dot_product_attention(
     scale = q[-1] ** -0.5 if scale is None else float(scale)
     if dropout_p:
         if is_causal:
-            mask = wrap(_causal_mask(scores[-2:], wide))
+            mask = wrap(_causal_mask(scores[-2:], query._array))
         products = matmul(query * scale, key.mT)
         weights = _masked_softmax.call(products if mask is None else products + mask)
         result = matmul(dropout(weights, dropout_p), value)

@@ -9,13 +9,14 @@ import numpy as np
 
 from ...device import backend
 from ...observing import level_outside
+from ...plan import ON_ARRAYS
 from ...public import composite, public
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
 from ..checks import need_floating, need_ndim
 from ..elementwise.basic import where
-from ..random.generator import drawn
+from ..random.generator import drawn_like
 from .smooth_activation import SELU_ALPHA, SELU_SCALE
 
 __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
@@ -55,9 +56,10 @@ def _masked(B: Any, x: Any, p: float, mask: Any) -> Any:
         return B.apply_mask(x, mask, 0.0 if p == 1 else 1.0 / (1.0 - p))
 
 
-def _kept(shape: tuple[int, ...], p: float) -> Any:
+def _kept(input: Tensor, shape: tuple[int, ...], p: float) -> Any:
     """Where a draw says to keep."""
-    return np.asarray(drawn(None, "uniform", shape, np.dtype(np.float32)) >= p)
+    u = drawn_like(None, "uniform", input, shape, np.dtype(np.float32))
+    return ON_ARRAYS.ge(u, p)
 
 
 def _idle(name: str, input: Tensor, p: float, training: bool) -> bool:
@@ -74,7 +76,7 @@ def _drop(name: str, input: Tensor, p: float, training: bool, inplace: bool, sha
     """Drop features with a mask of ``shape``, which broadcasts to the input's."""
     if _idle(name, input, p, training):
         return input
-    result: Tensor = _drop_features.call(input, p=p, mask=_kept(shape, p))
+    result: Tensor = _drop_features.call(input, p=p, mask=_kept(input, shape, p))
     return input.copy_(result) if inplace else result
 
 
@@ -97,7 +99,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     """
     if _idle("dropout", input, p, training):
         return input
-    result: Tensor = _dropout.call(input, p=float(p), start=drawn(None, "blocks", -(-input._array.size // 4)))
+    result: Tensor = _dropout.call(input, p=float(p), start=drawn_like(None, "blocks", input, -(-input._array.size // 4)))
     return input.copy_(result) if inplace else result
 
 
@@ -191,7 +193,7 @@ def _alpha_drop(name: str, input: Tensor, p: float, training: bool, inplace: boo
     else:
         a = ((1 - p) * (1 + p * _SATURATED**2)) ** -0.5
         shift = -a * p * _SATURATED
-        result = where(wrap(_kept(shape, p)), input * a + shift, a * _SATURATED + shift)
+        result = where(wrap(_kept(input, shape, p)), input * a + shift, a * _SATURATED + shift)
     return input.copy_(result) if inplace else result
 
 

@@ -11,7 +11,7 @@ from ...public import composite
 from ...registry import REGISTRY
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
-from ..checks import need_same_dtype, read_values
+from ..checks import index_array, need_same_dtype
 from ..elementwise.basic import where
 from ..index.gather import gather
 from .embedding import check_rows, embedding, limit_rows
@@ -125,29 +125,29 @@ def embedding_bag(
     need_same_dtype(name, weight=weight, per_sample_weights=per_sample_weights)
     padding_idx = check_rows(name, input, weight, padding_idx, sparse)
     bag, bags = _bags(input, offsets, include_last_offset)
+    B = backend(bag)
     if max_norm is not None:
         limit_rows(input, weight, max_norm, norm_type)
-    index = read_values(input, "embedding_bag()").reshape(-1)[: len(bag)]
+    index = index_array(input, "embedding_bag()", weight).reshape(-1)[: len(bag)]
     factors = None if per_sample_weights is None else per_sample_weights.reshape(-1)[: len(bag)]
     if padding_idx is not None:
-        kept = index != padding_idx
-        index, bag = index[kept], bag[kept]
-        factors = None if factors is None else factors[wrap(kept)]
+        index, bag, kept = B.without_row(index, bag, bags, padding_idx)
+        factors = factors if factors is None or kept is None else factors[wrap(kept)]
     rows = embedding(wrap(index), weight, scale_grad_by_freq=scale_grad_by_freq)
     if mode == "max":
-        first, filled = backend(rows._array).bag_maxima(read_values(rows, "embedding_bag()"), bag, bags)
+        first, filled = B.bag_maxima(index_array(rows, "embedding_bag()"), bag, bags)
         return where(wrap(filled[:, None]), gather(rows, 0, wrap(first)), 0.0) if len(index) else _summed(rows, bag, bags)
     total = _summed(rows if factors is None else rows * factors.unsqueeze(1), bag, bags)
     if mode == "sum":
         return total
-    count = np.maximum(np.bincount(bag, minlength=bags), 1)[:, None]
-    return total / wrap(count.astype(weight._array.dtype))
+    return total / wrap(B.bag_sizes(bag, bags, weight._array.dtype))
 
 
 def _summed(rows: Tensor, bag: Any, bags: int) -> Tensor:
     """Rows added up by bag: what an embedding's backward does with gradients."""
-    size = (bags, int(rows._array.shape[1]))
-    return REGISTRY["embedding_backward"].call(rows, wrap(bag), size=size, padding_idx=None)
+    spare = backend(bag).SPARE_BAGS
+    total: Tensor = REGISTRY["embedding_backward"].call(rows, wrap(bag), size=(bags + spare, int(rows._array.shape[1])), padding_idx=None)
+    return total[:bags] if spare else total
 
 
 def _bags(input: Tensor, offsets: Tensor | None, include_last_offset: bool) -> tuple[Any, int]:
@@ -156,17 +156,10 @@ def _bags(input: Tensor, offsets: Tensor | None, include_last_offset: bool) -> t
     if len(shape) == 2:
         if offsets is not None:
             raise ValueError("embedding_bag: a 2-d input is bags of one size; offsets are for a 1-d input")
-        return np.repeat(np.arange(shape[0]), shape[1]), int(shape[0])
+        return backend(input._array).bags_of_rows(shape[0], shape[1]), int(shape[0])
     if len(shape) != 1:
         raise ValueError(f"embedding_bag: expected a 1-d or 2-d input, got shape {tuple(shape)}")
     if offsets is None or offsets.ndim != 1 or (include_last_offset and offsets.numel() == 0):
         raise ValueError("embedding_bag: a 1-d input needs offsets, a 1-d tensor of where bags begin")
-    starts = read_values(offsets, "embedding_bag()").astype(np.int64)
-    if starts.size and starts[0] != 0:
-        raise RuntimeError(f"embedding_bag: offsets must start with 0, got {int(starts[0])}")
-    if starts.size and starts.max() > shape[0]:
-        raise RuntimeError(f"embedding_bag: there is no offset {int(starts.max())} in an input of {shape[0]} indices")
-    sizes = np.diff(starts if include_last_offset else np.append(starts, shape[0]))
-    if (sizes < 0).any():
-        raise RuntimeError(f"embedding_bag: offsets must not decrease, got {starts.tolist()}")
-    return np.repeat(np.arange(len(sizes)), sizes), len(sizes)
+    starts = index_array(offsets, "embedding_bag()", input)
+    return backend(starts).bags_of_offsets(starts, shape[0], include_last_offset), offsets.numel() - include_last_offset

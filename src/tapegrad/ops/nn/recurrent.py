@@ -185,7 +185,7 @@ def _step_by_step(mode: str, given: list[Any], reverse: bool) -> tuple[Tensor, .
     x, weight_ih, weight_hh, bias_ih, bias_hh, *state = given
     steps, batch, inputs = (int(n) for n in x._array.shape)
     size = int(weight_hh._array.shape[1])
-    first = tuple([zeros(batch, size, dtype=x.dtype) if s is None else s for s in state])
+    first = tuple([zeros(batch, size, dtype=x.dtype, device=x.device) if s is None else s for s in state])
     weights = {"weight_ih": weight_ih, "weight_hh": weight_hh, "bias_ih": bias_ih, "bias_hh": bias_hh, "weight_hr": None}
     rows, final = through_time(RECURRENCES[mode], x.reshape(steps * batch, inputs), [batch] * steps, first, weights, reverse)
     return rows.reshape(steps, batch, size), *final
@@ -340,7 +340,7 @@ _LAYERS["LSTM"] = register(
 
 def fits_kernels(x: Tensor) -> bool:
     """Whether :func:`whole_layer` takes such input, in the modes of this thread."""
-    return x.dtype in (dtypes.float32, dtypes.float64) and not local.autocast and x.device.type == "cpu"
+    return x.dtype in (dtypes.float32, dtypes.float64) and not local.autocast
 
 
 def whole_layer(mode: str, x: Tensor, weights: dict[str, Any], state: tuple[Tensor | None, ...], reverse: bool) -> tuple[Tensor, ...]:

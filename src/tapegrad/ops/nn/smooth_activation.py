@@ -288,13 +288,13 @@ def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, eps: fl
         RuntimeError: for logits that are not floating-point.
     """
     need_floating("gumbel_softmax", logits=logits)
-    uniform = rand(logits.shape, dtype=logits.dtype)
+    uniform = rand(logits.shape, dtype=logits.dtype, device=logits.device)
     noise = -(-uniform.clamp(min=dtypes.finfo(logits.dtype).tiny).log()).log()
     soft = softmax((logits + noise) / tau, dim)
     if not hard:
         return soft
     at = normalize_dim(dim, logits.ndim, "gumbel_softmax")
-    places = arange(logits._array.shape[at] if logits.ndim else 1).reshape(*[-1 if i == at else 1 for i in range(logits.ndim)])
+    places = arange(logits._array.shape[at] if logits.ndim else 1, device=logits.device).reshape(*[-1 if i == at else 1 for i in range(logits.ndim)])
     chosen = to_dtype(places == soft.detach().argmax(dim, keepdim=True), logits.dtype)
     return chosen - soft.detach() + soft
 

@@ -10,7 +10,7 @@ from ...plan import ON_ARRAYS
 from ...registry import Op, register
 from ...samples import Input, Sample
 from ...tensor import Tensor
-from .generator import Generator, drawn
+from .generator import Generator, drawn_like
 
 
 def _refused(K: Any, g: Any) -> Any:
@@ -34,7 +34,7 @@ register(
 
 def _moved(B: Any, a: Any, y: Any) -> Any:
     wide = a.astype(np.float64)
-    return B.log_gamma_slope(wide, y.astype(np.float64), ON_ARRAYS.digamma(np.asarray(wide + 1.0))).astype(a.dtype)
+    return B.log_gamma_slope(wide, y.astype(np.float64), ON_ARRAYS.digamma(ON_ARRAYS.add(wide, 1.0))).astype(a.dtype)
 
 
 _log_gamma = register(
@@ -60,5 +60,5 @@ def log_gamma_draw(concentration: Tensor, generator: Generator | None = None) ->
     Reparameterization Gradients", 2018, https://arxiv.org/abs/1805.08498). It has no second derivative. NaN for shapes that
     are not positive.
     """
-    draw = drawn(generator, "log_gamma", concentration._array)
+    draw = drawn_like(generator, "log_gamma", concentration, concentration._array)
     return _log_gamma.call(concentration, draw=draw)  # type: ignore[no-any-return]

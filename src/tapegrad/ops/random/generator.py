@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from ... import dtypes
-from ...device import backend, to_device
+from ...device import CPU, device as Device, device_of, kernels_of, to_device
 from ...modes import values_leave
 from ...public import composite
 from ...samples import ErrorInput
@@ -38,9 +38,6 @@ __all__ = [
 ]
 
 
-_BACKEND = backend(np.empty(0))
-
-
 class Generator:
     """A source of random numbers: a seed and a counter (Philox4x32-10), so that its state is two integers.
 
@@ -49,6 +46,7 @@ class Generator:
 
     def __init__(self, device: Any = "cpu") -> None:
         self.device = to_device(device)
+        self._backend = kernels_of(self.device)
         self._seed = 0
         self._counter = 0
         self._lock = threading.Lock()
@@ -93,8 +91,8 @@ class Generator:
     def draw(self, distribution: str, *args: Any) -> Any:
         """Numbers of the backend's ``random_<distribution>(*args, seed, counter)``, as an array; the counter moves past them."""
         values_leave("a random draw")
-        draw = getattr(_BACKEND, "random_" + distribution)
-        with self._lock:
+        draw = getattr(self._backend, "random_" + distribution)
+        with self._lock, nullcontext() if self.device.type == "cpu" else self._backend.on_device(self.device.index):
             array, self._counter = draw(*args, self._seed, self._counter)
         return array
 
@@ -121,6 +119,18 @@ default_generator.manual_seed(0)
 default_generator.seed()
 
 
+_on_gpus: dict[int, Generator] = {}
+
+
+def default_generator_of(where: Device) -> Generator:
+    """The default generator of a device; a GPU's starts, when it is first asked for, from the seed of the CPU's."""
+    if where.type == "cpu":
+        return default_generator
+    number = to_device(where).index or 0
+    found = _on_gpus.get(number)
+    return _on_gpus.setdefault(number, Generator(where).manual_seed(default_generator.initial_seed())) if found is None else found
+
+
 def _new_lock() -> None:
     """A forked child must not inherit a lock that another thread held."""
     default_generator._lock = threading.Lock()
@@ -130,13 +140,18 @@ os.register_at_fork(after_in_child=_new_lock)
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator; returns it."""
-    return default_generator.manual_seed(seed)
+    """Seed the default generators of all devices; returns the CPU's."""
+    default_generator.manual_seed(seed)
+    for generator in _on_gpus.values():
+        generator.manual_seed(seed)
+    return default_generator
 
 
 def seed() -> int:
-    """Seed the default generator from the operating system; returns the seed."""
-    return default_generator.seed()
+    """Seed the default generators of all devices from the operating system; returns the seed."""
+    fresh = default_generator.seed()
+    manual_seed(fresh)
+    return fresh
 
 
 def initial_seed() -> int:
@@ -154,9 +169,12 @@ def set_rng_state(state: Tensor) -> None:
     default_generator.set_state(state)
 
 
+Position = list[tuple[Generator, int, int]]
+
+
 @contextmanager
-def forked(start: tuple[int, int] | None = None) -> Iterator[None]:
-    """Draw from the default generator, from an earlier :func:`position` on if one is given, and put it back afterwards."""
+def forked(start: Position | None = None) -> Iterator[None]:
+    """Draw from the default generators, from an earlier :func:`position` on if one is given, and put them back afterwards."""
     before = position()
     if start is not None:
         _go_to(start)
@@ -166,14 +184,22 @@ def forked(start: tuple[int, int] | None = None) -> Iterator[None]:
         _go_to(before)
 
 
-def position() -> tuple[int, int]:
-    """Where the default generator stands; no tensor as its state is, so that a trace may ask."""
-    return default_generator._seed, default_generator._counter
+def gpu_generators() -> dict[int, Generator]:
+    """The default generators of GPUs that have been asked for, by the devices' numbers."""
+    return dict(_on_gpus)
 
 
-def _go_to(place: tuple[int, int]) -> None:
-    with default_generator._lock:
-        default_generator._seed, default_generator._counter = place
+def position() -> Position:
+    """Where the default generators stand; no tensor as their state is, so that a trace may ask."""
+    return [(found, found._seed, found._counter) for found in (default_generator, *_on_gpus.values())]
+
+
+def _go_to(places: Position) -> None:
+    for found in _on_gpus.values():
+        found._counter = 0  # where it began, if it was not there yet
+    for found, seed, counter in places:
+        with found._lock:
+            found._seed, found._counter = seed, counter
 
 
 def _floating(name: str, dtype: Any) -> np.dtype[Any]:
@@ -183,30 +209,45 @@ def _floating(name: str, dtype: Any) -> np.dtype[Any]:
     return d.numpy
 
 
-def drawn(generator: Generator | None, distribution: str, *args: Any) -> Any:
-    """An array of numbers from a generator, by default the default one; see :meth:`Generator.draw`.
+def drawn(generator: Generator | None, distribution: str, *args: Any, where: Device = CPU) -> Any:
+    """An array of numbers on a device from a generator, by default its default one; see :meth:`Generator.draw`.
 
     Of a shape and a dtype there are "uniform" numbers in [0, 1) and standard "normal" ones.
+
+    Raises:
+        RuntimeError: when the generator is of another device.
     """
-    return (generator or default_generator).draw(distribution, *args)
+    if generator is None:
+        generator = default_generator_of(where)
+    elif generator.device != where:
+        raise RuntimeError(f"expected a generator of device {str(where)!r}, got one of {str(generator.device)!r}")
+    return generator.draw(distribution, *args)
 
 
-def _new(distribution: str, name: str, size: tuple[Any, ...], dtype: Any, generator: Generator | None, requires_grad: bool) -> Tensor:
+def drawn_like(generator: Generator | None, distribution: str, like: Tensor, *args: Any) -> Any:
+    """As :func:`drawn`, on the device of a tensor."""
+    return drawn(generator, distribution, *args, where=device_of(like._array))
+
+
+def _new(distribution: str, name: str, size: tuple[Any, ...], dtype: Any, generator: Generator | None, device: Any, requires_grad: bool) -> Tensor:
     d = _floating(name, dtype)
-    made = wrap(drawn(generator, distribution, checked_shape(checked_sizes(size, name), d.itemsize, name), d))
+    made = wrap(drawn(generator, distribution, checked_shape(checked_sizes(size, name), d.itemsize, name), d, where=to_device(device)))
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
 
 def rand(*args: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Numbers uniform in [0, 1), of shape ``size``."""
-    to_device(device)
-    return _new("uniform", "rand", args if size is None else (size,), dtype, generator, requires_grad)
+    return _new("uniform", "rand", args if size is None else (size,), dtype, generator, device, requires_grad)
 
 
 def randn(*args: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Standard normal numbers, of shape ``size``."""
-    to_device(device)
-    return _new("normal", "randn", args if size is None else (size,), dtype, generator, requires_grad)
+    return _new("normal", "randn", args if size is None else (size,), dtype, generator, device, requires_grad)
+
+
+def _beside(input: Tensor, device: Any) -> Any:
+    """The device to make a tensor on that is like another one."""
+    return device_of(input._array) if device is None else device
 
 
 @composite(method=False, differentiable=False, error_inputs=[ErrorInput(lambda tg: tg.rand_like(tg.arange(3)), RuntimeError, "rand: .*int64")])
@@ -221,7 +262,7 @@ def rand_like(
 ) -> Tensor:
     """Numbers uniform in [0, 1), of the input's shape and dtype."""
     wanted = input.dtype if dtype is None else dtype
-    return rand(input.shape, generator=generator, dtype=wanted, device=device, requires_grad=requires_grad)
+    return rand(input.shape, generator=generator, dtype=wanted, device=_beside(input, device), requires_grad=requires_grad)
 
 
 @composite(method=False, differentiable=False, error_inputs=[ErrorInput(lambda tg: tg.randn_like(tg.arange(3)), RuntimeError, "randn: .*int64")])
@@ -236,7 +277,7 @@ def randn_like(
 ) -> Tensor:
     """Standard normal numbers, of the input's shape and dtype."""
     wanted = input.dtype if dtype is None else dtype
-    return randn(input.shape, generator=generator, dtype=wanted, device=device, requires_grad=requires_grad)
+    return randn(input.shape, generator=generator, dtype=wanted, device=_beside(input, device), requires_grad=requires_grad)
 
 
 def randint(
@@ -254,7 +295,7 @@ def randint(
     Raises:
         RuntimeError: when the range is empty.
     """
-    to_device(device)
+    where = to_device(device)
     if size is None:
         if not isinstance(high, (tuple, list)):
             raise TypeError("randint() needs a size, a tuple: randint(high, size) or randint(low, high, size)")
@@ -272,7 +313,7 @@ def randint(
     least, most = (0, 1) if wanted.category == 0 else (limits.min, limits.max)
     if low < least or high - 1 > most:
         raise RuntimeError(f"randint: the range [{low}, {high}) does not fit into dtype {wanted}")
-    array = drawn(generator, "integers", checked_shape(checked_sizes((size,), "randint"), 8, "randint"), low, high)
+    array = drawn(generator, "integers", checked_shape(checked_sizes((size,), "randint"), 8, "randint"), low, high, where=where)
     made = wrap(array.astype(d, copy=False))
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
@@ -294,7 +335,9 @@ def randint_like(
     """Integers uniform in [low, high), or [0, low), of the input's shape and dtype."""
     low, high = (0, low) if high is None else (low, high)
     wanted = input.dtype if dtype is None else dtype
-    return randint(low, high, tuple(input.shape), generator=generator, dtype=wanted, device=device, requires_grad=requires_grad)
+    return randint(
+        low, high, tuple(input.shape), generator=generator, dtype=wanted, device=_beside(input, device), requires_grad=requires_grad
+    )
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
@@ -303,9 +346,9 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     Raises:
         RuntimeError: for a negative n.
     """
-    to_device(device)
+    where = to_device(device)
     (n,) = checked_sizes((n,), "randperm")
     if n < 0:
         raise RuntimeError(f"randperm: n must not be negative, got {n}")
-    order = wrap(drawn(generator, "permutation", n))
+    order = wrap(drawn(generator, "permutation", n, where=where))
     return order if dtype is None else to_dtype(order, dtypes.to_dtype(dtype))

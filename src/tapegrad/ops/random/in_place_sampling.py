@@ -12,7 +12,7 @@ from ...samples import ErrorInput
 from ...tensor import Tensor, wrap
 from ..checks import need_floating
 from ..shape.reshape import integer
-from .generator import Generator, drawn
+from .generator import Generator, drawn_like
 from .sampling import need_probabilities
 
 
@@ -21,7 +21,7 @@ def _mistake(name: str, *args: Any, match: str) -> list[ErrorInput]:
 
 
 def _overwrite(self: Tensor, generator: Generator | None, distribution: str, *args: float) -> Tensor:
-    return self.copy_(wrap(drawn(generator, distribution, tuple(self.shape), self._array.dtype, *args)))  # type: ignore[no-any-return]
+    return self.copy_(wrap(drawn_like(generator, distribution, self, tuple(self.shape), self._array.dtype, *args)))  # type: ignore[no-any-return]
 
 
 @composite(differentiable=False, error_inputs=_mistake("uniform_", 1.0, 0.0, match=r"the range \[1.0, 0.0\) is empty"))
@@ -133,7 +133,7 @@ def random_(self: Tensor, *args: Any, generator: Generator | None = None, **boun
     least = -whole if self.dtype.is_signed and self.dtype.category == 1 else 1 - whole if self.dtype.is_floating_point else 0
     if low < least or high > whole:
         raise RuntimeError(f"random_: the range [{low}, {high}) does not fit into dtype {self.dtype}")
-    return self.copy_(wrap(drawn(generator, "integers", tuple(self.shape), low, high)))  # type: ignore[no-any-return]
+    return self.copy_(wrap(drawn_like(generator, "integers", self, tuple(self.shape), low, high)))  # type: ignore[no-any-return]
 
 
 @composite(
@@ -156,7 +156,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     if not _broadcasts(tuple(odds.shape), shape):
         raise RuntimeError(f"bernoulli_: p of shape {tuple(odds.shape)} does not broadcast to shape {shape}")
     need_probabilities("bernoulli_", odds)
-    return self.copy_(wrap(drawn(generator, "bernoulli", odds._array, shape)))  # type: ignore[no-any-return]
+    return self.copy_(wrap(drawn_like(generator, "bernoulli", self, odds._array, shape)))  # type: ignore[no-any-return]
 
 
 def _broadcasts(small: tuple[int, ...], shape: tuple[int, ...]) -> bool:

@@ -15,7 +15,7 @@ from ...tensor import Tensor, wrap
 from ..checks import need_floating, need_ndim
 from ..shape.copy import to_dtype
 from ..shape.reshape import integer
-from .generator import Generator, drawn, randn
+from .generator import Generator, drawn_like, randn
 
 __all__ = ["bernoulli", "multinomial", "normal", "poisson"]
 
@@ -71,7 +71,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     need_floating("bernoulli", input=input)
     odds = input if p is None else wrap(np.asarray(p, np.float64))
     need_probabilities("bernoulli", odds)
-    return to_dtype(wrap(drawn(generator, "bernoulli", odds._array, tuple(input.shape))), input.dtype)
+    return to_dtype(wrap(drawn_like(generator, "bernoulli", input, odds._array, tuple(input.shape))), input.dtype)
 
 
 @composite(
@@ -103,7 +103,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     rows = input if input.ndim == 2 else input.unsqueeze(0)
     if not replacement:
         check_values(rows, functools.partial(_need_positive, num_samples))
-    chosen = wrap(drawn(generator, "choices", rows._array, num_samples, replacement))
+    chosen = wrap(drawn_like(generator, "choices", rows, rows._array, num_samples, replacement))
     return chosen if input.ndim == 2 else chosen.squeeze(0)  # type: ignore[no-any-return]
 
 
@@ -145,7 +145,8 @@ def normal(
         numbers = randn(size, generator=generator, dtype=dtype, device=device)
     else:
         shape = broadcast_shape("normal", [tuple(x.shape) for x in given.values()])
-        numbers = randn(shape, generator=generator, dtype=next(iter(given.values())).dtype, device=device)
+        first = next(iter(given.values()))
+        numbers = randn(shape, generator=generator, dtype=first.dtype, device=first.device if device is None else device)
     parts = [x.detach().to(numbers.dtype) if isinstance(x, Tensor) else x for x in (mean, std)]
     made: Tensor = numbers * parts[1] + parts[0]
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
@@ -167,4 +168,4 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """
     need_floating("poisson", input=input)
     check_values(input, _need_rates)
-    return wrap(drawn(generator, "poisson", input._array))
+    return wrap(drawn_like(generator, "poisson", input, input._array))

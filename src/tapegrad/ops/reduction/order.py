@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...device import device_of, placed
 from ...modes import check_values
 from ...public import composite, named
 from ...registry import Op, register
@@ -216,7 +217,9 @@ def _quantile(name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, 
     if not isinstance(q, (Tensor, int, float)):
         raise TypeError(f"{name}(): argument 'q' must be a number or a Tensor, not {type(q).__name__}")
     if not isinstance(q, Tensor):
-        q = wrap(np.asarray(q, input.dtype.numpy))
+        fraction = np.asarray(q, input.dtype.numpy)
+        _need_fractions(name, fraction)
+        q = wrap(placed(fraction, device_of(input._array)))
     if q.ndim > 1:
         raise RuntimeError(f"{name}: q must be a number or 1-d, got shape {tuple(q.shape)}")
     check_values(q, functools.partial(_need_fractions, name))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes, inplace
-from ...device import to_device
+from ...device import placed, to_device
 from ...public import composite, method, public
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
@@ -238,11 +238,11 @@ def triu_(self: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def _triangle_indices(name: str, row: int, col: int, offset: int, dtype: Any, device: Any, find: Any) -> Tensor:
-    to_device(device)
+    where = to_device(device)
     if row < 0 or col < 0:
         raise RuntimeError(f"{name}: row {row} and col {col} must not be negative")
     wanted = dtypes.int64 if dtype is None else dtypes.to_dtype(dtype)
-    return wrap(np.stack(np.nonzero(find(np.ones((row, col), np.bool_), offset))).astype(wanted.numpy))
+    return wrap(placed(np.stack(np.nonzero(find(np.ones((row, col), np.bool_), offset))).astype(wanted.numpy), where))
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:

@@ -105,5 +105,5 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     count = x.numel() if N is None else N
     if count < 0:
         raise RuntimeError(f"vander: N must not be negative, got {count}")
-    exponents = arange(count) if increasing else arange(count - 1, -1, -1)
+    exponents = arange(count, device=x.device) if increasing else arange(count - 1, -1, -1, device=x.device)
     return pow_(unsqueeze(x, 1), exponents)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes
+from ...opcall import check_devices
 from ...public import alias, composite, named
-from ...registry import Op, as_tensor_input, check_devices
+from ...registry import Op, as_tensor_input
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import TENSOR_TYPES, Tensor
 from ..checks import need_ndim
@@ -261,6 +262,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     parts = [at_least(as_tensor_input(x, "block_diag", "tensors"), 2) for x in tensors]
     if not parts:
         return zeros(1, 0)
+    check_devices("block_diag", parts)
     for x in parts:
         need_ndim("block_diag", x, most=2)
     if len(parts) == 1:
@@ -270,6 +272,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     rows, before = [], 0
     for x in parts:
         n, m = x.shape
-        rows.append(cat([zeros(n, before, dtype=wanted), x, zeros(n, width - before - m, dtype=wanted)], 1))
+        sides = [zeros(n, k, dtype=wanted, device=x.device) for k in (before, width - before - m)]
+        rows.append(cat([sides[0], x, sides[1]], 1))
         before += m
     return cat(rows, 0)

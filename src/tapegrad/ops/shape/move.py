@@ -13,11 +13,11 @@ from ...samples import Input, Sample
 CPU = device("cpu")
 
 
-def _moved(x: Any, where: device) -> Any:
+def _moved(x: Any, where: device, blocking: bool) -> Any:
     if where.type == "cpu":
-        return on_host(x) if device_of(x).type != "cpu" else x.copy()
+        return on_host(x, blocking=blocking) if device_of(x).type != "cpu" else x.copy()
     if device_of(x).type == "cpu":
-        return placed(x, where)
+        return placed(x, where, blocking=blocking)
     return kernels_of(where).from_device(x, where.index)
 
 
@@ -25,10 +25,10 @@ MOVE = register(
     Op(
         "to_device",
         ("input",),
-        lambda B, x, *, device, source: _moved(x, device),
-        {"input": lambda K, g, device, source: K.to_device(g, device=source, source=device)},
+        lambda B, x, *, device, source, blocking: _moved(x, device, blocking),
+        {"input": lambda K, g, device, source: K.to_device(g, device=source, source=device, blocking=True)},
         method=False,
-        samples=[Sample((Input((3, 4)),), {"device": CPU, "source": CPU}), Sample((Input(()),), {"device": CPU, "source": CPU})],
-        reference=lambda x, device, source: np.copy(x),
+        samples=[Sample((Input(shape),), {"device": CPU, "source": CPU, "blocking": True}) for shape in ((3, 4), ())],
+        reference=lambda x, device, source, blocking: np.copy(x),
     )
 )

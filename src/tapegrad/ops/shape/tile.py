@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...device import placed
 from ...public import composite
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
@@ -111,5 +112,5 @@ def repeat_interleave(
     if output_size is not None and places.size != output_size:
         raise RuntimeError(f"{name}: the result has {places.size} elements along dimension {at}, not output_size={output_size}")
     if only_indices:
-        return wrap(places)
+        return wrap(placed(places, input.device))
     return getitem(input, (slice(None),) * at + (wrap(places),))

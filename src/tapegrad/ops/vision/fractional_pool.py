@@ -9,7 +9,7 @@ from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
 from ..checks import need_floating
-from ..random.generator import drawn
+from ..random.generator import drawn_like
 from .window_args import Sizes, per_axis, space_of
 
 __all__ = ["fractional_max_pool2d", "fractional_max_pool3d"]
@@ -49,7 +49,7 @@ def _fractional(
     shape = tuple(map(int, input._array.shape))
     planes = (1,) * (dims + 2 - len(shape)) + shape[: len(shape) - dims]  # PyTorch's samples have a batch dimension always
     if samples is None:
-        samples = wrap(drawn(None, "uniform", (*planes, dims), input._array.dtype))
+        samples = wrap(drawn_like(None, "uniform", input, (*planes, dims), input._array.dtype))
     elif samples._array.shape != (*planes, dims) or samples._array.dtype != input._array.dtype:
         raise RuntimeError(f"{name}: _random_samples must have shape {(*planes, dims)} and dtype {input.dtype}, got {tuple(samples.shape)}, {samples.dtype}")
     samples = samples.detach().reshape(*shape[: len(shape) - dims], dims)

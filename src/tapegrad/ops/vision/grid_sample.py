@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes
+from ...device import backend, device_of, placed
 from ...modes import local
 from ...public import composite
 from ...samples import ErrorInput, Input, Sample
@@ -103,7 +104,7 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
         flat, inside = _position([index for index, _ in corner], space)
         count = flat._array.shape[1]
         values = source.gather(2, flat.unsqueeze(1).expand(n, channels, count))
-        if local.tracer is not None or not inside._array.all():  # a replay may see others
+        if local.tracer is not None or not backend(inside._array).surely_all(inside._array):  # a replay may see others
             values = where(inside.unsqueeze(1), values, 0.0)
         for _, weight in corner:
             values = values * weight.unsqueeze(1)
@@ -222,4 +223,5 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     steps = [np.linspace(-1, 1, count) * (1 if align_corners else (count - 1) / count) if count > 1 else np.zeros(1) for count in space]
     axes = np.meshgrid(*steps, indexing="ij")[::-1]  # x first
     base = np.stack([*axes, np.ones(space)], -1).reshape(1, -1, dims + 1)
-    return matmul(wrap(base.astype(theta._array.dtype)), theta.transpose(1, 2)).reshape(n, *space, dims)
+    grid = wrap(placed(base.astype(theta._array.dtype), device_of(theta._array)))
+    return matmul(grid, theta.transpose(1, 2)).reshape(n, *space, dims)

@@ -36,7 +36,7 @@ register(
     Op(
         "max_pool_backward",
         ("g_out", "places"),
-        lambda B, g, places, *, size, dims: B.max_pool_backward(g, places, size, dims),
+        lambda B, g, places, *, size, dims, maps=None: B.max_pool_backward(g, places, size, dims, maps),
         {"g_out": lambda K, g, places, dims: _at_places(K, g, places, dims)},
         method=False,
         samples=[
@@ -57,7 +57,7 @@ _max_pool = register(
         "max_pool",
         ("input",),
         lambda B, x, *, maps: B.max_pool(x, maps),
-        {"input": lambda K, g0, out1, input_shape, maps: K.max_pool_backward(g0, out1, size=input_shape, dims=len(maps))},
+        {"input": lambda K, g0, out1, input_shape, maps: K.max_pool_backward(g0, out1, size=input_shape, dims=len(maps), maps=maps)},
         method=False,
         samples=[
             Sample((Input((2, 4, 3), apart=True),), {"maps": _A}),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...device import device_of, placed
 from ...public import composite
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
@@ -37,9 +38,9 @@ def _unpool(dims: int, input: Tensor, indices: Tensor, kernel_size: Sizes, strid
     lead, positions = tuple(map(int, input._array.shape))[:-dims], math.prod(size)
     need_in_range(name, indices, positions, f"an output of sizes {size}", error=RuntimeError)
     planes, count = math.prod(lead), math.prod(space)
-    out = zeros(planes, positions, dtype=input.dtype)
+    out = zeros(planes, positions, dtype=input.dtype, device=input.device)
     if input.numel():
-        rows = wrap(np.arange(planes)[:, None])
+        rows = wrap(placed(np.arange(planes)[:, None], device_of(input._array)))
         out[rows, indices.reshape(planes, count)] = input.reshape(planes, count)
     return out.reshape(*lead, *size)
 

@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, Generic, TypeVar, cast
 
+from ... import cuda
 from ...ops.random.generator import Generator
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
 from .fetch import End, Fetching
+from .pin import pinned
 from .pool import Pass, Pool, context_of
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, count_batches, fresh_seed
 
@@ -33,7 +35,8 @@ class DataLoader(Generic[T_co]):
         num_workers: processes that make batches ahead; 0 makes them here. Workers end with the pass, also after ``break``, an
             exception or Ctrl-C, finishing the batch they are at but at most five seconds later.
         collate_fn: makes a batch of a list of samples; :func:`default_collate` by default.
-        pin_memory, pin_memory_device: accepted; without a GPU there is nothing to do.
+        pin_memory: put batches into pinned memory, from which copies to a GPU need not wait; without a GPU there is nothing to do.
+        pin_memory_device: accepted.
         drop_last: leave out a last batch that is smaller.
         timeout: seconds to wait for a worker's batch; 0 for any time.
         worker_init_fn: called in every worker with its number, before it reads data.
@@ -107,9 +110,8 @@ class DataLoader(Generic[T_co]):
         seed = fresh_seed(self.generator)  # also without workers, so that generators go on in the same way
         numbers = self.batch_sampler if self._fetching.batched else self.sampler
         tasks = itertools.repeat(None) if self._fetching.iterable else iter(cast("Iterable[Any]", numbers))
-        if self.num_workers:
-            return self._from_workers(tasks, seed)
-        return _batches(self._fetching(self.dataset), tasks)
+        batches = self._from_workers(tasks, seed) if self.num_workers else _batches(self._fetching(self.dataset), tasks)
+        return map(pinned, batches) if self.pin_memory and cuda.is_available() else batches
 
     def _from_workers(self, tasks: Iterator[Any], seed: int) -> Pass:
         pool = self._pool

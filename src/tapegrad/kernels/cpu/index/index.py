@@ -32,13 +32,14 @@ def put(x: Any, index: tuple[Any, ...], value: Any) -> Any:
     return out
 
 
-def last_written(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
-    """Which values :func:`put` leaves in an array of this shape: bools, one per value."""
+def last_written(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any | None:
+    """Which values :func:`put` leaves in an array of this shape: bools, one per value; None for all."""
     places = _places(shape, index)
     writer = np.zeros(math.prod(shape), np.int64)
     number = np.arange(places.size)
     writer[places.reshape(-1)] = number
-    return (writer[places.reshape(-1)] == number).reshape(places.shape)
+    last = (writer[places.reshape(-1)] == number).reshape(places.shape)
+    return None if last.all() else last
 
 
 def _may_reorder(index: tuple[Any, ...]) -> bool:
@@ -90,11 +91,39 @@ def scatter_rows(x: Any, index: Any, size: tuple[int, ...], skip: int | None) ->
     return out
 
 
-def grid(index: Any, dim: int) -> tuple[Any, ...]:
-    """The index tuple that picks ``index[i, j, ...]`` along ``dim`` and ``i, j, ...`` along the other axes."""
+def grid(index: Any, dim: int, distinct: bool = False) -> tuple[Any, ...]:
+    """The index tuple that picks ``index[i, j, ...]`` along ``dim`` and ``i, j, ...`` along the other axes; ``distinct``: these are places
+    that differ, which is of no use here."""
     grids = list(np.ix_(*[np.arange(n) for n in index.shape]))
     grids[dim] = index
     return tuple(grids)
+
+
+def flat_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """The index tuple that counts, from the end where negative, in all elements of an array of this shape."""
+    if index.size == 0:
+        return (np.zeros(0, np.int64),) * len(shape)
+    return tuple(np.unravel_index(from_start(index, math.prod(shape)), shape))
+
+
+def from_start(index: Any, size: int) -> Any:
+    """Indices counted from the start; the same array where they are already."""
+    return np.where(index < 0, index + size, index) if (index < 0).any() else index
+
+
+def settled(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The index in the form that is best used several times."""
+    return index
+
+
+def true_count(x: Any) -> int:
+    """How many elements are not zero."""
+    return int(np.count_nonzero(x))
+
+
+def number(value: Any) -> Any:
+    """A 0-d array of the host, where this backend's arrays are."""
+    return value
 
 
 def gather(x: Any, index: Any, dim: int) -> Any:

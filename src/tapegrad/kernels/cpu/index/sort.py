@@ -85,6 +85,11 @@ def histc(x: Any, bins: int, low: float, high: float) -> Any:
     return np.bincount(np.minimum(place, bins - 1), minlength=bins).astype(x.dtype)
 
 
+def span(x: Any) -> tuple[int, int]:
+    """The least and the largest of at least one integer."""
+    return int(x.min()), int(x.max())
+
+
 def bincount(x: Any, minlength: int) -> Any:
     """How often each number from 0 occurs: int64."""
     return np.bincount(x, minlength=minlength).astype(np.int64)

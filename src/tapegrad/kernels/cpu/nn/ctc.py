@@ -26,6 +26,22 @@ def with_blanks(targets: Any, blank: int) -> Any:
     return out
 
 
+def ctc_labels(targets: Any, counts: Any, classes: int, blank: int) -> Any:
+    """Labels (n, most) from targets (n, s), or from those of all sequences in one row; blank behind the ``counts`` (n,) of each.
+
+    Raises:
+        RuntimeError: when one is not a class.
+    """
+    used = np.arange(int(counts.max(initial=0))) < counts[:, None]
+    chosen = targets[: int(counts.sum())] if targets.ndim == 1 else targets[:, : used.shape[1]][used]
+    wrong = chosen[(chosen < 0) | (chosen >= classes)]
+    if wrong.size:
+        raise RuntimeError(f"ctc_loss: target {int(wrong[0])} is out of range for {classes} classes")
+    labels = np.full(used.shape, blank, np.int64)
+    labels[used] = chosen
+    return labels
+
+
 def may_skip(states: Any, blank: int) -> Any:
     """Where a state (n, s) may follow the one two before: it is no blank and another label."""
     out = np.zeros(states.shape, np.bool_)

@@ -19,8 +19,6 @@ from . import philox as random
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _DOUBLE = np.dtype(np.float64)
-_LARGE = 1e4  # from this shape on, it is so close to a normal one that an expansion is as good as the series
-_MOST_TERMS = 100_000
 _GRAIN = 1024  # elements below which one thread is faster
 
 
@@ -54,13 +52,7 @@ def log_gamma(shape: Array, seed: int, counter: int) -> tuple[Array, int]:
 def log_gamma_slope(shape: Array, log_x: Array, digamma: Array) -> Array:
     """d log(x) / d a, for x that moves with the shape a so that its quantile stays; all of one shape.
 
-    That is ``-(dF/da) / (x f)`` with the distribution function F and density f (Figurnov et al., "Implicit Reparameterization
-    Gradients", 2018, https://arxiv.org/abs/1805.08498). ``digamma`` is that of a + 1. Good to 4e-7, but for x so far out in the
-    upper tail that fewer than one in 1e8 numbers lie beyond, where 1 - F cancels. NaN for shapes that are not positive.
-
-    Below a = 1e4 by the series ``F = x^a e^-x / gamma(a + 1) (1 + r)``, ``r = sum of x^n / ((a + 1) ... (a + n))``, differentiated
-    term by term. From there on by the expansion of Cornish and Fisher, ``x = a + z sqrt(a) + ...`` (Abramowitz and Stegun, 26.2.49,
-    with the gamma distribution's cumulants), of the normal quantiles z, which its inverse gives.
+    ``digamma`` is that of a + 1; see ``special.log_gamma_slope``.
     """
     a, y, psi = (np.ascontiguousarray(v, _DOUBLE) for v in (shape, log_x, digamma))
     out = empty(np.shape(shape), _DOUBLE)  # contiguous copies of numbers have a dimension
@@ -77,45 +69,14 @@ def _slope_kernel() -> int:
 
 
 def _build() -> Any:
-    from math import exp, sqrt
-
-    from numba import njit
-
     from .. import abi
+    from ..vmath.functions import functions
 
-    doubles = abi.POINTERS["float64"]
-    large, most, nan = _LARGE, _MOST_TERMS, float("nan")
-
-    @njit(inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
-    def summed(a, y, psi):  # type: ignore[no-untyped-def]
-        x, term, harmonic, r, slope = exp(y), 1.0, 0.0, 0.0, 0.0
-        for n in range(1, most):
-            bound = a + n
-            term *= x / bound
-            harmonic += 1.0 / bound
-            r += term
-            slope -= term * harmonic  # of r
-            if term <= 1e-17 * (1.0 + r) and x <= bound:
-                break
-        return -((1.0 + r) * (y - psi) + slope) / a
-
-    @njit(inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
-    def expanded(a, y):  # type: ignore[no-untyped-def]
-        x, s = exp(y), sqrt(a)
-        w = (x - a) / s
-        z = w - (w * w - 1.0) / (3.0 * s) + (7.0 * w * w * w - w) / (36.0 * a)
-        q = z * z
-        return (1.0 + z / (2.0 * s) - z * (q - 7.0) / (72.0 * a * s) + (3.0 * q * q + 7.0 * q - 16.0) / (810.0 * a * a)) / x
+    doubles, slope = abi.POINTERS["float64"], functions("float64")["log_gamma_slope"]
 
     def kernel(slots, start, stop):  # type: ignore[no-untyped-def]
         shapes, draws, digammas, out = doubles(slots[0]), doubles(slots[1]), doubles(slots[2]), doubles(slots[3])
         for i in range(start, stop):
-            a, y = shapes[i], draws[i]
-            if not (a > 0.0 and y < 700.0):
-                out[i] = nan
-            elif a >= large:
-                out[i] = expanded(a, y)
-            else:
-                out[i] = summed(a, y, digammas[i])
+            out[i] = slope(shapes[i], draws[i], digammas[i])
 
     return kernel

@@ -125,10 +125,11 @@ def mean_pool_backward(g: _Array, maps: tuple[Axis, ...]) -> _Array:
 
 
 @in_float32
-def max_pool_backward(g: _Array, places: _Array, size: tuple[int, ...], dims: int) -> _Array:
+def max_pool_backward(g: _Array, places: _Array, size: tuple[int, ...], dims: int, maps: tuple[Axis, ...] | None = None) -> _Array:
     """Zeros of shape ``size`` with the elements of ``g`` added at their ``places`` in the last ``dims`` dimensions, flattened.
 
-    ``g`` and ``places`` have one shape; places are not checked. Those that are equal add up in order.
+    ``g`` and ``places`` have one shape; places are not checked. Those that are equal add up in order. ``maps`` are the windows that the
+    places lie in, which nothing here depends on.
     """
     g, places = contiguous(g), contiguous(places)
     out = empty(size, g.dtype)

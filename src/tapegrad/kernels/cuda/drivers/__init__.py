@@ -7,6 +7,7 @@ of the GPU at a time; "null" notes what it is asked and runs nothing.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from typing import Any, NamedTuple, Protocol
 
@@ -44,11 +45,12 @@ class Driver(Protocol):
     def memory(self, device: int) -> tuple[int, int]: ...  # free, total
     def allocate(self, device: int, size: int) -> int: ...
     def release(self, device: int, address: int) -> None: ...
+    def holder(self, address: int) -> int: ...  # the device that has an address in its memory
     def pinned(self, size: int) -> int: ...
     def release_pinned(self, address: int) -> None: ...
     def load(self, device: int, kernel: Any) -> Any: ...
     def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None: ...
-    def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None: ...  # "to device", "to host", "within"
+    def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None: ...  # "to device", "to host", "within", "between" devices
     def fill(self, device: int, stream: int, address: int, byte: int, size: int) -> None: ...
     def new_stream(self, device: int, priority: int) -> int: ...
     def release_stream(self, device: int, stream: int) -> None: ...
@@ -61,6 +63,21 @@ class Driver(Protocol):
     def reached(self, device: int, event: int) -> bool: ...
     def synchronize_event(self, device: int, event: int) -> None: ...
     def elapsed(self, device: int, start: int, end: int) -> float: ...  # milliseconds
+
+
+_NEEDED = {"cuda.bindings": "cuda-bindings", "cuda.core": "cuda-core", "numba_cuda": "numba-cuda"}
+
+
+def packages_missing() -> list[str]:
+    """The packages that NVIDIA's GPUs need and that are not installed; nothing of them is imported but the packages they are in."""
+    return [package for module, package in _NEEDED.items() if not _found(module)]
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # of the package that it is in
+        return False
 
 
 @functools.cache

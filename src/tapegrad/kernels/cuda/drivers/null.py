@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 from typing import Any
 
@@ -22,6 +23,7 @@ class Null:
         self.blocks: dict[int, dict[int, int]] = {device: {} for device in range(devices)}  # address -> size
         self.events: dict[int, int] = {}  # event -> when it was recorded
         self._addresses = itertools.count(_FIRST, 1 << 36)
+        self._pinned: dict[int, Any] = {}
         self._names = itertools.count(1)
 
     def count(self) -> int:
@@ -47,10 +49,16 @@ class Null:
     def release(self, device: int, address: int) -> None:
         self.log.append(("release", device, self.blocks[device].pop(address)))
 
+    def holder(self, address: int) -> int:
+        return next((device for device, blocks in self.blocks.items() for start, size in blocks.items() if start <= address < start + size), 0)
+
     def pinned(self, size: int) -> int:
-        return next(self._addresses)
+        memory = ctypes.create_string_buffer(size)
+        self._pinned[ctypes.addressof(memory)] = memory
+        return ctypes.addressof(memory)
 
     def release_pinned(self, address: int) -> None:
+        del self._pinned[address]
         self.log.append(("release pinned", address))
 
     def load(self, device: int, kernel: Any) -> Any:

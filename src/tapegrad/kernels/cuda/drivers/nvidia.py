@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
+import os
 import threading
+from importlib import metadata
 from typing import Any
 
 from .. import store
-from . import OutOfMemory, Properties
+from . import OutOfMemory, Properties, packages_missing
 
-_NEEDED = {"cuda.bindings": "cuda-bindings", "cuda.core": "cuda-core", "numba_cuda": "numba-cuda"}
+_NO_DEVICE = 100  # the driver's number for it
 
 
 class Nvidia:
@@ -25,6 +26,8 @@ class Nvidia:
         self._why = ""
         self._lock = threading.Lock()
         self._thread = threading.local()
+        self._forked = False  # from a process that used a GPU
+        os.register_at_fork(after_in_child=self._note_fork)
 
     # ------------------------------------------------------------------------------------------------------- devices
 
@@ -42,17 +45,26 @@ class Nvidia:
         try:
             library = ctypes.CDLL("libcuda.so.1")
         except OSError:
-            self._why = "there is no NVIDIA driver (libcuda.so.1 is not found)"
+            self._why = "NVIDIA's driver is missing (libcuda.so.1 is not found); a GPU needs it, and pip install 'tapegrad[cuda13]' (or [cuda12])"
             return 0
-        number, result = ctypes.c_int(), library.cuInit(0)
+        number, version, result = ctypes.c_int(), ctypes.c_int(), library.cuInit(0)
         if result == 0:
             result = library.cuDeviceGetCount(ctypes.byref(number))
         if result != 0 or number.value == 0:
-            self._why = "the NVIDIA driver finds no GPU" + (f" (error {result})" if result else "")
+            why = "CUDA_VISIBLE_DEVICES may hide it" if result in (0, _NO_DEVICE) else f"error {result} of the driver"
+            self._why = f"NVIDIA's driver finds no GPU ({why}; 'nvidia-smi' lists those there are)"
             return 0
-        lacking = [package for module, package in _NEEDED.items() if not _found(module)]
+        library.cuDriverGetVersion(ctypes.byref(version))
+        driver = version.value // 1000
+        lacking = packages_missing()
         if lacking:
-            self._why = f"{' and '.join(lacking)} can't be imported; pip install 'tapegrad[cuda13]' (or [cuda12]) brings what is needed"
+            wanted = "cuda13" if driver >= 13 else "cuda12"
+            are = "is not installed" if len(lacking) == 1 else "are not installed"
+            self._why = f"{' and '.join(lacking)} {are}; pip install 'tapegrad[{wanted}]' brings what this machine's driver can use"
+            return 0
+        bindings = int(metadata.version("cuda-bindings").split(".")[0])
+        if bindings > driver:
+            self._why = f"the driver is for CUDA {driver}, cuda-bindings for CUDA {bindings}; pip install 'tapegrad[cuda12]', or a newer driver"
             return 0
         return number.value
 
@@ -60,8 +72,17 @@ class Nvidia:
         self.count()
         return self._why
 
+    def activate(self, device: int) -> None:
+        """Make the device current for this thread, as libraries of NVIDIA's expect."""
+        self._use(device)
+
+    def _note_fork(self) -> None:
+        self._forked = bool(self._ready)
+
     def _use(self, device: int) -> Any:
         """Make the device current for this thread; cuda.core's object for it."""
+        if self._forked:
+            raise RuntimeError("a GPU can't be used in a forked process whose parent used one; start the process by 'spawn' (multiprocessing)")
         ready = self._ready.get(device)
         if ready is None:
             ready = self._ready[device] = _core().Device(device)
@@ -106,6 +127,12 @@ class Nvidia:
         self._use(device)
         _checked("cuMemFree", _bindings().cuMemFree(address))
 
+    def holder(self, address: int) -> int:
+        cuda = _bindings()
+        self._use(getattr(self._thread, "device", 0))
+        attribute = cuda.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        return int(_checked("cuPointerGetAttribute", cuda.cuPointerGetAttribute(attribute, address)))
+
     def pinned(self, size: int) -> int:
         self._use(getattr(self._thread, "device", 0))
         return int(_checked("cuMemHostAlloc", _bindings().cuMemHostAlloc(max(size, 1), 0)))
@@ -117,7 +144,7 @@ class Nvidia:
         if size:
             cuda = _bindings()
             self._use(device)
-            name = {"to device": "cuMemcpyHtoDAsync", "to host": "cuMemcpyDtoHAsync", "within": "cuMemcpyDtoDAsync"}[kind]
+            name = {"to device": "cuMemcpyHtoDAsync", "to host": "cuMemcpyDtoHAsync", "within": "cuMemcpyDtoDAsync", "between": "cuMemcpyAsync"}[kind]
             _checked(name, getattr(cuda, name)(to, source, size, stream))
 
     def fill(self, device: int, stream: int, address: int, byte: int, size: int) -> None:
@@ -206,13 +233,6 @@ class Nvidia:
         return True
 
 
-def _found(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ImportError:  # of the package that it is in
-        return False
-
-
 def _bindings() -> Any:
     from cuda.bindings import driver
 
@@ -239,5 +259,7 @@ def _checked(what: str, answer: tuple[Any, ...]) -> Any:
     result, *values = answer
     if result != cuda.CUresult.CUDA_SUCCESS:
         words = cuda.cuGetErrorString(result)[1]
-        raise RuntimeError(f"CUDA: {what} failed: {words.decode() if words else result} ({result.name})")
+        forked = result == cuda.CUresult.CUDA_ERROR_NOT_INITIALIZED
+        hint = "; a process that was forked can't use its parent's GPUs: start it by 'spawn'" if forked else ""
+        raise RuntimeError(f"CUDA: {what} failed: {words.decode() if words else result} ({result.name}){hint}")
     return values[0] if len(values) == 1 else tuple(values)

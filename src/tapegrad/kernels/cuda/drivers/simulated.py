@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import ctypes
 import itertools
+import threading
 import time
 from typing import Any
 
@@ -34,6 +35,7 @@ class Simulated:
         self._used = 0
         self._events: dict[int, float] = {}
         self._names = itertools.count(1)
+        self._running = threading.Lock()  # kernels of several threads run one after another
 
     def count(self) -> int:
         return 1
@@ -63,6 +65,9 @@ class Simulated:
         self._used -= self._blocks.pop(address).size
         self._starts.remove(address)
 
+    def holder(self, address: int) -> int:
+        return 0
+
     def pinned(self, size: int) -> int:
         memory = ctypes.create_string_buffer(max(size, 1))
         address = ctypes.addressof(memory)
@@ -89,7 +94,8 @@ class Simulated:
         return simulator.Program(kernel.function(), kernel.signature())
 
     def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
-        loaded.run(grid, block, shared, arguments, self.bytes_at)
+        with self._running:
+            loaded.run(grid, block, shared, arguments, self.bytes_at)
 
     def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None:
         if size:

@@ -1,0 +1,65 @@
+"""What kernels find wrong while the host is elsewhere: an index out of range.
+
+A kernel that meets one touches no memory there and notes it in three words of its device: which operation, the index, and the size. Copies
+to the host and ``synchronize`` look at them, and raise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import language as L
+from .array import CudaArray, zeros
+from .context import context
+from .language import device, int64
+
+_atomic_cas = L.atomic_cas
+_OPERATIONS: list[str] = []
+_words: dict[int, CudaArray] = {}
+_unchecked: set[tuple[int, int]] = set()  # (device, stream) that kernels which may note something were given to
+
+
+@device
+def report(words, operation, index, size):  # type: ignore[no-untyped-def]
+    """Note an index, unless another was noted before."""
+    if _atomic_cas(words, 0, int64(0), int64(operation)) == 0:
+        words[1] = int64(index)
+        words[2] = int64(size)
+
+
+def operation(name: str) -> int:
+    """The number by which kernels name an operation."""
+    if name not in _OPERATIONS:
+        _OPERATIONS.append(name)
+    return _OPERATIONS.index(name) + 1
+
+
+def words() -> CudaArray:
+    """The current device's words, for a kernel that is launched now."""
+    _unchecked.add((context.device, context.stream))
+    found = _words.get(context.device)
+    if found is None:
+        found = _words[context.device] = zeros((3,), np.dtype(np.int64))
+        context.driver.synchronize(context.device, context.stream)  # other streams see it, too
+    return found
+
+
+def check(device: int, stream: int | None) -> None:
+    """Look, after the host has waited for a stream (None: for all of the device's).
+
+    Raises:
+        IndexError: when a kernel has met an index that is out of range.
+    """
+    looked = [key for key in _unchecked if key[0] == device and stream in (None, key[1])]
+    if not looked:
+        return
+    _unchecked.difference_update(looked)
+    found = np.zeros(3, np.int64)
+    context.driver.copy(device, context.stream, found.ctypes.data, _words[device].address, found.nbytes, "to host")
+    context.driver.synchronize(device, context.stream)
+    if found[0]:
+        context.driver.fill(device, context.stream, _words[device].address, 0, found.nbytes)
+        raise IndexError(
+            f"index {found[1]} is out of range for size {found[2]} in {_OPERATIONS[int(found[0]) - 1]} on cuda:{device}. A GPU works while "
+            "Python goes on, so this was noticed at the first look at its results, maybe long after the call; on the CPU the call itself raises"
+        )

@@ -1,0 +1,1 @@
+"""Views, rearrangements, sorting, places of elements."""

@@ -1,0 +1,1 @@
+"""Matrix products, and what of linear algebra is built on them."""
