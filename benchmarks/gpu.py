@@ -263,7 +263,7 @@ def run(quick: bool) -> list[Result]:
     """All of it.
 
     Raises:
-        SystemExit: when there is no GPU.
+        SystemExit: when there is no GPU, or PyTorch has none.
     """
     import tapegrad
 
@@ -272,6 +272,12 @@ def run(quick: bool) -> list[Result]:
             tapegrad.zeros(1, device="cuda")
         except RuntimeError as error:
             raise SystemExit(f"benchmarks gpu: {error}") from None
+    try:
+        torch = libraries()["torch"]
+    except ImportError as error:
+        raise SystemExit(f"benchmarks gpu compares with PyTorch: {error}") from None
+    if not torch.cuda.is_available():
+        raise SystemExit(f"benchmarks gpu: PyTorch {torch.__version__} finds no GPU; its build for CUDA is needed")
     case = _Measurement(quick)
     n = 1 << 20 if quick else _LARGE
     _copies(case, n)

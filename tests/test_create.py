@@ -270,8 +270,12 @@ def test_devices() -> None:
             tg.device(wrong)
     with pytest.raises(RuntimeError, match="twice"):
         tg.device("cuda:1", 2)
+    assert tg.device(1) == tg.device("cuda:1")
+    for negative in ((-1,), ("cuda", -1)):
+        with pytest.raises(RuntimeError, match="negative"):
+            tg.device(*negative)
     with pytest.raises(TypeError, match="string"):
-        tg.device(0)
+        tg.device(0.5)
     makers = [lambda d: tg.tensor([1.0], device=d), lambda d: tg.zeros(2, device=d), lambda d: tg.rand(2, device=d), lambda d: tg.ones(1).to(d)]
     for make in makers:
         with pytest.raises(RuntimeError, match="CUDA"):

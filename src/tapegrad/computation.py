@@ -186,11 +186,12 @@ def _remember(known: dict[Any, Any], operands: Sequence[Any], make: Any, resolve
 
 
 def _kinds_of(operands: Sequence[Any]) -> tuple[Any, ...] | None:
-    """What a :class:`Quick` is known by: of numbers their types, of arrays shape, strides and dtype; None where one is the CPU's."""
+    """What a :class:`Quick` is known by: of numbers their types, of arrays shape, strides and dtype; None where one is the CPU's,
+    or a large integer."""
     key: list[Any] = []
     for x in operands:
         kind = x.__class__
-        if kind is float or kind is int:
+        if kind is float or (kind is int and -_EXACT <= x <= _EXACT):
             key.append(kind)
         elif kind is np.ndarray or kind in NUMBERS:
             return None

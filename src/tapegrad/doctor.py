@@ -118,7 +118,9 @@ for k in range(number.value):
 _ASK_TAPEGRAD = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from tapegrad.kernels.cuda.drivers import driver
+from tapegrad.kernels.cuda.drivers import CHOICE, driver
+if CHOICE != "nvidia":
+    raise SystemExit(print(f"not used: TAPEGRAD_CUDA_DRIVER={{CHOICE}} stands in for it"))
 print("used by device='cuda'" if driver().count() else "not used: " + driver().missing())
 """
 _ASK_LIBRARIES = """

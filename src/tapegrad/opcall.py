@@ -52,7 +52,7 @@ def check_devices(op_name: str, tensors: Iterable[Any], numbers: bool = False) -
         (d1, t1), (d2, t2), *_ = seen.items()
         raise RuntimeError(
             f"{op_name}: expected all tensors on one device, got shape {tuple(t1.shape)} on {d1} and shape {tuple(t2.shape)} on {d2}; "
-            f"move one with .to({str(d1)!r})"
+            f"move one with .to({str(d2 if d1.type == 'cpu' else d1)!r})"
         )
     return next(iter(seen))
 

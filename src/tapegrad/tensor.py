@@ -185,6 +185,11 @@ class Tensor:
         """Whether the memory is on a GPU."""
         return self.device.type == "cuda"
 
+    def get_device(self) -> int:
+        """The number of the GPU that the memory is on; -1 on the CPU."""
+        index = self.device.index
+        return -1 if index is None else index
+
     @property
     def _version(self) -> int:
         return self._storage.version

@@ -28,8 +28,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True, scope="session")
 def need_gpu() -> None:
-    """Fail at once where there is neither: whoever asked for ``-m gpu`` wants to know."""
-    tg.cuda.init()  # raises, and says what is missing
+    """End at once, with what is missing, where there is neither: whoever asked for ``-m gpu`` wants to know."""
+    try:
+        tg.cuda.init()
+    except RuntimeError as error:
+        why = f"tests/gpu: {error}; TAPEGRAD_CUDA_DRIVER=simulator runs these tests as Python"
+        if "PYTEST_XDIST_WORKER" in os.environ:  # which may not exit
+            pytest.fail(why, pytrace=False)
+        pytest.exit(why, returncode=1)
 
 
 @pytest.fixture

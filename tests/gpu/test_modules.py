@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import amp, nn
-from tapegrad.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
+from tapegrad.nn.utils import clip_grad_norm_, parameters_to_vector, rnn, vector_to_parameters
 from tapegrad.nn.utils.parametrizations import spectral_norm, weight_norm
+from tapegrad.testing.grads import GradientError, check_grads
 from tapegrad.utils.data import DataLoader, TensorDataset, default_collate
 from tapegrad.utils.tensorboard import SummaryWriter, read_events
 
@@ -230,3 +232,59 @@ def test_checkpointed_regions() -> None:
     tg.utils.checkpoint.checkpoint(model, x).sum().backward()
     for p, g in zip(model.parameters(), expected, strict=True):
         np.testing.assert_allclose(p.grad.cpu().numpy(), g, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_packed_sequences(device: str) -> None:
+    rows = [tg.arange(8.0, device=device).reshape(2, 4), tg.arange(12.0, device=device).reshape(3, 4)]
+    packed = rnn.pack_sequence(rows, enforce_sorted=False)
+    assert packed.batch_sizes.device.type == "cpu"
+    assert packed.sorted_indices.device == packed.data.device == rows[0].device
+    tg.manual_seed(0)
+    made, _ = nn.GRU(4, 3, bidirectional=True).to(device)(packed)
+    padded, lengths = rnn.pad_packed_sequence(made, batch_first=True, total_length=4)
+    assert (tuple(padded.shape), padded.device) == ((2, 4, 6), rows[0].device)
+    assert lengths.tolist() == [2, 3]
+    assert not padded[0, 2:].any()
+    assert padded[0, :2].all()
+    for given, back in zip(rows, rnn.unpack_sequence(packed), strict=True):
+        assert tg.equal(given, back)
+    left = rnn.pad_sequence(rows, batch_first=True, padding_value=-1.0, padding_side="left")
+    assert tg.equal(left[0, 1:], rows[0])
+    assert (left[0, 0] == -1).all()
+
+
+def test_gumbel_softmax_gives_one_hot_vectors() -> None:
+    logits = tg.zeros(4, 3, device="cuda", requires_grad=True)
+    chosen = nn.functional.gumbel_softmax(logits, hard=True)
+    np.testing.assert_allclose(np.sort(chosen.detach().cpu().numpy(), 1), np.tile([0, 0, 1], (4, 1)), atol=1e-6)
+    (chosen * tg.arange(3.0, device="cuda")).sum().backward()
+    assert logits.grad.any()
+
+
+def test_gradients_are_checked_there() -> None:
+    x = tg.tensor([0.5, -1.5], dtype=tg.float64, device="cuda", requires_grad=True)
+    check_grads(lambda x: ((x * x).sum(), x.sin()), x)
+    with pytest.raises(GradientError, match="wrong"):
+        check_grads(lambda x: (x.detach() * x).sum(), x)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_training_keeps_no_memory(failing: bool) -> None:
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Dropout(0.2), nn.Linear(5, 3)).cuda()
+    optimizer, x = tg.optim.Adam(model.parameters()), tg.ones(6, 4, device="cuda")
+    held = []
+    gc.collect()
+    gc.disable()  # everything goes when the last reference does
+    try:
+        for _ in range(8):
+            model(x).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if failing:
+                with pytest.raises(IndexError):
+                    x[tg.tensor([99], device="cuda")].cpu()
+            held.append(tg.cuda.memory_allocated())
+    finally:
+        gc.enable()
+    assert len(set(held[3:])) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -361,6 +362,22 @@ def moves(device: str) -> Any:
 # -------------------------------------------------------------------------------------------------------------- the tests
 
 
+@scenario
+def numbers_before_tensors(device: str) -> Any:
+    """What has no dimensions may be on the CPU, also where it comes first, and results are on the GPU."""
+    x, k = leaf(device, 3, 4), tg.tensor([1, -2, 3], dtype=tg.int32, device=device)
+    number = tg.tensor(2.0)
+    y = number * x + tg.atan2(number, x) + tg.where(tg.tensor(True), x, 0.0) + 1j * x
+    y.abs().sum().backward()
+    return y, x.grad, tg.where(k > 0, 1, k), k.clamp(0, k), 2**60 + k.long()
+
+
+@scenario
+def products_of_nothing(device: str) -> Any:
+    x, y = made(device, 3, 0, 2)[..., 1], made(device, 0, 5, 2)[..., 1]
+    return x @ y, y @ made(device, 5, 2), tg.nn.functional.linear(made(device, 2, 0, 3, 2)[..., 1], made(device, 5, 3), made(device, 5))
+
+
 def listed(value: Any) -> list[Any]:
     return [v for part in value for v in listed(part)] if isinstance(value, (tuple, list)) else [value]
 
@@ -398,6 +415,42 @@ def test_gradients_flow_between_devices(cuda: Any) -> None:
     assert x.grad is not None and w.grad is not None
     assert x.grad.device.type == "cpu" and x.grad.tolist() == [2, 2, 2]
     assert w.grad.is_cuda and w.grad.tolist() == [2, 2, 2]
+
+
+def test_numbers_of_devices(cuda: Any) -> None:
+    x = made("cpu", 2)
+    assert tg.device(0) == x.to(0).device == tg.zeros(1, device=0).device == cuda
+    for wrong in (lambda: tg.device("cuda", -1), lambda: x.cuda(-1), lambda: x.to(99)):
+        with pytest.raises(RuntimeError, match="negative|does not exist"):
+            wrong()
+
+
+def test_a_number_on_the_cpu_takes_no_results_of_the_gpu(cuda: Any) -> None:
+    for write in (lambda a, b: a.add_(b), lambda a, b: a.mul_(b), lambda a, b: a.lerp_(b, 0.5)):
+        with pytest.raises(RuntimeError, match="on cuda:0 can't be written to a tensor on the CPU"):
+            write(tg.tensor(1.0), tg.tensor(2.0, device=cuda))
+    assert tg.tensor(1.0).copy_(tg.tensor(2.0, device=cuda)).item() == 2
+
+
+def test_integers_of_no_dtype(cuda: Any) -> None:
+    x = tg.tensor([1, 2], device=cuda)
+    for _ in range(3):
+        assert (x + 1).tolist() == [2, 3]  # and from the second time on by what the first has left
+    for number in (2**64, -(2**70)):
+        with pytest.raises(OverflowError):
+            x + number
+
+
+def test_threads(cuda: Any) -> None:
+    def work(seed: int) -> Any:
+        x = made("cuda", 5, 4, seed=seed, requires_grad=True)
+        ((x @ x.t()).softmax(1) * x.sum(1)).sum().backward()
+        return x.grad.cpu().numpy()
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(work, range(6)))
+    for seed, grad in enumerate(found):
+        np.testing.assert_array_equal(grad, work(seed))
 
 
 @pytest.mark.parametrize("create_graph", [False, True])

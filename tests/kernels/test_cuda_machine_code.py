@@ -5,12 +5,18 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from cuda_elementwise_kernels import Case as Elementwise, optimizer_kernels, registered_kernels
+
 import tapegrad.kernels.cuda
 from tapegrad.kernels.cuda.compiler import Code, compile_kernel
+from tapegrad.kernels.cuda.elementwise_source import Layout
 from tapegrad.kernels.cuda.kernel import FAMILIES, Family, Kernel
 
 ARCHITECTURES = [(8, 0), (9, 0)]
@@ -65,6 +71,47 @@ def test_a_family_compiles(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_all_of_a_family_compile(name: str) -> None:
     compile_and_check(name, FAMILIES[name].members())
+
+
+# The functions of an element are the same for all float dtypes and layouts, and so are reading and writing for all functions: by day every
+# operation and derivative in float32, these few in other dtypes and in rows; by night the product.
+PARTS = 8
+NARROW = ("float64", "float16", "bfloat16", "int64", "int8", "uint8", "bool", "complex64")
+FEW = {"add", "mul", "exp", "where", "maximum", "backward of mul (1, 1)", "backward of tanh (1,)"}
+ROWS = Layout(4, 2, False, ())
+
+
+def elementwise_by_day() -> list[Elementwise]:
+    found = [*registered_kernels(), *optimizer_kernels(("float32",))]
+    for case in [*registered_kernels(NARROW), *registered_kernels(("float32",), ROWS)]:
+        if case.name.rpartition(" ")[0] in FEW:
+            found.append(case)
+    return found
+
+
+def elementwise_by_night() -> list[Elementwise]:
+    return [*registered_kernels(NARROW), *registered_kernels(("complex128",)), *registered_kernels(("float32",), ROWS), *optimizer_kernels(("float64",))]
+
+
+def compile_elementwise(cases: Sequence[Elementwise]) -> None:
+    assert cases
+    vectors = 0
+    for case in cases:
+        for code in compile_kernel(case.kernel.function(), case.kernel.signature(), ARCHITECTURES, case.kernel.threads).values():
+            check(case.kernel, code, local=case.doubles, doubles=case.doubles)  # reducing an angle takes both
+            vectors += len(re.findall(r"(?:ld|st)\.global\S*\.v[24]", code.ptx))
+    assert vectors >= len(cases)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_elementwise_operations_and_their_derivatives_compile(part: int) -> None:
+    compile_elementwise(elementwise_by_day()[part::PARTS])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("part", range(32))
+def test_elementwise_operations_compile_in_every_dtype(part: int) -> None:
+    compile_elementwise(elementwise_by_night()[part::32])
 
 
 def test_there_are_families_of_every_kind() -> None:

@@ -44,7 +44,7 @@ def set_data(self: Tensor, value: Tensor) -> None:
         self._entry.shape, self._entry.dtype = value._array.shape, value._array.dtype
 
 
-_DEVICES = ("cpu", "cuda", "mps", "xpu", "meta")  # so that those not here are named as devices
+_DEVICES = ("cpu", "cuda", "gpu", "mps", "xpu", "meta")  # so that those not here are named as devices
 
 
 def dtype_and_device(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import dtypes
+from ..device import on_host
 from ..tape import grad
 from ..tensor import Tensor, wrap
 from .numeric import (
@@ -78,6 +79,8 @@ def check_grads(
     without ``create_graph``; nothing modifies the inputs; gradients have their input's shape and dtype; results share no
     memory with inputs or each other, unless they are views, and gradients with nothing at all.
 
+    Inputs on a GPU go there in each call, and results are compared on the CPU; who shares memory on the GPU is not looked at.
+
     >>> import tapegrad as tg
     >>> x = tg.tensor([0.5, -1.5], dtype=tg.float64, requires_grad=True)
     >>> check_grads(lambda x: (x * x).sum(), x)
@@ -100,11 +103,24 @@ def check_grads(
         raise ValueError(f"check_grads: order {order}, cotangents {cotangents} or mode {mode!r} is out of range")
     for i in wrt:
         _need_double(given[i], f"input {i}")
-    args = [_leaf(x._array, i in wrt) if isinstance(x, Tensor) else x for i, x in enumerate(given)]
+    args = [_leaf(on_host(x._array), i in wrt) if isinstance(x, Tensor) else x for i, x in enumerate(given)]
     options = _Options(method, mode, rtol, atol, step, cotangents, allow_inconclusive)
     labels = {i: f"input {i}" for i in wrt}
     name = getattr(fn, "__name__", type(fn).__name__)
-    _Check(name, fn, args, wrt, labels, "output", 1, options, np.random.default_rng(seed)).run(order)
+    places = {i: x.device for i, x in enumerate(given) if isinstance(x, Tensor) and x.is_cuda}
+    _Check(name, _from_host(fn, places) if places else fn, args, wrt, labels, "output", 1, options, np.random.default_rng(seed)).run(order)
+
+
+def _from_host(fn: Callable[..., Result], places: dict[int, Any]) -> Callable[..., Any]:
+    """``fn`` for arguments on the CPU, which it takes on the devices in ``places``, by number; results are on the CPU."""
+
+    def moved(*args: Any) -> Any:
+        result = fn(*[x.to(places[i]) if i in places else x for i, x in enumerate(args)])
+        if isinstance(result, (tuple, list)):
+            return [y.cpu() if isinstance(y, Tensor) else y for y in result]
+        return result.cpu() if isinstance(result, Tensor) else result
+
+    return moved
 
 
 def _leaf(array: Array, requires_grad: bool) -> Tensor:

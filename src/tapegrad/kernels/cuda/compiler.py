@@ -85,7 +85,8 @@ def _assembled(entry: str, ptx: str, capability: tuple[int, int]) -> Code:
         except nvjitlink.nvJitLinkError as error:
             log = bytearray(nvjitlink.get_error_log_size(handle))
             nvjitlink.get_error_log(handle, log)
-            raise RuntimeError(f"assembling {entry[:60]} failed: {log.decode(errors='replace')}") from error
+            old = f" (a GPU of compute capability 8.0 or newer is needed, this one has {major}.{minor})" if capability < (8, 0) else ""
+            raise RuntimeError(f"assembling {entry[:60]} failed{old}: {log.decode(errors='replace')}") from error
         log = bytearray(nvjitlink.get_info_log_size(handle))
         nvjitlink.get_info_log(handle, log)
         cubin = bytearray(nvjitlink.get_linked_cubin_size(handle))

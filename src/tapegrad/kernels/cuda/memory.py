@@ -19,7 +19,9 @@ _STEP = 512
 
 
 class DeviceOutOfMemory(RuntimeError):
-    """A GPU has too little memory left; ``tapegrad.cuda.OutOfMemoryError``."""
+    """A GPU has too little memory left; ``tapegrad.cuda.OutOfMemoryError``, and called so where it is shown."""
+
+    __module__, __qualname__ = "tapegrad.cuda", "OutOfMemoryError"
 
 
 def rounded(size: int) -> int:

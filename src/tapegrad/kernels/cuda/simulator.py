@@ -11,8 +11,12 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import greenlet
 import numpy as np
+
+try:
+    import greenlet
+except ImportError as error:
+    raise ImportError("TAPEGRAD_CUDA_DRIVER=simulator needs greenlet, ml_dtypes: pip install 'tapegrad[cuda-compile]'") from error
 
 WARP = 32
 BytesAt = Callable[[int], tuple[np.ndarray[Any, Any], int]]  # of an address: the memory that has it, and the offset there

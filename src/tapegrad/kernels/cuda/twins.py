@@ -6,12 +6,16 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from .. import scalar_bodies, special
 from .drivers import driver
 from .simulator import Pointer, cuda as cuda, runnable as device
+
+try:
+    import ml_dtypes
+except ImportError as error:
+    raise ImportError("TAPEGRAD_CUDA_DRIVER=simulator needs ml_dtypes: pip install 'tapegrad[bfloat16]'") from error
 
 int8, int16, int32, int64 = np.int8, np.int16, np.int32, np.int64
 uint8, uint16, uint32, uint64 = np.uint8, np.uint16, np.uint32, np.uint64

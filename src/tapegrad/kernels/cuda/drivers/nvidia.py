@@ -10,6 +10,8 @@ from typing import Any
 from .. import store
 from . import OutOfMemory, Properties, packages_missing
 
+_MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+_OLDEST = 8  # that has the conversions of bfloat16
 _NO_DEVICE = 100  # the driver's number for it
 
 
@@ -45,7 +47,9 @@ class Nvidia:
         try:
             library = ctypes.CDLL("libcuda.so.1")
         except OSError:
-            self._why = "NVIDIA's driver is missing (libcuda.so.1 is not found); a GPU needs it, and pip install 'tapegrad[cuda13]' (or [cuda12])"
+            self._why = "NVIDIA's driver is missing (libcuda.so.1 is not found); a GPU needs it"
+            if packages_missing():
+                self._why += ", and pip install 'tapegrad[cuda13]' (or [cuda12])"
             return 0
         number, version, result = ctypes.c_int(), ctypes.c_int(), library.cuInit(0)
         if result == 0:
@@ -53,6 +57,10 @@ class Nvidia:
         if result != 0 or number.value == 0:
             why = "CUDA_VISIBLE_DEVICES may hide it" if result in (0, _NO_DEVICE) else f"error {result} of the driver"
             self._why = f"NVIDIA's driver finds no GPU ({why}; 'nvidia-smi' lists those there are)"
+            return 0
+        major = ctypes.c_int()
+        if library.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, 0) == 0 and major.value < _OLDEST:
+            self._why = f"the GPU has compute capability {major.value}.x, and kernels need {_OLDEST}.0 (A100, RTX 30) or newer"
             return 0
         library.cuDriverGetVersion(ctypes.byref(version))
         driver = version.value // 1000
@@ -259,7 +267,5 @@ def _checked(what: str, answer: tuple[Any, ...]) -> Any:
     result, *values = answer
     if result != cuda.CUresult.CUDA_SUCCESS:
         words = cuda.cuGetErrorString(result)[1]
-        forked = result == cuda.CUresult.CUDA_ERROR_NOT_INITIALIZED
-        hint = "; a process that was forked can't use its parent's GPUs: start it by 'spawn'" if forked else ""
-        raise RuntimeError(f"CUDA: {what} failed: {words.decode() if words else result} ({result.name}){hint}")
+        raise RuntimeError(f"CUDA: {what} failed: {words.decode() if words else result} ({result.name})")
     return values[0] if len(values) == 1 else tuple(values)
