@@ -11,6 +11,8 @@ from math import copysign, floor, fmod, trunc
 from types import FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
+
 
 def bound(module: ModuleType, decorate: Callable[[Any], Any], words: Mapping[str, Any]) -> dict[str, Any]:
     """The functions of a module, decorated: each sees the decorated others, and ``words`` in place of what the module imported."""
@@ -18,6 +20,19 @@ def bound(module: ModuleType, decorate: Callable[[Any], Any], words: Mapping[str
     own = {n: f for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__ and n not in words}
     scope |= {name: decorate(FunctionType(f.__code__, scope, name)) for name, f in own.items()}
     return {name: scope[name] for name in own}
+
+
+def of_integers(own: Mapping[str, Any], compute: str, decorate: Callable[[Any], Any]) -> dict[str, Any]:
+    """What kernels that compute in an integer dtype, or bool, call by the names ``expr`` gives: of ``own``, the functions here as
+    :func:`bound` made them, and of shifts, which ``decorate`` compiles for the dtype."""
+    scope: dict[str, Any] = dict.fromkeys(("floor", "ceil", "trunc", "rint"), own["identity"])
+    scope |= {"fmax": own["maximum"], "fmin": own["minimum"], "isfinite": own["always"], "isinf": own["never"], "signbit": own["is_negative"]}
+    scope |= {name: own[f"{name}_integer"] for name in ("pow", "fmod", "remainder", "floor_divide", "trunc_divide")}
+    scope["bitwise_not"] = own["not_bool" if compute == "bool" else "not_integer"]
+    if compute != "bool":
+        integer = np.dtype(compute)
+        scope["left_shift"], scope["right_shift"] = map(decorate, shifts(integer.itemsize * 8, integer.kind == "i"))
+    return scope
 
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from .array import CudaArray
 
+SMALL = 2**31  # elements below which 32-bit indices do
 Dims = list[list[int]]  # [size, stride of an array, of another one, ...] of each dimension, outermost first
 
 

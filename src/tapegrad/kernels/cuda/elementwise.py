@@ -18,7 +18,7 @@ from ..body import Body
 from . import language as L, scalars
 from .array import CudaArray, empty, to_device
 from .context import blocks_for
-from .dimensions import merged, strides_of
+from .dimensions import SMALL as _SMALL, merged, strides_of
 from .elementwise_source import Layout, kernel_source
 from .kernel import Kernel, from_text
 from .transpose import turn
@@ -26,7 +26,6 @@ from .transpose import turn
 _BYTES = 16  # of the widest access
 _NUMBERS = (float, int, complex)
 _MAX_PLANS = 4096
-_SMALL = 2**31  # elements below which 32-bit indices do
 
 
 class _Plan(NamedTuple):

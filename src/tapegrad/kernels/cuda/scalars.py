@@ -6,8 +6,6 @@ import functools
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import scalar_bodies, special
 from . import language as L
 from .language import device, float32, float64
@@ -37,23 +35,11 @@ def functions(compute: str) -> dict[str, Any]:
         return scope | {"isfinite": _isfinite_complex, "isinf": _isinf_complex}
     scope["conj"] = own["identity"]
     if compute == "bool" or "int" in compute:
-        return scope | _integer_functions(compute)
+        return scope | scalar_bodies.of_integers(_written_out(), compute, device)
     scope |= {name: getattr(L, name) for name in _FLOATS}
     scope |= {name: own[name] for name in ("fmax", "fmin", "isfinite", "isinf", "signbit", "remainder", "floor_divide", "trunc_divide")}
     scope |= _special() | {"fmod": own["fmod_float"], "sigmoid": _sigmoid, "gelu_gate": _gelu_gate}
     return scope if compute == "float64" else scope | _SINGLE | {name: _rounded(name) for name in DOUBLES}
-
-
-def _integer_functions(compute: str) -> dict[str, Any]:
-    own = _written_out()
-    scope: dict[str, Any] = dict.fromkeys(("floor", "ceil", "trunc", "rint"), own["identity"])
-    scope |= {"fmax": own["maximum"], "fmin": own["minimum"], "isfinite": own["always"], "isinf": own["never"], "signbit": own["is_negative"]}
-    scope |= {name: own[f"{name}_integer"] for name in ("pow", "fmod", "remainder", "floor_divide", "trunc_divide")}
-    scope["bitwise_not"] = own["not_bool" if compute == "bool" else "not_integer"]
-    if compute != "bool":
-        integer = np.dtype(compute)
-        scope["left_shift"], scope["right_shift"] = map(device, scalar_bodies.shifts(integer.itemsize * 8, integer.kind == "i"))
-    return scope
 
 
 @functools.cache

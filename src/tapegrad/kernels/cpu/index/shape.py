@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided as _as_strided
 
+from ...diagonals import along_diagonal
 from .. import arrays
 
 
@@ -64,14 +65,7 @@ def triu(x: Any, k: int) -> Any:
 
 def diagonal(x: Any, offset: int, dim1: int, dim2: int) -> Any:
     """The view of a diagonal of two axes, as the last axis."""
-    rows, columns = x.shape[dim1] + min(offset, 0), x.shape[dim2] - max(offset, 0)
-    n = max(0, min(rows, columns))
-    start: list[Any] = [slice(None)] * x.ndim
-    start[dim1], start[dim2] = slice(-min(offset, 0), None), slice(max(offset, 0), None)
-    corner = x[tuple(start)] if n else x
-    rest = [d for d in range(x.ndim) if d not in (dim1, dim2)]
-    shape = (*(x.shape[d] for d in rest), n)
-    return _strided(corner, shape, (*(x.strides[d] for d in rest), x.strides[dim1] + x.strides[dim2]))
+    return _strided(*along_diagonal(x, offset, dim1, dim2))
 
 
 def place_diagonal(g: Any, offset: int, dim1: int, dim2: int, size: tuple[int, ...]) -> Any:

@@ -37,7 +37,7 @@ def functions(compute: str) -> dict[str, Any]:
         return scope | {"isfinite": cmath.isfinite, "isinf": cmath.isinf}
     scope["conj"] = own["identity"]
     if compute == "bool" or "int" in compute:
-        return scope | _integer_functions(compute)
+        return scope | scalar_bodies.of_integers(_written_out(), compute, _inline)
     scope |= {name: getattr(math, name) for name in _LIBM} | _ROUNDING | _TWO_OPERANDS
     scope |= {name: own[name] for name in ("fmax", "fmin", "isfinite", "isinf", "signbit", "remainder", "floor_divide", "trunc_divide")}
     scope |= {"pow": _pow, "fmod": own["fmod_float"]}
@@ -62,18 +62,6 @@ def vectorised(compute: str) -> dict[str, Any]:
     single = compute == "float32"
     found: dict[str, Any] = {f.__name__: f for f in _VECTORISED}
     return found | {"pow": logarithm.pow_single if single else logarithm.pow_double, "gelu_gate": error.gelu_gate if single else error.ndtr}
-
-
-def _integer_functions(compute: str) -> dict[str, Any]:
-    own = _written_out()
-    scope: dict[str, Any] = dict.fromkeys(("floor", "ceil", "trunc", "rint"), own["identity"])
-    scope |= {"fmax": own["maximum"], "fmin": own["minimum"], "isfinite": own["always"], "isinf": own["never"], "signbit": own["is_negative"]}
-    scope |= {name: own[f"{name}_integer"] for name in ("pow", "fmod", "remainder", "floor_divide", "trunc_divide")}
-    scope["bitwise_not"] = own["not_bool" if compute == "bool" else "not_integer"]
-    if compute != "bool":
-        integer = np.dtype(compute)
-        scope["left_shift"], scope["right_shift"] = map(_inline, scalar_bodies.shifts(integer.itemsize * 8, integer.kind == "i"))
-    return scope
 
 
 @functools.cache

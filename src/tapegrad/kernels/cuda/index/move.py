@@ -9,12 +9,12 @@ import numpy as np
 from .. import errors, language as L
 from ..array import CudaArray, empty
 from ..context import blocks_for, context
+from ..dimensions import SMALL
 from ..kernel import family
 from ..language import cuda, int32, int64
 
 _WORDS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64", 16: "uint64"}  # what so many bytes are moved as
 _INT64 = np.dtype(np.int64)
-_SMALL = 2**31
 
 
 def _unit(row: int, *addresses: int) -> int:
@@ -63,7 +63,7 @@ def take_rows(source: CudaArray, index: Any, out: CudaArray, outer: int, n: int,
     inner = row // unit
     total = outer * index.size * inner
     numbers = (errors.operation(operation), n, index.size, inner, total)
-    taken(unit, total >= _SMALL, False).launch(blocks_for(total, L.BLOCK), L.BLOCK, source, index, out, errors.words(), *numbers)
+    taken(unit, total >= SMALL, False).launch(blocks_for(total, L.BLOCK), L.BLOCK, source, index, out, errors.words(), *numbers)
 
 
 def gather_along(source: CudaArray, index: Any, out: CudaArray, outer: int, n: int, inner: int) -> None:
@@ -71,7 +71,7 @@ def gather_along(source: CudaArray, index: Any, out: CudaArray, outer: int, n: i
     total = out.size
     count = total // (outer * inner)
     numbers = (errors.operation("gather"), n, count, inner, total)
-    kernel = taken(source.itemsize, total >= _SMALL, True)
+    kernel = taken(source.itemsize, total >= SMALL, True)
     kernel.launch(blocks_for(total, L.BLOCK), L.BLOCK, source, index, out, errors.words(), *numbers)
 
 
@@ -159,4 +159,4 @@ def write_rows(out: CudaArray, rows: CudaArray, values: CudaArray, outer: int, n
     total = outer * rows.size * inner
     writers = None if unique or single else writers_of(rows, n)
     numbers = (n, rows.size, inner, total, int(writers is not None))
-    written(unit, total >= _SMALL, single).launch(blocks_for(total, L.BLOCK), L.BLOCK, values, rows, writers, out, *numbers)
+    written(unit, total >= SMALL, single).launch(blocks_for(total, L.BLOCK), L.BLOCK, values, rows, writers, out, *numbers)

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from ...body import Body
+from ...diagonals import along_diagonal
 from .. import language as L
 from ..array import CudaArray, contiguous, empty, strided as _strided, to_device, zeros
 from ..context import blocks_for
+from ..dimensions import SMALL
 from ..elements import stored, to_computed, to_stored, type_of
 from ..elementwise import accumulate, assign, run
 from ..kernel import family
 from ..language import cuda, int32, int64
-
-_SMALL = 2**31  # elements below which 32-bit indices do
-
 
 # -------------------------------------------------------------------------------------------------------------- views
 
@@ -50,14 +49,7 @@ def spread(g: CudaArray, shape: tuple[int, ...], axes: tuple[int, ...], keepdim:
 
 def diagonal(x: CudaArray, offset: int, dim1: int, dim2: int) -> CudaArray:
     """The view of a diagonal of two axes, as the last axis."""
-    rows, columns = x.shape[dim1] + min(offset, 0), x.shape[dim2] - max(offset, 0)
-    n = max(0, min(rows, columns))
-    start: list[Any] = [slice(None)] * x.ndim
-    start[dim1], start[dim2] = slice(-min(offset, 0), None), slice(max(offset, 0), None)
-    corner = x[tuple(start)] if n else x
-    rest = [d for d in range(x.ndim) if d not in (dim1, dim2)]
-    shape = (*(x.shape[d] for d in rest), n)
-    return _strided(corner, shape, (*(x.strides[d] for d in rest), x.strides[dim1] + x.strides[dim2]), x.flags.writeable)
+    return _strided(*along_diagonal(x, offset, dim1, dim2), x.flags.writeable)
 
 
 def windows(x: CudaArray, dim: int, size: int, step: int) -> CudaArray:
@@ -164,7 +156,7 @@ def _triangle(x: CudaArray, k: int, upper: bool) -> CudaArray:
     source = contiguous(x)
     out = empty(x.shape, x.dtype)
     if x.size:
-        kernel = triangle(x.itemsize, upper, x.size >= _SMALL)
+        kernel = triangle(x.itemsize, upper, x.size >= SMALL)
         kernel.launch(blocks_for(x.size, L.BLOCK), L.BLOCK, source, out, x.size, x.shape[-2], x.shape[-1], k)
     return out
 
@@ -214,7 +206,7 @@ def add_windows(g: CudaArray, dim: int, step: int, size: tuple[int, ...]) -> Cud
         return zeros(size, g.dtype)
     source = contiguous(g)
     out = empty(size, g.dtype)
-    kernel = windows_added(g.dtype.name, max(out.size, g.size) >= _SMALL)
+    kernel = windows_added(g.dtype.name, max(out.size, g.size) >= SMALL)
     inner = math.prod(size[dim + 1 :])
     kernel.launch(blocks_for(out.size, L.BLOCK), L.BLOCK, source, out, out.size, size[dim], inner, g.shape[dim], g.shape[-1], step)
     return out

@@ -25,30 +25,21 @@ def fits_in_32_bits(dtype: str) -> bool:
 
 def key_of(dtype: str) -> Any:
     """A device function: what lies in memory as a uint64 that orders as the values do, NaN last and -0 as 0."""
-    bits_of_float32, bits_of_float64, get = L.bits_of_float32, L.bits_of_float64, to_computed(dtype)
+    get, long = to_computed(dtype), dtype == "float64"
+    bits_of, U, most = (L.bits_of_float64, uint64, 2**64 - 1) if long else (L.bits_of_float32, uint32, 2**32 - 1)
+    sign = most // 2 + 1
 
     @device
-    def of_float32(x):  # type: ignore[no-untyped-def]
+    def of_float(x):  # type: ignore[no-untyped-def]
         value = get(x)
-        bits = bits_of_float32(value)
-        top = uint32(0x80000000)
-        key = uint32(~bits) if (bits & top) != 0 else uint32(bits | top)
+        bits = bits_of(value)
+        top = U(sign)
+        key = U(~bits) if (bits & top) != 0 else U(bits | top)
         if value == 0:
             key = top
         if value != value:
-            key = uint32(0xFFFFFFFF)
+            key = U(most)
         return uint64(key)
-
-    @device
-    def of_float64(x):  # type: ignore[no-untyped-def]
-        bits = bits_of_float64(x)
-        top = uint64(0x8000000000000000)
-        key = uint64(~bits) if (bits & top) != 0 else uint64(bits | top)
-        if x == 0:
-            key = top
-        if x != x:
-            key = uint64(0xFFFFFFFFFFFFFFFF)
-        return key
 
     @device
     def of_short(x):  # type: ignore[no-untyped-def]
@@ -58,11 +49,9 @@ def key_of(dtype: str) -> Any:
     def of_int64(x):  # type: ignore[no-untyped-def]
         return uint64(x) ^ uint64(0x8000000000000000)
 
-    if dtype == "float64":
-        return of_float64
     if dtype == "int64":
         return of_int64
-    return of_float32 if "float" in dtype else of_short
+    return of_float if "float" in dtype else of_short
 
 
 @family(threads=THREADS, dtype=DTYPES, wide=(False, True), final=(False, True))

@@ -18,13 +18,14 @@ from ..language import cuda, device
 
 
 class Tile(NamedTuple):
-    """Rows and columns of C that a block computes, the products of a slab, and rows and columns of a thread."""
+    """Rows and columns that a block computes, the products of a slab, rows and columns of a thread; and an estimate of how near it comes to full speed."""
 
     rows: int
     columns: int
     depth: int
     row_count: int
     column_count: int
+    speed: float = 1.0
 
     @property
     def threads(self) -> int:

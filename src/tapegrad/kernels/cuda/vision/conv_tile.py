@@ -6,31 +6,16 @@ waits once a slab. Accumulators have names of their own, so that they are regist
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import language as L
 from ..elements import to_computed, to_stored
 from ..language import cuda
-from ..linalg.gemm_kernels import accumulated as accumulated
+from ..linalg.gemm_kernels import Tile as Tile, accumulated as accumulated
 
 OUTSIDE = -(2**30)  # a coordinate that no window makes one inside
-
-
-class Tile(NamedTuple):
-    """Rows and columns that a block computes, the products of a slab, rows and columns of a thread; and an estimate of how near it comes to full speed."""
-
-    rows: int
-    columns: int
-    depth: int
-    row_count: int
-    column_count: int
-    speed: float = 1.0
-
-    @property
-    def threads(self) -> int:
-        return self.rows // self.row_count * (self.columns // self.column_count)
 
 
 def size_of(dtype: str) -> int:
