@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 import tapegrad as tg
 from tapegrad import dtypes, modes, printing, public, registry
-from tapegrad.kernels.cpu import runtime
+from tapegrad.kernels.native import runtime
 
 sys.path.insert(0, str(Path(__file__).parent))  # test modules share op_matrix
 

@@ -63,7 +63,7 @@ def _features() -> str:
 
 
 def _threads() -> str:
-    from .kernels.cpu import runtime
+    from .kernels.native import runtime
 
     layer = runtime.start_threads()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -19,7 +19,7 @@ from . import dtypes
 from .device import BACKENDS, backend
 from .generated import written_when_called
 from .graph import CALL_SLOTS, Call
-from .kernels.cpu.objects import maker
+from .kernels.native.objects import maker
 from .modes import local
 from .observing import annotate, tell
 from .storage import Storage, tick

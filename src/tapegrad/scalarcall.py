@@ -16,7 +16,7 @@ import numpy as np
 
 from .computation import NUMBERS
 from .graph import ENTRY_SLOTS, Entry
-from .kernels.cpu.objects import maker
+from .kernels.native.objects import maker
 from .modes import local
 from .observing import annotate, tell
 from .opcall import check_devices, differentiable

@@ -16,8 +16,8 @@ import numpy as np
 
 from .graph import CALL_SLOTS, Call
 from .kernels.cpu import views
-from .kernels.cpu.objects import slots_of
 from .kernels.cpu.plans import Plans, key_of
+from .kernels.native.objects import slots_of
 from .kernels.once import once
 from .storage import ROOM, Views, forget_dead, tick
 from .tensor import TENSOR_SLOTS, Tensor

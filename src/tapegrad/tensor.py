@@ -10,7 +10,7 @@ import numpy as np
 
 from . import dtypes
 from .device import apart, device, device_of, on_host
-from .kernels.cpu.objects import maker
+from .kernels.native.objects import maker
 from .memory_format import contiguous_format
 from .modes import local, values_leave
 from .storage import Storage

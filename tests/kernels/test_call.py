@@ -18,9 +18,9 @@ import pytest
 import tapegrad as tg
 from tapegrad.kernels import cpu
 from tapegrad.kernels.body import Body
-from tapegrad.kernels.cpu import call, runtime
 from tapegrad.kernels.cpu.arrange import arrange
 from tapegrad.kernels.cpu.fast import MOST_OPERANDS, Fast
+from tapegrad.kernels.native import call, runtime
 
 elementwise = importlib.import_module("tapegrad.kernels.cpu.elementwise")  # the package's attribute of that name is its function
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tapegrad.kernels.cpu import runtime
-from tapegrad.kernels.cpu.call import Launches, Steps
 from tapegrad.kernels.cpu.linalg.gemm import Tile, host_tile
 from tapegrad.kernels.cpu.vision import conv, conv_weight, direct_conv
+from tapegrad.kernels.native import runtime
+from tapegrad.kernels.native.call import Launches, Steps
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]

@@ -11,9 +11,9 @@ from hypothesis import given, strategies as st
 import tapegrad as tg
 from tapegrad.kernels import cpu
 from tapegrad.kernels.body import Body
-from tapegrad.kernels.cpu import runtime
 from tapegrad.kernels.cpu.arrange import ROWS, TILES, arrange
 from tapegrad.kernels.cpu.fast import Fast
+from tapegrad.kernels.native import runtime
 
 from .test_elementwise import layouts, shapes
 

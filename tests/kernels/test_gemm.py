@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tapegrad.kernels.cpu import runtime
-from tapegrad.kernels.cpu.call import launcher
 from tapegrad.kernels.cpu.linalg import gemm, gemm_kernels, matmul as product
+from tapegrad.kernels.native import runtime
+from tapegrad.kernels.native.call import launcher
 
 DEPTH = gemm_kernels.host_blocking().depth
 

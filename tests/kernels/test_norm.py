@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tapegrad.kernels.cpu import runtime
 from tapegrad.kernels.cpu.nn.norm import standardize, standardize_backward
+from tapegrad.kernels.native import runtime
 from tapegrad.ops.nn.standardize import Layout, by_channels, by_groups, by_rows
 
 FLOATS = [np.dtype("float32"), np.dtype("float64")]

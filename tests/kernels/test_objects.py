@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tapegrad.graph import CALL_SLOTS, Call
-from tapegrad.kernels.cpu.objects import maker, slots_of
+from tapegrad.kernels.native.objects import maker, slots_of
 from tapegrad.tensor import TENSOR_SLOTS, Tensor
 
 

@@ -11,9 +11,9 @@ import tapegrad as tg
 from tapegrad.kernels import cpu
 from tapegrad.kernels.cpu import plans
 from tapegrad.kernels.cpu.arrays import empty
-from tapegrad.kernels.cpu.call import Launches
 from tapegrad.kernels.cpu.linalg import gemm
 from tapegrad.kernels.cpu.planned import Planned, planned
+from tapegrad.kernels.native.call import Launches, launcher
 
 RNG = np.random.default_rng(0)
 LAYOUTS = {
@@ -117,7 +117,7 @@ def test_what_uses_memory_that_is_not_its_own_has_no_plan() -> None:
         with Launches() as launches:
             cpu.sum._function(x, (0,), False)
         (kernel, n, grain, (source, _, *rest)), = launches.rows
-        cpu.call.launcher()(kernel, n, grain, source, out, *rest)
+        launcher()(kernel, n, grain, source, out, *rest)
         return out
 
     for value in (1.0, 2.0):

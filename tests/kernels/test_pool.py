@@ -12,9 +12,9 @@ from hypothesis import given, settings, strategies as st
 
 import tapegrad as tg
 from tapegrad.kernels.axis_maps import Axis, table
-from tapegrad.kernels.cpu import runtime
 from tapegrad.kernels.cpu.vision.pool import max_pool, max_pool_backward
 from tapegrad.kernels.cpu.vision.resample import resample
+from tapegrad.kernels.native import runtime
 
 Array = np.ndarray[Any, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tapegrad.kernels.cpu import cache
+from tapegrad.kernels.native import cache
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tapegrad.kernels.cpu import runtime
 from tapegrad.kernels.cpu.reduction.reduce import (
     amax,
     amin,
@@ -28,6 +27,7 @@ from tapegrad.kernels.cpu.reduction.reduce import (
     var_mean,
 )
 from tapegrad.kernels.cpu.reduction.statistics import vector_norm
+from tapegrad.kernels.native import runtime
 
 FLOATS = [np.dtype("float32"), np.dtype("float64")]
 SHAPES = [(), (1,), (7,), (32, 128), (3, 4, 5), (2, 1, 3), (5, 40, 7), (300, 513), (17, 3, 66), (70000,), (4, 0, 3)]

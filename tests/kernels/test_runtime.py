@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tapegrad.kernels.cpu import cache
+from tapegrad.kernels.native import cache
 
 OURS = """
 import tapegrad as tg
-from tapegrad.kernels.cpu import runtime
+from tapegrad.kernels.native import runtime
 layer = runtime.start_threads()
 assert runtime.block[runtime.PARALLEL_FOR] or layer == "serial"
 x = tg.arange(1_000_000, dtype=tg.float64)

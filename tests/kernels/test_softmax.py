@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tapegrad.kernels.cpu import runtime
 from tapegrad.kernels.cpu.nn.softmax import (
     cross_entropy,
     cross_entropy_backward,
@@ -18,6 +17,7 @@ from tapegrad.kernels.cpu.nn.softmax import (
     softmax,
     softmax_backward,
 )
+from tapegrad.kernels.native import runtime
 
 FLOATS = [np.dtype("float32"), np.dtype("float64")]
 SHAPES = [(7,), (32, 10), (3, 4, 5), (5, 2000), (3, 1500, 7), (2, 20, 700), (200, 16), (0, 3), (3, 0), (40, 1)]

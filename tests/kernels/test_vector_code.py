@@ -10,10 +10,10 @@ from llvmlite import ir
 from numba import cfunc
 
 from tapegrad.kernels.body import Body
-from tapegrad.kernels.cpu import abi, cache
 from tapegrad.kernels.cpu.arrange import FLAT, Arrangement
 from tapegrad.kernels.cpu.vmath import functions, guarded, value
 from tapegrad.kernels.cpu.vmath.value import DOUBLE, FLOAT, LONG, Value
+from tapegrad.kernels.native import abi, cache
 
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()

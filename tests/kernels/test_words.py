@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 from numba import types
 
-from tapegrad.kernels.cpu import cache, runtime as rt
-from tapegrad.kernels.cpu.words import call, float_bits, get, load32, put, stack_array, stack_words, swap_if
+from tapegrad.kernels.native import cache, runtime as rt
+from tapegrad.kernels.native.words import call, float_bits, get, load32, put, stack_array, stack_words, swap_if
 
 WORDS = st.integers(-(2**63), 2**63 - 1)
 SMALL = st.integers(-50, 50)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..body import Body
+from ..native.call import Launches, Steps, recording, replay_address
+from ..native.runtime import address as runtime_address, get_num_threads, set_num_threads
 from .arrays import empty as empty, zeros as zeros
-from .call import Launches, Steps, recording, replay_address
 from .complex_parts import as_pairs, from_pairs, imaginary_part, join_parts, real_part
 from .elementwise import copy, learn, run as elementwise
 from .fast import Fast
@@ -95,7 +96,6 @@ from .reduction.statistics import (
     shift,
     vector_norm,
 )
-from .runtime import address as runtime_address, get_num_threads, set_num_threads
 from .vision.conv import col2im, convolution, convolution_input, convolution_weight, im2col
 from .vision.pool import fractional_max_pool, max_pool, max_pool_backward
 from .vision.resample import pad_constant, resample

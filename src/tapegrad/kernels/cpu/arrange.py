@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import cache, runtime as rt
-from .words import call, float_bits, get, load, load32, put, store
+from ..native import cache, runtime as rt
+from ..native.words import call, float_bits, get, load, load32, put, store
 
 FLAT, ROWS, TILES = range(3)
 LETTERS = "csxt"

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from . import memory, runtime as rt
-from .call import builtin
-from .words import call, get, load, put, stack_words
+from ..native import runtime as rt
+from ..native.call import builtin
+from ..native.words import call, get, load, put, stack_words
+from . import memory
 
 _Array = np.ndarray[Any, Any]
 

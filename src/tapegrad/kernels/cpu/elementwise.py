@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..body import Body
-from . import call, runtime as rt
+from ..native import call, runtime as rt
 from .arrange import FLAT, TILE_COLUMNS, TILE_ROWS, TILES, Arrangement, arrange
 from .arrays import empty
 from .fast import Fast
@@ -97,7 +97,8 @@ def kernels(
 
 
 def _build(source: str, compute: str) -> Any:
-    from . import abi, loops
+    from ..native import abi
+    from . import loops
     from .vmath import functions as vmath
 
     scope: dict[str, Any] = vmath.functions("float32" if compute in ("float16", "bfloat16") else compute)

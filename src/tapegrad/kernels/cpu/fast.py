@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..native import cache, runtime as rt
+from ..native.call import builtin, none, run
+from ..native.words import call, get, load, load32, put, stack_words, store
 from ..once import once
-from . import arrange as layouts, cache, runtime as rt
+from . import arrange as layouts
 from .arrange import LETTERS, Arrangement
 from .arrays import new_array
-from .call import builtin, none, run
-from .words import call, get, load, load32, put, stack_words, store
 
 # Words of a fast path's control block. Its table: the number of rows; then rows of the pattern, the operands' dtypes (0: a float, 1: an
 # int), what to launch, the kernel which that calls, the grain, and the outputs' dtypes.

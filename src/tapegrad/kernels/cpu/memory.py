@@ -19,8 +19,8 @@ import functools
 import mmap
 import os
 
-from . import cache, runtime as rt
-from .words import call, get, load, put, store, swap_if
+from ..native import cache, runtime as rt
+from ..native.words import call, get, load, put, store, swap_if
 
 LARGE = 128 << 10  # from here on a fresh block costs page faults at every use; below, the C library recycles well
 _HEADER = 64  # bytes ahead of the data, which so stays aligned to a cache line

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..body import Body
-from . import cache, runtime
-from .call import launcher
+from ..native import cache, runtime
+from ..native.call import launcher
 
 Array = np.ndarray[Any, Any]
 GRAIN = 8192  # elements below which one thread is faster: an update often takes a root and a quotient
@@ -59,7 +59,7 @@ def update_kernel(body: Body, written: Sequence[int], numbers: int, dtype: np.dt
     source = _source(body, written, numbers, dtype.name)
 
     def build() -> Any:
-        from . import abi
+        from ..native import abi
         from .vmath import functions as vmath
 
         scope: dict[str, Any] = vmath.functions(dtype.name)
@@ -105,7 +105,7 @@ class Counters:
 
 def _count_kernel(dtype: str) -> int:
     def build() -> Any:
-        from .abi import POINTERS
+        from ..native.abi import POINTERS
 
         word, number, element = POINTERS["int64"], POINTERS["float64"], POINTERS[dtype]
 

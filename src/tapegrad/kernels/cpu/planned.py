@@ -14,12 +14,13 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from ..native import runtime as rt
+from ..native.call import Launches, as_word, none, recorder, recording, run
+from ..native.words import call, get, load, put, stack_words
 from ..once import once
-from . import plans, runtime as rt
+from . import plans
 from .arrays import empty, new_array
-from .call import Launches, as_word, none, recorder, recording, run
 from .plans import MOST_ARGUMENTS, MOST_WORDS, Plans, describe, find, key_of
-from .words import call, get, load, put, stack_words
 
 # Words of a plan (see plans.py): the arrays it makes, how many of them it returns, its launches, and whether one needs threads. After the
 # key: of each array the rank, the dtype and the shape; of each launch the kernel, n, grain, the number of its slots, and these: what kind

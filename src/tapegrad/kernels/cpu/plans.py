@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from . import cache, runtime as rt
-from .call import as_word, builtin
-from .words import call, get, load, load32, put
+from ..native import cache, runtime as rt
+from ..native.call import as_word, builtin
+from ..native.words import call, get, load, load32, put
 
 # Words of a builtin's control block; of a table: a mask, then the addresses of plans, by hash. Of a plan: the number of words
 # of its key, what the builtin makes of the others; then the key; then more of the builtin's.

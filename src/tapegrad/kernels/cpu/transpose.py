@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import njit
 
-from . import abi
+from ..native import abi
 from .arrange import TILE_COLUMNS, TILE_ROWS
 from .linalg.micro import transpose_block
 from .vector import Vector

@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from .abi import repeated
+from ..native.abi import repeated
 
 _WORD = ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()

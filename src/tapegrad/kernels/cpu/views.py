@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import plans, runtime as rt
-from .call import none
+from ..native import runtime as rt
+from ..native.call import none
+from ..native.words import call, get, load, load32, put, stack_words, store
+from . import plans
 from .plans import MOST_ARGUMENTS, MOST_WORDS, describe, find
-from .words import call, get, load, load32, put, stack_words, store
 
 # Words of the control block after the table: classes, constants, functions, and where objects have their slots.
 _TENSOR, _VIEW, _VIEWS, _CALL, _SLICE, _TRUE, _FALSE, _ZERO, _NO_ITEMS, _NAME, _MOST, _TICK, _FORGET = range(plans.MORE, plans.MORE + 13)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cache
+from ..native import cache
 from .arrange import TILE_COLUMNS, TILE_ROWS, TILES, Arrangement
 
 
@@ -27,7 +27,7 @@ def _entering(count: int) -> Any:
     """Native code that points a kernel's slots, in ``frame``, at a row and a column of a plane."""
     from numba import njit
 
-    from .abi import get, put
+    from ..native.abi import get, put
 
     DOWN, SIZES, OUTER = 2 * count + 1, 3 * count + 2, 4 * count + 3
 
@@ -48,7 +48,7 @@ def _entering(count: int) -> Any:
 
 
 def _rows(count: int) -> Any:
-    from .abi import call_kernel, put, stack_words
+    from ..native.abi import call_kernel, put, stack_words
 
     enter = _entering(count)
     ROWS, FRAME, KERNEL, INNER = 2 * count, 3 * count + 1, 3 * count + 1, 4 * count + 2
@@ -77,7 +77,7 @@ def _rows(count: int) -> Any:
 
 
 def _tiles(count: int, across: tuple[tuple[int, int], ...]) -> Any:
-    from .abi import call_kernel, put, stack_words
+    from ..native.abi import call_kernel, put, stack_words
 
     enter, (turn, BYTES) = _entering(count), _turning(count, across)
     ROWS, FRAME, KERNEL, INNER, WORDS = 2 * count, 3 * count + 1, 3 * count + 1, 4 * count + 2, BYTES // 8
@@ -106,7 +106,7 @@ def _turning(count: int, across: tuple[tuple[int, int], ...]) -> tuple[Any, int]
     """Native code that turns over the tile of each operand in ``across`` (its number and item size), and the bytes that takes."""
     from numba import njit
 
-    from .abi import get, put
+    from ..native.abi import get, put
     from .transpose import turners
 
     out, bytes_ = ["def turn(slots, frame, memory, height, width):"], 0

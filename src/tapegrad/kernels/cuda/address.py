@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..cpu import runtime as rt
-from ..cpu.call import builtin
-from ..cpu.words import call, get, load
+from ..native import runtime as rt
+from ..native.call import builtin
+from ..native.words import call, get, load
 
 
 def _address(self: int, args: int, nargs: int) -> int:

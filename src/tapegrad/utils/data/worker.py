@@ -2,7 +2,7 @@
 
 Workers are processes, as in PyTorch, and not threads: what they are for, transforms in Python, would hold the interpreter's lock;
 each needs its own copy of the dataset and of the global random generators; and only a process can be ended whatever it does. A
-child may run kernels, since the launcher is serial there (``kernels/cpu/call.py``).
+child may run kernels, since the launcher is serial there (``kernels/native/call.py``).
 
 A worker reads tasks from its connection, works through them in order, and answers in that order. A thread does the sending, so
 that a worker reads on even while nobody takes its answers: neither side ever waits for the other to read first.

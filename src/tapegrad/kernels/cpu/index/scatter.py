@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import cache, runtime as rt
-from ..call import launcher, recording
+from ...native import cache, runtime as rt
+from ...native.call import launcher, recording
 from ..planned import fresh, planned
 from ..reduction.layout import contiguous
 
@@ -31,7 +31,7 @@ def _kernel(kind: str, dtype: str) -> int:
 
 
 def _take(dtype: str) -> Any:
-    from .. import abi
+    from ...native import abi
 
     values, word, widest = abi.POINTERS[dtype], abi.POINTERS["int64"], abi.widest_vectors
 
@@ -50,7 +50,7 @@ def _take(dtype: str) -> Any:
 
 
 def _add(dtype: str) -> Any:
-    from .. import abi
+    from ...native import abi
 
     values, word, widest = abi.POINTERS[dtype], abi.POINTERS["int64"], abi.widest_vectors
 

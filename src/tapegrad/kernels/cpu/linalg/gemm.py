@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import cache, runtime
+from ...native import cache, runtime
+from ...native.call import launcher
 from ..arrays import constant
-from ..call import launcher
 from ..planned import fresh
 from . import gemm_kernels as kernels
 from .gemm_kernels import ALIGN, BY_COLUMN, BY_ELEMENT, BY_ROW, IN_PLACE, PACK_DEPTH, ROW_DEPTH, Blocking, Tile, host_blocking, host_tile

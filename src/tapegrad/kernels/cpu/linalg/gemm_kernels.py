@@ -94,7 +94,7 @@ def panel_packer(name: str, tile: Tile) -> Any:
     """For kernels, the function that copies a panel of B, some of its columns, to where the register tile reads it."""
     from numba import njit
 
-    from ..abi import POINTERS
+    from ...native.abi import POINTERS
     from ..vector import Vector
     from .micro import padded_copy, transpose_block
 
@@ -131,7 +131,7 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
     """The two kernels for a dtype, as Python functions."""
     from numba import njit
 
-    from ..abi import POINTERS, stack_bytes
+    from ...native.abi import POINTERS, stack_bytes
     from ..vector import Vector
     from .micro import exact_copy, exact_fill, micro_kernel, padded_copy, partial_store
 
@@ -306,7 +306,7 @@ def kernel_sources(name: str, blocking: Blocking) -> dict[str, Callable[..., Non
 
 def dot_source(name: str) -> Callable[..., None]:
     """The kernel of a matrix with contiguous rows times a vector."""
-    from ..abi import POINTERS
+    from ...native.abi import POINTERS
 
     element, ZERO = POINTERS[name], np.dtype(name).type(0)
 

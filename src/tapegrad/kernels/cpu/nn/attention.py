@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import arrays, cache, runtime as rt
-from ..call import launcher
+from ...native import cache, runtime as rt
+from ...native.call import launcher
+from .. import arrays
 from ..linalg.gemm import Tile, host_tile
 from ..narrow import is_narrow, widen
 

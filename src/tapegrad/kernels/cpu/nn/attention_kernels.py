@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..abi import float_of_bits, inline, stack_bytes, widest_vectors
+from ...native.abi import float_of_bits, inline, stack_bytes, widest_vectors
 from ..linalg.gemm import Tile
 from .attention import BATCH, BATCH_DIMS, CAUSAL, DEPTH, KEYS, LENGTH, REGION, ROW, SOURCES, STRIDES, TOTAL, UNITS, VALUES, WHOLE
 from .attention_pieces import Pieces

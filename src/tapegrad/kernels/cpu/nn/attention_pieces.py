@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..abi import POINTERS, inline
+from ...native.abi import POINTERS, inline
 from ..linalg.gemm import Tile
 from ..linalg.micro import micro_kernel, transpose_block
 from ..vector import Vector

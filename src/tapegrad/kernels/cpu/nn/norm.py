@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import cache, runtime as rt
+from ...native import cache, runtime as rt
+from ...native.call import launcher
 from ..arrays import empty
-from ..call import launcher
 from ..elementwise import copy
 from ..narrow import is_narrow, widen
 from ..reduction.layout import contiguous

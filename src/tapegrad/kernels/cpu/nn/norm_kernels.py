@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from .. import abi
-from ..abi import float_of_bits, inline, stack_bytes, widest_vectors
+from ...native import abi
+from ...native.abi import float_of_bits, inline, stack_bytes, widest_vectors
 from ..reduction.layout import LEVELS
 from ..reduction.moments import sums
 from ..reduction.tree import reducer

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import cache, runtime
+from ...native import cache, runtime
+from ...native.call import launcher
 from ..arrays import empty
-from ..call import launcher
 from ..elementwise import copy
 from ..linalg.gemm import matmul
 from ..reduction.reduce import sum

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..abi import POINTERS, call_kernel, stack_words, store, widest_vectors
+from ...native.abi import POINTERS, call_kernel, stack_words, store, widest_vectors
 from ..loops import independent_iterations
 from ..vmath import functions as vmath
 

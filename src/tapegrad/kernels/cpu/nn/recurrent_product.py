@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import cache
+from ...native import cache
+from ...native.call import launcher
 from ..arrays import empty
-from ..call import launcher
 from ..linalg.gemm_kernels import ALIGN, Tile, host_blocking, panel_packer
 
 Array = np.ndarray[Any, Any]
@@ -40,7 +40,7 @@ def _kernel(kind: str, name: str, tile: Tile) -> int:
 
 
 def _sources(name: str, tile: Tile) -> dict[str, Callable[..., None]]:
-    from ..abi import stack_words
+    from ...native.abi import stack_words
     from ..linalg.micro import micro_kernel, partial_store
     from ..vector import Vector
 

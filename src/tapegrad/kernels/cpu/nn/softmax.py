@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import cache, runtime as rt
+from ...native import cache, runtime as rt
+from ...native.call import launcher
 from ..arrays import empty
-from ..call import launcher
 from ..narrow import is_narrow, widen
 from ..reduction.layout import TILE_BYTES, along, contiguous
 

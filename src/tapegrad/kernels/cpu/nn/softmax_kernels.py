@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from .. import abi
-from ..abi import float_of_bits, inline, stack_bytes
+from ...native import abi
+from ...native.abi import float_of_bits, inline, stack_bytes
 from ..reduction.layout import BLOCK_BYTES, LEVELS, ROWS, TILE_BYTES
 from ..reduction.tree import reducer
 from ..vmath import functions as vmath

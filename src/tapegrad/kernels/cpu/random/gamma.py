@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import cache, runtime as rt
+from ...native import cache, runtime as rt
+from ...native.call import launcher
 from ..arrays import empty
-from ..call import launcher
 from . import philox as random
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -69,7 +69,7 @@ def _slope_kernel() -> int:
 
 
 def _build() -> Any:
-    from .. import abi
+    from ...native import abi
     from ..vmath.functions import functions
 
     doubles, slope = abi.POINTERS["float64"], functions("float64")["log_gamma_slope"]

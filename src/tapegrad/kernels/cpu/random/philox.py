@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays, cache, runtime as rt
-from ..call import launcher
+from ...native import cache, runtime as rt
+from ...native.call import launcher
+from .. import arrays
 
 _GRAIN = 8192  # blocks of four 32-bit words
 _SINGLE, _DOUBLE, _WORD, _HALF = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.uint32)

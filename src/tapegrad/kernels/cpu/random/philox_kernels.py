@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from .. import abi
-from ..abi import emitted, stack_bytes, widest_vectors
+from ...native import abi
+from ...native.abi import emitted, stack_bytes, widest_vectors
 from ..vmath.logarithm import log
 from ..vmath.value import DOUBLE, FLOAT, INT, LONG, Value, call, sqrt, where
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from .. import abi
-from ..abi import float_of_bits, inline, stack_bytes
+from ...native import abi
+from ...native.abi import float_of_bits, inline, stack_bytes
 from ..vmath import functions as vmath
 from ..vmath.value import scalar, sqrt
 from .layout import (

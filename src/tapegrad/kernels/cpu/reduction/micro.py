@@ -17,8 +17,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils as _cgutils
 
-from .. import abi
-from ..abi import emitted, inline
+from ...native import abi
+from ...native.abi import emitted, inline
 from ..vmath import functions as vmath
 from .layout import BLOCK_BYTES
 

@@ -12,7 +12,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from ..abi import repeated
+from ...native.abi import repeated
 from .micro import Combine, Native, cgutils
 from .tree import for_blocks, new_tree, value_tree
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import cache, runtime as rt
+from ...native import cache, runtime as rt
+from ...native.call import launcher
 from ..arrays import empty
-from ..call import launcher
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -22,7 +22,7 @@ def _kernel(dtype: str) -> int:
     def build() -> Any:
         from numba import types
 
-        from .. import abi
+        from ...native import abi
 
         operand = abi.POINTERS[dtype]
         compute = types.complex128 if dtype.startswith("complex") else types.float64

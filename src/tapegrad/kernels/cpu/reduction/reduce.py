@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import cache, runtime as rt
-from ..call import launcher
+from ...native import cache, runtime as rt
+from ...native.call import launcher
 from ..planned import fresh, planned
 from .layout import FLOAT64, Array, compute_dtype, reduced_shape, walk
 from .scan import argmax, argmin, cumsum, max_with_index, min_with_index

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import cache, runtime as rt
-from ..call import launcher
+from ...native import cache, runtime as rt
+from ...native.call import launcher
 from ..planned import fresh, planned
 from .layout import TILE_BYTES, Array, along, compute_dtype, contiguous, reduced_shape
 

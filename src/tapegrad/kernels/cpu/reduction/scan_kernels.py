@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from .. import abi
-from ..abi import inline, stack_bytes
+from ...native import abi
+from ...native.abi import inline, stack_bytes
 from .layout import BLOCK_BYTES, LEVELS, TILE_BYTES
 from .micro import converters
 from .tree import reducer

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..abi import POINTERS, call_kernel, stack_bytes, stack_words
+from ...native.abi import POINTERS, call_kernel, stack_bytes, stack_words
 from ..linalg.gemm import Tile
 from ..vector import Vector
 from . import direct_conv as plan

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import runtime as rt
+from ...native import runtime as rt
+from ...native.call import launcher
 from ..arrays import empty
-from ..call import launcher
 from ..reduction.layout import contiguous
 from . import direct_conv
 from .direct_conv import ALIGN, BYTE, NARROW, REGION_BYTES, SERIAL_FLOPS, kernel_of, tile_shape

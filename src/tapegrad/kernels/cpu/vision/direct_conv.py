@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import cache, runtime as rt
+from ...native import cache, runtime as rt
+from ...native.call import launcher
 from ..arrays import empty
-from ..call import launcher
 from ..linalg.gemm import Tile, host_tile
 from ..reduction.layout import contiguous
 

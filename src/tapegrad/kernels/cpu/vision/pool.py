@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...axis_maps import Axis, table
-from .. import cache, runtime as rt
+from ...native import cache, runtime as rt
+from ...native.call import launcher
 from ..arrays import constant, empty
-from ..call import launcher
 from ..narrow import in_float32, widen
 from ..reduction.layout import contiguous
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..abi import POINTERS
+from ...native.abi import POINTERS
 from .pool import BEFORE, HEADER, HEIGHT, OUT_DEPTH, OUT_HEIGHT, OUT_WIDTH, SIZE, STEP_D, STEP_H, STEP_W, STRIDE, WIDTH, WINDOW
 from .window_tile import LANES, window_tile
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...axis_maps import Axis, Table, table
-from .. import cache, runtime as rt
+from ...native import cache, runtime as rt
+from ...native.call import launcher
 from ..arrays import constant, empty
-from ..call import launcher
 from ..narrow import in_float32
 from ..reduction.layout import contiguous
 from .pool import are_windows, mean_pool, mean_pool_backward

@@ -6,7 +6,7 @@ from typing import Any
 
 from numba import njit
 
-from ..abi import POINTERS
+from ...native.abi import POINTERS
 from ..loops import independent_iterations
 from .resample import COUNTS, ENTRIES, HEADER, INDEX, OUT, SIZE, WORKERS
 

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..abi import repeated
+from ...native.abi import repeated
 from ..vector import Vector
 
 LANES = 16

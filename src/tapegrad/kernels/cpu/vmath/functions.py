@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ... import scalar_bodies, special
-from .. import abi
+from ...native import abi
 from . import error, exponential, logarithm, trigonometric
 from .value import scalar
 

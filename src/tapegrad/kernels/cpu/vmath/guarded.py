@@ -15,7 +15,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils
 
-from ..abi import use_widest_vectors
+from ...native.abi import use_widest_vectors
 from .value import INT, Value, call_named, suffix, where
 
 Function = Callable[[Value], Value]

@@ -1,0 +1,1 @@
+"""How Python functions become native code, and native code that the interpreter calls: what the backends stand on."""
