@@ -41,6 +41,7 @@ def check(kernel: Kernel, code: Code, *, local: bool, doubles: bool) -> None:
     threads, blocks = kernel.threads if isinstance(kernel.threads, tuple) else (kernel.threads, 1)
     package = kernel.name.partition(".")[0]
     assert code.registers <= min(MOST.get(package, 255), REGISTERS // (threads * blocks)), f"{kernel.name}: {code.registers} registers"
+    assert ".tensor_" not in kernel.name or "mma.sync" in code.ptx, f"{kernel.name} does not use tensor cores"
     if not doubles and not is_double(kernel):
         found = [line.strip() for line in code.ptx.splitlines() if ".f64" in line and not line.strip().startswith((".param", ".reg"))]
         assert not found, f"{kernel.name} computes in double precision: {found[:3]}"

@@ -176,6 +176,133 @@ def atomic_cas(typing_context, pointer, index, old, value):  # type: ignore[no-u
     return element(pointer, index, element, element), generate
 
 
+# ------------------------------------------------------------------------------------------------------------- tensor cores
+_I32, _F32 = ir.IntType(32), ir.FloatType()
+
+
+def _mma(shape: str, kind: str) -> Any:
+    """D = A B + C of a warp, of which every thread has fragments, laid out as the PTX ISA says of this instruction."""
+    text = f"mma.sync.aligned.{shape}.row.col.f32.{kind}.{kind}.f32 {{$0,$1,$2,$3}}, {{$4,$5,$6,$7}}, {{$8,$9}}, {{$10,$11,$12,$13}};"
+
+    @intrinsic
+    def mma(typing_context, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            function = ir.FunctionType(ir.LiteralStructType([_F32] * 4), [_I32] * 6 + [_F32] * 4)
+            found = builder.call(ir.InlineAsm(function, text, "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", side_effect=True), args)
+            return cgutils.pack_array(builder, [builder.extract_value(found, k) for k in range(4)])
+
+        return types.UniTuple(float32, 4)(*[uint32] * 6, *[float32] * 4), generate
+
+    return mma
+
+
+mma_16816_float16, mma_16816_bfloat16 = _mma("m16n8k16", "f16"), _mma("m16n8k16", "bf16")
+mma_1688_tf32 = _mma("m16n8k8", "tf32")
+
+
+def _shared_address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """The 32-bit address of an element of a shared array."""
+    place = builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+    return builder.ptrtoint(builder.addrspacecast(place, ir.PointerType(context.get_data_type(kind.dtype), 3)), _I32)
+
+
+def _load_matrices(transposed: str) -> Any:
+    text = f"ldmatrix.sync.aligned.m8n8.x4{transposed}.shared.b16 {{$0,$1,$2,$3}}, [$4];"
+
+    @intrinsic
+    def load_matrices(typing_context, array, index):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            function = ir.FunctionType(ir.LiteralStructType([_I32] * 4), [_I32])
+            at = _shared_address(context, builder, array, *args)
+            found = builder.call(ir.InlineAsm(function, text, "=r,=r,=r,=r,r,~{memory}", side_effect=True), [at])
+            return cgutils.pack_array(builder, [builder.extract_value(found, k) for k in range(4)])
+
+        return types.UniTuple(uint32, 4)(array, index), generate
+
+    return load_matrices
+
+
+load_matrices, load_matrices_transposed = _load_matrices(""), _load_matrices(".trans")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy_async(typing_context, array, index, pointer, at, count):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        element = pointer.dtype
+        target = _shared_address(context, builder, array, args[0], args[1])
+        place = builder.gep(args[2], [args[3]])
+        source = builder.ptrtoint(builder.addrspacecast(place, ir.PointerType(context.get_data_type(element), 1)), ir.IntType(64))
+        size = builder.mul(args[4], ir.Constant(_I32, element.bitwidth // 8))
+        function = ir.FunctionType(ir.VoidType(), [_I32, ir.IntType(64), _I32])
+        text = "cp.async.cg.shared.global [$0], [$1], 16, $2;"
+        builder.call(ir.InlineAsm(function, text, "r,l,r,~{memory}", side_effect=True), [target, source, size])
+        return context.get_dummy_value()
+
+    return types.void(array, index, pointer, at, int32), generate
+
+
+def _order(text: str) -> Any:
+    @intrinsic
+    def order(typing_context):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            builder.call(ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), text, "~{memory}", side_effect=True), [])
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    return order
+
+
+commit_copies = _order("cp.async.commit_group;")
+wait_copies, wait_copies_but_1 = _order("cp.async.wait_group 0;"), _order("cp.async.wait_group 1;")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def round_tf32(typing_context, bits):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.call(ir.InlineAsm(ir.FunctionType(_I32, [_I32]), "cvt.rna.tf32.f32 $0, $1;", "=r,r", side_effect=False), args)
+
+    return uint32(uint32), generate
+
+
+def _pair(kind: str) -> Any:
+    @intrinsic
+    def pair(typing_context, low, high):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            function = ir.FunctionType(_I32, [_F32, _F32])
+            return builder.call(ir.InlineAsm(function, f"cvt.rn.{kind}.f32 $0, $1, $2;", "=r,f,f", side_effect=False), [args[1], args[0]])
+
+        return uint32(float32, float32), generate
+
+    return pair
+
+
+pair_of_float16, pair_of_bfloat16 = _pair("f16x2"), _pair("bf16x2")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_quad(typing_context, pointer, index):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), ir.VectorType(_I32, 4).as_pointer())
+        value = builder.load(place, align=16)
+        return cgutils.pack_array(builder, [builder.extract_element(value, ir.Constant(_I32, k)) for k in range(4)])
+
+    return types.UniTuple(uint32, 4)(pointer, index), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_quad(typing_context, array, index, values):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        place = builder.gep(context.make_array(array)(context, builder, args[0]).data, [args[1]])
+        vector = ir.Constant(ir.VectorType(_I32, 4), ir.Undefined)
+        for k in range(4):
+            vector = builder.insert_element(vector, builder.extract_value(args[2], k), ir.Constant(_I32, k))
+        builder.store(vector, builder.bitcast(place, ir.VectorType(_I32, 4).as_pointer()), align=16)
+        return context.get_dummy_value()
+
+    return types.void(array, index, types.UniTuple(uint32, 4)), generate
+
+
 INF, NAN = math.inf, math.nan
 exp, expm1, log, log2, log10, log1p, sqrt = math.exp, math.expm1, math.log, math.log2, math.log10, math.log1p, math.sqrt
 sin, cos, tan, asin, acos, atan, atan2, hypot = math.sin, math.cos, math.tan, math.asin, math.acos, math.atan, math.atan2, math.hypot

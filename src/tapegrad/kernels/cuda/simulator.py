@@ -37,6 +37,7 @@ class _Thread(greenlet.greenlet):  # type: ignore[misc]
     warp: _Warp
     at: str = ""  # where it waits: "block", "warp", or nowhere
     shared: int = 0  # how many shared arrays it has asked for
+    copies: list[list[tuple[Any, Any]]]  # groups of copies that it has not waited for, the last one not ended
 
 
 class _Warp:
@@ -125,17 +126,18 @@ class _Cuda:
     def shfl_xor_sync(self, mask: int, value: Any, by: int) -> Any:
         return self._exchange(value, self.laneid ^ int(by))
 
-    def _votes(self, value: Any) -> list[Any]:
+    def brought(self, value: Any) -> list[Any]:
+        """What each thread of the warp brings."""
         thread, warp = self.thread, self.thread.warp
         warp.given[thread.number % WARP] = value
         self._wait("warp")
         return warp.met[: len(warp.threads)]
 
     def ballot_sync(self, mask: int, value: Any) -> np.uint32:
-        return np.uint32(sum(1 << k for k, vote in enumerate(self._votes(value)) if vote))
+        return np.uint32(sum(1 << k for k, vote in enumerate(self.brought(value)) if vote))
 
     def any_sync(self, mask: int, value: Any) -> bool:
-        return any(self._votes(value))
+        return any(self.brought(value))
 
 
 cuda = _Cuda()
@@ -229,7 +231,7 @@ class Program:
                 warp = _Warp()
             thread = _Thread(self.function)
             thread.gr_context = contextvars.copy_context()  # in which NumPy warns of nothing
-            thread.index, thread.number, thread.warp = _Index(x, y, z), number, warp
+            thread.index, thread.number, thread.warp, thread.copies = _Index(x, y, z), number, warp, [[]]
             warp.threads.append(thread)
             threads.append(thread)
         _advance(threads, values)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import scalar_bodies, special
 from .drivers import driver
-from .simulator import Pointer, cuda as cuda, runnable as device
+from .simulator import WARP, Pointer, cuda as cuda, runnable as device
 
 try:
     import ml_dtypes
@@ -133,6 +133,121 @@ def atomic_cas(pointer: Any, index: Any, old: Any, value: Any) -> Any:
     return found
 
 
+# ------------------------------------------------------------------------------------------------------------- tensor cores
+
+
+def _mma(dtype: Any, depth: int) -> Any:
+    """D = A B + C of a warp: A (16, depth), B (depth, 8), in fragments laid out as the PTX ISA says of this instruction."""
+
+    def product(given: list[list[Any]]) -> Any:
+        words = np.array([g[:6] for g in given], np.uint32)
+        start = np.array([g[6:10] for g in given], np.float32).reshape(8, 4, 2, 2).transpose(2, 0, 1, 3).reshape(16, 8)
+        if dtype is np.float32:
+            words &= np.uint32(0xFFFFE000)  # the bits that are read
+        parts = words.view(dtype).reshape(8, 4, 6, -1).astype(np.float64)  # [row or column, place in four, register, element]
+        a = parts[:, :, :4].reshape(8, 4, 2, 2, -1).transpose(3, 0, 2, 1, 4).reshape(16, depth)
+        b = parts[:, :, 4:].transpose(2, 1, 3, 0).reshape(depth, 8)
+        found = (a @ b + start).astype(np.float32)
+        return found.reshape(2, 8, 4, 2).transpose(1, 2, 0, 3).reshape(WARP, 4)
+
+    def mma(*fragments: Any) -> tuple[Any, ...]:
+        given = cuda.brought(list(fragments))
+        if len(given[0]) == 10:  # the first thread to go on
+            given[0].append(product(given))
+        return tuple(given[0][10][cuda.laneid])
+
+    return mma
+
+
+mma_16816_float16, mma_16816_bfloat16, mma_1688_tf32 = _mma(np.float16, 16), _mma(ml_dtypes.bfloat16, 16), _mma(np.float32, 8)
+
+
+def _bytes_of(array: Any, index: Any) -> tuple[Any, int]:
+    """A shared array as bytes, and where the 16 from an element on begin."""
+    at = int(index) * array.itemsize
+    if at % 16 or not 0 <= at <= array.nbytes - 16:
+        raise IndexError(f"16 bytes at byte {at} of {array.nbytes} in shared memory")
+    return array.view(np.uint8), at
+
+
+def _load_matrices(transposed: bool) -> Any:
+    def load(array: Any, index: Any) -> tuple[Any, ...]:
+        """Four matrices of 8 rows of 16 bytes, each at the place that a thread says: the word of each that a thread of ``mma`` needs."""
+        memory, _ = _bytes_of(array, index)
+        starts = [int(i) * array.itemsize for i in cuda.brought(index)]
+        row, word = divmod(cuda.laneid, 4)
+        if transposed:
+            places = [[starts[8 * m + 2 * word + h] + 2 * row for h in range(2)] for m in range(4)]
+            return tuple([np.concatenate([memory[at : at + 2] for at in pair]).view(np.uint32)[0] for pair in places])
+        return tuple([memory[at : at + 4].view(np.uint32)[0] for at in [starts[8 * m + row] + 4 * word for m in range(4)]])
+
+    return load
+
+
+load_matrices, load_matrices_transposed = _load_matrices(False), _load_matrices(True)
+
+
+def copy_async(array: Any, index: Any, pointer: Any, at: Any, count: Any) -> None:
+    """16 bytes to a shared array, of which ``count`` elements are copied and the others are 0, when it is waited for."""
+    memory, first = _bytes_of(array, index)
+    source: Any = ()
+    if count:
+        place = pointer.place(at, int(count))
+        if place * pointer.dtype.itemsize % 16:
+            raise RuntimeError(f"a copy of 16 bytes from element {place} of {pointer.dtype}, which is not aligned")
+        source = pointer.values[place : place + int(count)].view(np.uint8)
+    memory[first : first + 16] = 0xA5
+    cuda.thread.copies[-1].append((memory[first : first + 16], source))
+
+
+def commit_copies() -> None:
+    """A group of copies ends."""
+    cuda.thread.copies.append([])
+
+
+def _wait_copies(left: int) -> Any:
+    def wait() -> None:
+        """All of the thread's groups are copied, but the last ``left``."""
+        groups = cuda.thread.copies
+        while len(groups) > left + 1:
+            for target, source in groups.pop(0):
+                target[:] = 0
+                target[: len(source)] = source
+
+    return wait
+
+
+wait_copies, wait_copies_but_1 = _wait_copies(0), _wait_copies(1)
+
+
+def round_tf32(bits: Any) -> Any:
+    """The bits of a float32 rounded to TF32, halves away from 0."""
+    return np.uint32((int(bits) + 0x1000) & 0xFFFFE000) if int(bits) & 0x7F800000 != 0x7F800000 else bits
+
+
+def pair_of_float16(low: Any, high: Any) -> Any:
+    """The bits of two float32 rounded to 16 bits."""
+    return np.array([low, high], np.float32).astype(np.float16).view(np.uint32)[0]
+
+
+def pair_of_bfloat16(low: Any, high: Any) -> Any:
+    return np.array([low, high], np.float32).astype(ml_dtypes.bfloat16).view(np.uint32)[0]
+
+
+def load_quad(pointer: Any, index: Any) -> tuple[Any, ...]:
+    """16 bytes of device memory as four words."""
+    first = pointer.place(index, 16 // pointer.dtype.itemsize)
+    if first * pointer.dtype.itemsize % 16:
+        raise RuntimeError(f"16 bytes at element {first} of {pointer.dtype}, which is not aligned")
+    return tuple(pointer.values[first : first + 16 // pointer.dtype.itemsize].view(np.uint32))
+
+
+def store_quad(array: Any, index: Any, values: tuple[Any, ...]) -> None:
+    """Four words to 16 bytes of a shared array."""
+    memory, at = _bytes_of(array, index)
+    memory[at : at + 16] = np.array(values, np.uint32).view(np.uint8)
+
+
 INF, NAN = math.inf, math.nan
 exp, exp2, expm1, log, log2, log10, log1p, sqrt = np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.sqrt
 sin, cos, tan, asin, acos, atan, atan2, hypot = np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan, np.arctan2, np.hypot
@@ -182,5 +297,5 @@ erfcx, erfinv, normcdf, normcdfinv = (_of_python(_special[name]) for name in ("e
 __all__ = [
     name for name in dir()
     if not name.startswith("_")
-    and name not in ("Any", "Pointer", "SimpleNamespace", "annotations", "driver", "math", "ml_dtypes", "np", "scalar_bodies", "special")
+    and name not in ("Any", "Pointer", "WARP", "SimpleNamespace", "annotations", "driver", "math", "ml_dtypes", "np", "scalar_bodies", "special")
 ]  # fmt: skip

@@ -1,5 +1,8 @@
 """The matrix product of arrays of any dtype and strides, by kernels of our own: tiles, where needed cut along the sum, too.
 
+Floats of 16 bits are multiplied by tensor cores, and those of 32 where ``allowed.tf32`` says so. They read 16 bytes at a time: operands that
+are not aligned to that are copied before.
+
 The order of sums depends on shapes, strides and the number of multiprocessors only, so equal operands give equal bits in every run.
 """
 
@@ -10,12 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...precision import allowed
 from .. import language as L
 from ..array import CudaArray, empty
 from ..context import blocks_for, context, properties
 from ..dimensions import merged, strides_of
 from ..kernel import Kernel
 from .gemm_kernels import accumulated, product, sum_parts, tiles, vector
+from .tensor_kernels import TILES as TENSOR_TILES, tensor_product
+from .tensor_tile import KINDS, kind_of
 
 _MAX_PLANS = 4096
 _MAX_GRID = 65535  # blocks along y and z
@@ -47,6 +53,7 @@ class _Plan(NamedTuple):
     offsets: tuple[tuple[int, int, int, int], ...]  # one launch for each: elements of A, B, start and C ahead
     collect: Kernel | None  # adds the parts
     collected: tuple[int, ...]
+    copied: tuple[bool, bool] = (False, False)  # operands that are copied first, and the product planned again
 
 
 _plans: dict[Any, _Plan] = {}
@@ -83,12 +90,14 @@ def _key(x: CudaArray | None) -> Any:
 
 def matmul(a: CudaArray, b: CudaArray, start: CudaArray | None = None) -> CudaArray:
     """``a @ b``, plus ``start`` that broadcasts to it: (..., m, k) @ (..., k, n), leading dimensions broadcast, one dtype."""
-    key = (context.device, a.dtype, _key(a), _key(b), _key(start))
+    key = (context.device, allowed.tf32, a.dtype, _key(a), _key(b), _key(start))
     plan = _plans.get(key)
     if plan is None:
         if len(_plans) >= _MAX_PLANS:
             _plans.clear()
         plan = _plans[key] = _make_plan(a, b, start)
+    if plan.copied != (False, False):
+        return matmul(_padded(a) if plan.copied[0] else a, _padded(b) if plan.copied[1] else b, start)
     out = empty(plan.shape, a.dtype)
     if plan.kernel is None:
         return out
@@ -116,15 +125,28 @@ def _make_plan(a: CudaArray, b: CudaArray, start: CudaArray | None) -> _Plan:
     *outside, outer, inner = (1, 0, 0, 0), (1, 0, 0, 0), *plan.batch
     outside = [dim for dim in outside if dim[0] > 1]
     matrices = outer[0] * inner[0]
-    tile = _tile(m, n, matrices, dtype)
-    shaped = tiles(dtype)[tile]
+    kind = kind_of(dtype, allowed.tf32)
+    along = _chunked(a, *plan.a, m, k, plan.batch, 1, kind), _chunked(b, *plan.b[::-1], n, k, plan.batch, 2, kind)
+    if kind and "" in along and k:
+        return _Plan(shape, None, (0, 0, 0), 0, (), (), None, (), (not along[0], not along[1]))
+    shaped: Any
+    if kind:
+        tile = _tile(TENSOR_TILES, m, n, matrices)
+        shaped, depth = TENSOR_TILES[tile], KINDS[kind].depth
+    else:
+        tile = _tile(tiles(dtype), m, n, matrices)
+        shaped = tiles(dtype)[tile]
+        depth = shaped.depth
     count = -(-m // shaped.rows) * -(-n // shaped.columns)
-    parts, chunk = _cut(k, count * matrices, shaped.depth)
+    parts, chunk = _cut(k, count * matrices, depth)
     extra = "parts" if parts > 1 else "" if start is None else "start"
     steps = [(outer[i], inner[i]) for i in (1, 2, 3)]
-    a_layout = _operand(a, *plan.a, plan.k, m, steps[0], outside, 1)
-    b_layout = _operand(b, plan.b[1], plan.b[0], plan.k, n, steps[1], outside, 2)
-    kernel = product(tile, dtype, a_layout, b_layout, extra)
+    if kind:
+        kernel = tensor_product(tile, kind, *along, extra)
+    else:
+        a_layout = _operand(a, *plan.a, k, m, steps[0], outside, 1)
+        b_layout = _operand(b, plan.b[1], plan.b[0], k, n, steps[1], outside, 2)
+        kernel = product(tile, dtype, a_layout, b_layout, extra)
     numbers = (m, n, k, matrices, inner[0], chunk, *plan.a, *steps[0], *plan.b, *steps[1], *plan.start, *steps[2])
     offsets = [(0, 0, 0, 0)]
     for size, *moves in outside:
@@ -148,9 +170,29 @@ def _operand(
     return ("inner" if along_inner else "outer") + (" vectors" if vectors else "")
 
 
-def _tile(m: int, n: int, matrices: int, dtype: str) -> str:
+def _chunked(
+    x: CudaArray, outer: int, inner: int, extent: int, k: int, batch: tuple[tuple[int, int, int, int], ...], which: int, kind: str
+) -> str:
+    """Along what tensor cores' 16 bytes of an operand lie, "inner" (products) or "outer"; "" where they don't, or there are none."""
+    if not kind or x.address % 16 or any(dim[which] % KINDS[kind].lanes for dim in batch):
+        return ""
+    lanes = KINDS[kind].lanes
+    if (inner == 1 or k == 1) and (outer % lanes == 0 or extent == 1):
+        return "inner"
+    return "outer" if (outer == 1 or extent == 1) and (inner % lanes == 0 or k == 1) else ""
+
+
+def _padded(x: CudaArray) -> CudaArray:
+    """A copy whose rows begin at multiples of 16 bytes."""
+    lanes = 16 // x.itemsize
+    made: CudaArray = empty((*x.shape[:-1], -(-x.shape[-1] // lanes) * lanes), x.dtype)[..., : x.shape[-1]]
+    made[...] = x
+    return made
+
+
+def _tile(kinds: dict[str, Any], m: int, n: int, matrices: int) -> str:
     """The largest tile that is not mostly outside of the matrix, and of which there are enough for all multiprocessors."""
-    *larger, last = tiles(dtype).items()
+    *larger, last = kinds.items()
     for name, tile in larger:
         if m > tile.rows // 2 and n > tile.columns // 2:
             if -(-m // tile.rows) * -(-n // tile.columns) * matrices >= properties(context.device).multiprocessors:
