@@ -108,8 +108,8 @@ def _reduce(e: Emitter, parts: list[str], o: Operands) -> None:
 
 @handles("match")
 def _match(e: Emitter, parts: list[str], o: Operands) -> None:
-    if parts[2] != "any":
-        raise KeyError(parts[2])
+    if parts[1] != "any":
+        raise KeyError(parts[1])
     dtype = DTYPES[parts[-1]]
     e.define(o[0], "u4", f"M.matching({e.value(o[1], dtype)}, {e.value(o[2], 'u4')}, A)")
 

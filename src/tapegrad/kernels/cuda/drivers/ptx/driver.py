@@ -57,12 +57,14 @@ class Interpreted(Simulated):
 
 
 def _bytes(name: str, value: Any, kind: str) -> bytes:
-    """An argument as ``cuda.core`` hands it over: Python's int as 64 bits, NumPy's numbers as they are.
+    """An argument as ``cuda.core`` hands it over: Python's int as 64 bits, of which the kernel takes the lowest, NumPy's numbers as they are.
 
     Raises:
         TypeError: where that is not what the kernel takes.
     """
-    number = np.int64(value) if value.__class__ is int and -(2**63) <= value < 2**63 else np.uint64(value) if value.__class__ is int else value
-    if not isinstance(number, np.generic) or number.dtype.kind not in _KINDS[kind] or number.nbytes != int(kind[1:]) // 8:
+    size = int(kind[1:]) // 8
+    if value.__class__ is int and kind[0] != "f" and -(1 << 8 * size - 1) <= value < 1 << 8 * size:
+        return int(value).to_bytes(size, "little", signed=value < 0)
+    if not isinstance(value, np.generic) or value.dtype.kind not in _KINDS[kind] or value.nbytes != size:
         raise TypeError(f"{name}: an argument {value!r} of {type(value).__name__} for a parameter of type {kind}")
-    return number.tobytes()
+    return value.tobytes()

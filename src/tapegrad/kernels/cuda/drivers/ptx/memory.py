@@ -47,8 +47,8 @@ class Memory:
         if self.static > _RESERVED:
             raise RuntimeError(f"{self.static} bytes of static shared memory: a kernel may have {_RESERVED}")
         self._threads = len(block_of)
-        self._sizes = {name: (size - _FIRST + 15) // 16 * 16 for name, size in sizes.items()}
-        shared, local = self._sizes["shared"], self._sizes["local"]
+        self._sizes = {name: size - _FIRST for name, size in sizes.items()}
+        shared, local = ((self._sizes[name] + 15) // 16 * 16 for name in ("shared", "local"))
         blocks = int(block_of[-1]) + 1
         self._room = {"shared": unset(blocks * shared), "local": unset(self._threads * local)}
         self._start = {"shared": block_of * shared - _FIRST, "local": np.arange(self._threads) * local - _FIRST}

@@ -109,12 +109,12 @@ def _fma(a: float, b: float, c: float) -> float:
 
 def minimum(a: Any, b: Any) -> Any:
     """The smaller one: a number before a NaN, and -0 before 0."""
-    return np.where((a == b) & np.signbit(a), a, np.fmin(a, b))[()]
+    return np.where(a == b, np.where(np.signbit(a), a, b), np.fmin(a, b))[()]
 
 
 def maximum(a: Any, b: Any) -> Any:
     """The larger one: a number before a NaN, and 0 before -0."""
-    return np.where((a == b) & np.signbit(b), a, np.fmax(a, b))[()]
+    return np.where(a == b, np.where(np.signbit(a), b, a), np.fmax(a, b))[()]
 
 
 def minimum_nan(a: Any, b: Any) -> Any:
