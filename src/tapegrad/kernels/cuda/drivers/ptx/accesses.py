@@ -41,7 +41,7 @@ def _load(e: Emitter, parts: list[str], o: Operands) -> None:
         raise KeyError(unknown)
     if space == "param":
         base, offset = address(o[1])
-        if e.is_parameter(base):
+        if base in e.parameters:
             return e.define(o[0], dtype, f"M.parameter({base!r}, {offset}, {dtype})")
         slot = e.slot(base, offset, int(dtype[1]))
         return e.define(o[0], dtype, e.value(slot, dtype))

@@ -80,8 +80,8 @@ def pair(upper: Any, lower: Any, to: str, flags: list[str]) -> Any:
     if set(flags) - {"rn", "rz"}:
         raise NotImplementedError(f"cvt.{'.'.join(flags)}.{to}")
     mode = flags[0] if flags else "rn"
-    narrow = (lambda x: N.bfloat16(x, mode)) if to == "bf16x2" else (lambda x: np.asarray(N.half(x, mode)).view(np.uint16))
-    return (narrow(upper).astype(np.uint32) << np.uint32(16)) | narrow(lower).astype(np.uint32)
+    bits = [N.bfloat16(x, mode) if to == "bf16x2" else np.asarray(N.half(x, mode)).view(np.uint16) for x in (upper, lower)]
+    return (bits[0].astype(np.uint32) << np.uint32(16)) | bits[1].astype(np.uint32)
 
 
 def narrow(name: str, kind: str, *operands: Any) -> Any:
@@ -104,5 +104,6 @@ def _narrow(name: str, brain: bool, *bits: Any) -> Any:
         return np.asarray(N.fma16(*[np.asarray(b).view(np.float16) for b in bits])).view(np.uint16)[()]
     a, b = (N.of_bfloat16(x) if brain else np.asarray(x).view(np.float16).astype(np.float32) for x in bits)
     # A product of two such numbers is exact in float32, and the sum of two is rounded there so finely that rounding again is right.
-    x = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "min": N.minimum, "max": N.maximum}[name](a, b)
+    operations: dict[str, Any] = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "min": N.minimum, "max": N.maximum}
+    x = operations[name](a, b)
     return N.bfloat16(x) if brain else np.asarray(x.astype(np.float16)).view(np.uint16)[()]

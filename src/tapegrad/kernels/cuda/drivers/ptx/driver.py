@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import compiler, store
+from ... import store
 from ..simulated import Simulated
 from . import flow, machine
 
@@ -49,7 +49,7 @@ class Interpreted(Simulated):
         if len(arguments) != len(program.parameters):
             raise TypeError(f"{kernel.name} takes {len(program.parameters)} arguments, got {len(arguments)}")
         most = kernel.threads[0] if isinstance(kernel.threads, tuple) else kernel.threads
-        if not 0 < np.prod(block) <= most or not 0 < np.prod(grid) or max((*grid, 1)[1:3]) > 65535:
+        if not 0 < np.prod(block) <= most or not np.prod(grid) > 0 or max((*grid, 1)[1:3]) > 65535:
             raise ValueError(f"{kernel.name}: a grid of {grid} blocks of {block} threads, compiled for {most} threads at most")
         given = [_bytes(kernel.name, value, kind) for value, (_, kind, _) in zip(arguments, program.parameters, strict=True)]
         with self._running:

@@ -7,8 +7,7 @@ its bits were taken as. Blocks are given the registers that they read, for the t
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,13 +37,18 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
 class Emitter:
     """Python of one basic block.
 
+    Args:
+        kinds: of each register its type; of those declared together ("%r<9>") as "%r<>".
+        parameters: of the kernel. Other slots of that space, for functions that it calls, are registers.
+        symbols: variable -> its address, as an expression.
+
     Attributes:
         read, written: registers that come in, and that the block changes.
-        symbols: variable -> its address, as an expression.
     """
 
-    def __init__(self, kind_of: Callable[[str], str], constants: dict[str, Any], symbols: Mapping[str, str]) -> None:
-        self.kind_of = kind_of
+    def __init__(self, kinds: dict[str, str], parameters: Collection[str], constants: dict[str, Any], symbols: Mapping[str, str]) -> None:
+        self.kinds = kinds
+        self.parameters = parameters
         self.constants = constants
         self.symbols = symbols
         self.lines: list[str] = []
@@ -55,7 +59,9 @@ class Emitter:
 
     def held(self, register: str) -> str:
         """The dtype that a register is kept in."""
-        kind = self.kind_of(register)
+        kind = self.kinds.get(register)
+        if kind is None:
+            kind = self.kinds[register] = self.kinds[register.rstrip("0123456789") + "<>"]
         return HELD.get(kind) or DTYPES[kind]
 
     def instruction(self, opcode: str, operands: tuple[str, ...]) -> None:
@@ -67,6 +73,12 @@ class Emitter:
             handler(self, parts, operands)
         except (KeyError, IndexError, StopIteration) as error:
             raise NotImplementedError(f"PTX instruction {opcode} {', '.join(operands)}") from error
+
+    def slot(self, name: str, offset: int, size: int) -> str:
+        """The register for a parameter, or a part of one, of a function that is called."""
+        register = f"%slot {name}+{offset}"
+        self.kinds.setdefault(register, f"b{8 * size}")
+        return register
 
     # ---------------------------------------------------------------------------------------------------------- operands
 
@@ -189,7 +201,3 @@ def address(operand: str) -> tuple[str, int]:
 def listed(operand: str) -> list[str]:
     """The registers of a vector ``{a, b}``, or the one that it is."""
     return [part.strip() for part in operand[1:-1].split(",")] if operand[0] == "{" else [operand]
-
-
-def float_bits(value: float) -> int:
-    return int.from_bytes(struct.pack("<f", value), "little")

@@ -184,38 +184,17 @@ def _append(blocks: list[_Lines], begin: Callable[[], _Lines], instruction: Inst
         blocks[-1].body.append(instruction)
 
 
-class _BlockEmitter(Emitter):
-    """Knows which names are parameters of the kernel; other slots of that space are registers."""
-
-    parameters: set[str]
-    registers: dict[str, str]
-
-    def is_parameter(self, name: str) -> bool:
-        return name in self.parameters
-
-    def slot(self, name: str, offset: int, size: int) -> str:
-        register = f"%slot {name}+{offset}"
-        self.registers.setdefault(register, f"b{8 * size}")
-        return register
-
-
 def _compiled(entry: Function, body: list[Instruction], registers: dict[str, str], variables: dict[str, Variable]) -> Program:
     found, labels = _split(body)
     kinds: dict[str, str] = {CARRY: "pred", **registers}
 
-    def kind_of(register: str) -> str:
-        kind = kinds.get(register)
-        if kind is None:
-            kind = kinds[register] = kinds[register.rstrip("0123456789") + "<>"]
-        return kind
-
+    parameters = {name for name, _, _ in entry.parameters}
     constants: dict[str, Any] = {}
     symbols = {name: f"M.memory.address({name!r})" for name in variables}
     numbers_of: dict[str, int] = {}
-    emitters, source, spans = [], [], []
-    for k, block in enumerate(found):
-        e = _BlockEmitter(kind_of, constants, symbols)
-        e.parameters, e.registers = {p[0] for p in entry.parameters}, kinds
+    emitters, source = [], []
+    for block in found:
+        e = Emitter(kinds, parameters, constants, symbols)
         for instruction in block.body:
             e.instruction(instruction.opcode, instruction.operands)
         condition = ""
@@ -233,7 +212,6 @@ def _compiled(entry: Function, body: list[Instruction], registers: dict[str, str
         written = [register for register in e.written if register in wanted[k]]
         results = [*e.results(written), condition] if condition else e.results(written)
         source.append(f"def block{k}(M, A, {', '.join(e.read.values())}):")
-        spans.append(len(source))
         source += [f"    {line}" for line in e.lines]
         source.append(f"    return ({', '.join(results)}{',' if results else ''})")
     scope = {
@@ -252,7 +230,7 @@ def _compiled(entry: Function, body: list[Instruction], registers: dict[str, str
         end = "jump" if lines.end == "branch" and not condition else lines.end
         reads, writes = tuple([numbers_of[r] for r in e.read]), tuple([numbers_of[r] for r in written])
         blocks.append(Block(scope[f"block{k}"], reads, writes, end, targets[k], lines.together, said))
-    held = [Emitter.held(emitters[0][0], register) for register in numbers_of]
+    held = [emitters[0][0].held(register) for register in numbers_of]
     return Program(entry.name, blocks, held, entry.parameters, variables)
 
 

@@ -90,7 +90,7 @@ def extracted(a: Any, start: Any, length: Any) -> Any:
 def bytes_picked(a: Any, b: Any, selector: Any) -> Any:
     """``prmt``: each byte of the result is one of the eight of a and b, or eight times its sign."""
     both = (b.astype(u8) << u8(32)) | a
-    result = u4(0)
+    result: Any = u4(0)
     for k in range(4):
         said = (selector >> u4(4 * k)) & u4(15)
         byte = ((both >> (u8(8) * (said & u4(7)))) & u8(255)).astype(u4)
