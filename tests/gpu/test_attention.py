@@ -10,7 +10,7 @@ import pytest
 from matrices import EPS, values
 
 from tapegrad.kernels import cpu, cuda as K
-from tapegrad.kernels.cuda.language import SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 
 LENGTH, SOURCES = (17, 20) if SIMULATED else (150, 333)
 

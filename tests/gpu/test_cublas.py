@@ -12,7 +12,7 @@ from matrices import EPS, VIEWS, dtype_of, values
 from tapegrad import backends
 from tapegrad.kernels import cuda as K
 from tapegrad.kernels.cuda.context import context
-from tapegrad.kernels.cuda.language import SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 from tapegrad.kernels.cuda.linalg import cublas
 
 TYPES = {0: "float32", 1: "float64", 2: "float16", 14: "bfloat16", 4: "complex64", 5: "complex128"}

@@ -10,9 +10,9 @@ import pytest
 import tapegrad as tg
 from tapegrad.kernels import cpu, cuda as kernels
 from tapegrad.kernels.cuda.context import context
+from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 from tapegrad.kernels.cuda.index.combine import FEW, PIECE
 from tapegrad.kernels.cuda.index.order import in_order
-from tapegrad.kernels.cuda.language import SIMULATED
 from tapegrad.nn import functional as F
 
 SIZE = 700 if SIMULATED else 700_000

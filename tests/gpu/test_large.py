@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tapegrad as tg
-from tapegrad.kernels.cuda.language import SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 
 N = 4097 if SIMULATED else 2**31 + 1
 

@@ -9,7 +9,7 @@ import pytest
 from matrices import EPS, VIEWS, Views, same, values
 
 from tapegrad.kernels import cuda as K
-from tapegrad.kernels.cuda.language import SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 from tapegrad.kernels.cuda.linalg import gemm
 
 DTYPES = (*EPS, "int64", "int32", "int8", "bool")

@@ -13,7 +13,7 @@ from op_matrix import EPS, Case, assert_close, function_cases, op_cases
 import tapegrad as tg
 from tapegrad import dtypes
 from tapegrad.kernels import cuda
-from tapegrad.kernels.cuda.language import SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 from tapegrad.tensor import Tensor, wrap
 from tapegrad.testing.layouts import arranged
 

@@ -10,7 +10,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.kernels import cpu, cuda as kernels
-from tapegrad.kernels.cuda.language import SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 from tapegrad.kernels.cuda.reduction.layout import layout
 
 LONG = 2500 if SIMULATED else 5_000_000

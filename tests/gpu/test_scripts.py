@@ -12,7 +12,7 @@ import pytest
 from numpy_draws import numpy_draws
 
 import tapegrad as tg
-from tapegrad.kernels.cuda.language import SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 from test_scripts import COMPARED, run

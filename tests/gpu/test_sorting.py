@@ -9,7 +9,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.dtypes import to_dtype
-from tapegrad.kernels.cuda.language import SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 from tapegrad.tensor import Tensor, wrap
 
 LONG = 700 if SIMULATED else 1_000_003  # of a lane: several tiles, the last not full

@@ -38,6 +38,15 @@ def compile_kernel(
         threads: of a block, at most; 0 for any number. Fewer leave more registers to each. Or these and how many blocks a multiprocessor
             is to have registers for.
     """
+    entry, ptx = compile_ptx(function, signature, min(architectures), threads)
+    with _lock:
+        return {arch: _assembled(entry, ptx, arch) for arch in architectures}
+
+
+def compile_ptx(
+    function: Callable[..., Any], signature: Sequence[str], capability: tuple[int, int], threads: int | tuple[int, int] = 0
+) -> tuple[str, str]:
+    """The name of a kernel's entry, and the intermediate form, for GPUs of this compute capability and newer ones."""
     from numba import cuda, types
 
     from .deferred import linked
@@ -46,14 +55,13 @@ def compile_kernel(
         found = getattr(types, name.rstrip("*"))
         return types.CPointer(found) if name.endswith("*") else found
 
-    oldest = min(architectures)
     options = {"launch_bounds": threads} if threads else {}
-    with _lock, _compiling_for(oldest), warnings.catch_warnings():
+    with _lock, _compiling_for(capability), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ptx, _ = cuda.compile(linked(function), types.void(*map(type_of, signature)), device=False, abi="numba", cc=oldest, **options)
-        entry = _ENTRY.search(ptx)
-        assert entry is not None
-        return {arch: _assembled(entry[1], ptx, arch) for arch in architectures}
+        ptx, _ = cuda.compile(linked(function), types.void(*map(type_of, signature)), device=False, abi="numba", cc=capability, **options)
+    entry = _ENTRY.search(ptx)
+    assert entry is not None
+    return entry[1], ptx
 
 
 @contextmanager

@@ -35,6 +35,21 @@ def code(kernel: Any, capability: tuple[int, int]) -> Code:
     return found
 
 
+def ptx(kernel: Any, capability: tuple[int, int]) -> str:
+    """The intermediate form of a kernel, for a driver that runs that."""
+    name = _entry_name(kernel.module, f"PTX of {kernel.key}", kernel.threads, capability)
+    with store.lock:
+        found = store.read(name)
+        if found is not None:
+            statistics["loaded"] += 1
+            return found[1].decode()
+        with store.compiling():
+            entry, text = compiler.compile_ptx(kernel.function(), kernel.signature(), capability, kernel.threads)
+        statistics["compiled"] += 1
+        store.write(name, {"entry": entry}, text.encode())
+        return text
+
+
 def _compiled(name: str, kernel: Any, capability: tuple[int, int]) -> Code:
     with store.compiling():
         made = compiler.compile_kernel(kernel.function(), kernel.signature(), [capability], kernel.threads)[capability]

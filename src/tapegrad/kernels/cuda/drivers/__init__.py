@@ -1,7 +1,7 @@
 """What stands between the CUDA backend and a GPU: memory, streams, events, and running kernels.
 
 ``TAPEGRAD_CUDA_DRIVER`` chooses: nothing, or "nvidia", means NVIDIA's driver; "simulator" runs kernels as Python on the CPU, a thread
-of the GPU at a time; "null" notes what it is asked and runs nothing.
+of the GPU at a time; "ptx" runs what they are compiled to on the CPU, all threads at a time; "null" notes what it is asked and runs nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from typing import Any, NamedTuple, Protocol
 
 CHOICE = os.environ.get("TAPEGRAD_CUDA_DRIVER", "nvidia")
+ON_CPU = CHOICE in ("simulator", "ptx")  # which is slow: tests take fewer elements
 
 
 class OutOfMemory(Exception):
@@ -95,8 +96,12 @@ def driver() -> Driver:
         from .simulated import Simulated
 
         return Simulated()
+    if CHOICE == "ptx":
+        from .ptx.driver import Interpreted
+
+        return Interpreted()
     if CHOICE == "null":
         from .null import Null
 
         return Null()
-    raise RuntimeError(f"TAPEGRAD_CUDA_DRIVER={CHOICE!r}: it is 'nvidia' (or unset), 'simulator' or 'null'")
+    raise RuntimeError(f"TAPEGRAD_CUDA_DRIVER={CHOICE!r}: it is 'nvidia' (or unset), 'simulator', 'ptx' or 'null'")

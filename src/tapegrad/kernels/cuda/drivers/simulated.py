@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import simulator
 from . import OutOfMemory, Properties
 
 _FAR = 1 << 60
@@ -91,6 +90,8 @@ class Simulated:
         return block, address - start
 
     def load(self, device: int, kernel: Any) -> Any:
+        from .. import simulator
+
         return simulator.Program(kernel.function(), kernel.signature())
 
     def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
