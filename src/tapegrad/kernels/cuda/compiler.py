@@ -38,9 +38,8 @@ def compile_kernel(
         threads: of a block, at most; 0 for any number. Fewer leave more registers to each. Or these and how many blocks a multiprocessor
             is to have registers for.
     """
-    from numba import cuda, types
-
     from .deferred import linked
+    from .toolchain import cuda, types
 
     def type_of(name: str) -> Any:
         found = getattr(types, name.rstrip("*"))
@@ -59,7 +58,7 @@ def compile_kernel(
 @contextmanager
 def _compiling_for(capability: tuple[int, int]) -> Iterator[None]:
     """numba-cuda asks the current device what functions that a kernel calls are compiled for; there may be none, or another."""
-    import numba.cuda.dispatcher as dispatcher
+    from .toolchain import dispatcher
 
     class Target:
         compute_capability = capability
