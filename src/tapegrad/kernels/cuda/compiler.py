@@ -47,9 +47,8 @@ def compile_ptx(
     function: Callable[..., Any], signature: Sequence[str], capability: tuple[int, int], threads: int | tuple[int, int] = 0
 ) -> tuple[str, str]:
     """The name of a kernel's entry, and the intermediate form, for GPUs of this compute capability and newer ones."""
-    from numba import cuda, types
-
     from .deferred import linked
+    from .toolchain import cuda, types
 
     def type_of(name: str) -> Any:
         found = getattr(types, name.rstrip("*"))
@@ -67,7 +66,7 @@ def compile_ptx(
 @contextmanager
 def _compiling_for(capability: tuple[int, int]) -> Iterator[None]:
     """numba-cuda asks the current device what functions that a kernel calls are compiled for; there may be none, or another."""
-    import numba.cuda.dispatcher as dispatcher
+    from .toolchain import dispatcher
 
     class Target:
         compute_capability = capability

@@ -7,9 +7,8 @@ import math
 from typing import Any
 
 from llvmlite import ir
-from numba import cuda, types
-from numba.core import cgutils
-from numba.cuda.extending import intrinsic
+
+from .toolchain import cgutils, cuda, intrinsic, types
 
 int8, int16, int32, int64 = types.int8, types.int16, types.int32, types.int64
 uint8, uint16, uint32, uint64 = types.uint8, types.uint16, types.uint32, types.uint64
