@@ -59,6 +59,7 @@ class Pool:
 
     def __init__(self, device: int) -> None:
         self.device = device
+        context.used(device)
         self.driver = context.driver
         self.free: dict[tuple[int, int], list[int]] = {}  # (stream, size) -> addresses
         self.waiting: list[tuple[int, int, int, list[int]]] = []  # address, stream, size, events

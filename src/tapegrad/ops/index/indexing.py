@@ -306,7 +306,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         return
     parsed, basic = parsed_index(index, self)
     number = isinstance(value, (bool, int, float, complex, np.generic))
-    source = wrap(backend(self._array).number(converted("setitem", np.array(value), self._array.dtype))) if number else value
+    source = wrap(backend(self._array).number(converted("setitem", np.array(value), self._array.dtype), self._array)) if number else value
     source = as_tensor_input(source, "setitem", "value")
     if basic:
         _drop_leading_ones(getitem(self, index), source)

@@ -121,7 +121,7 @@ def true_count(x: Any) -> int:
     return int(np.count_nonzero(x))
 
 
-def number(value: Any) -> Any:
+def number(value: Any, like: Any) -> Any:
     """A 0-d array of the host, where this backend's arrays are."""
     return value
 

@@ -1,7 +1,7 @@
 """What stands between the CUDA backend and a GPU: memory, streams, events, and running kernels.
 
 ``TAPEGRAD_CUDA_DRIVER`` chooses: nothing, or "nvidia", means NVIDIA's driver; "simulator" runs kernels as Python on the CPU, a thread
-of the GPU at a time; "null" notes what it is asked and runs nothing.
+of the GPU at a time, "simulator:2" on two devices; "null" notes what it is asked and runs nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import os
 from typing import Any, NamedTuple, Protocol
 
-CHOICE = os.environ.get("TAPEGRAD_CUDA_DRIVER", "nvidia")
+CHOICE, _, _DEVICES = os.environ.get("TAPEGRAD_CUDA_DRIVER", "nvidia").partition(":")
 
 
 class OutOfMemory(Exception):
@@ -94,7 +94,7 @@ def driver() -> Driver:
     if CHOICE == "simulator":
         from .simulated import Simulated
 
-        return Simulated()
+        return Simulated(int(_DEVICES or 1))
     if CHOICE == "null":
         from .null import Null
 

@@ -94,7 +94,7 @@ _FROM_START = Body(("a", "n"), ("t0 = a + n if a < 0 else a",), ("t0",))
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-def number(value: Any) -> Any:
+def number(value: Any, like: CudaArray | None = None) -> Any:
     """A 0-d array of the host, on the device."""
     if value.dtype.kind == "c":
         return to_device(value)
