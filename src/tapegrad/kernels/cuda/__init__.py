@@ -12,7 +12,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..body import Body
-from .array import CudaArray as CudaArray, empty as empty, new_empty as new_empty, to_device as to_device, to_host as to_host, zeros as zeros
+from .array import (
+    CudaArray as CudaArray,
+    empty as empty,
+    new_empty as new_empty,
+    to_device as to_device,
+    to_host as to_host,
+    zeros as zeros,
+)
 from .complex_parts import (
     as_pairs as as_pairs,
     from_pairs as from_pairs,

@@ -164,7 +164,7 @@ class CudaArray(np.ndarray[Any, Any]):
 # Functions that look at shapes and strides only.
 _OF_SHAPES = {
     np.may_share_memory, np.shares_memory, np.transpose, np.moveaxis, np.swapaxes, np.expand_dims, np.squeeze, np.flip, np.ndim, np.shape, np.size,
-    np.lib.stride_tricks.as_strided, np.reshape, np.diagonal, np.rollaxis, np.rot90, np.flipud, np.fliplr, np.array_split, np.split,
+    np.reshape, np.diagonal, np.rollaxis, np.rot90, np.flipud, np.fliplr, np.array_split, np.split,
     np.broadcast_arrays, np.result_type,
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..apart import ApartError
+from ..device_errors import ApartError
 from .array import CudaArray
 from .context import context
 
@@ -78,7 +78,7 @@ class Kernel:
 def _need_here(arguments: Sequence[Any]) -> None:
     for x in arguments:
         if x.__class__ is CudaArray and x.device != context.device:
-            raise ApartError(f"a tensor of shape {x.shape} is on cuda:{x.device}, and others on cuda:{context.device}; move it with .to('cuda:{context.device}')")
+            raise ApartError(f"an array of shape {x.shape} is on cuda:{x.device}, and work goes to cuda:{context.device}")
 
 
 def from_text(text: str, scope: dict[str, Any], what: str = "kernel", name: str = "kernel") -> Any:

@@ -11,17 +11,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..device_errors import OutOfMemoryError as DeviceOutOfMemory
 from .context import context
 from .drivers import OutOfMemory
 
 _SMALL = 1 << 20  # sizes below are rounded to 512 bytes, larger ones to one of eight steps between powers of two
 _STEP = 512
-
-
-class DeviceOutOfMemory(RuntimeError):
-    """A GPU has too little memory left; ``tapegrad.cuda.OutOfMemoryError``, and called so where it is shown."""
-
-    __module__, __qualname__ = "tapegrad.cuda", "OutOfMemoryError"
 
 
 def rounded(size: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
+from ..device_errors import ApartError
 from .array import CudaArray
 from .context import context
 
@@ -32,16 +33,19 @@ class Following(ModuleType):
 
 
 def following(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, run with the device of the first array among its arguments as the current one."""
+    """The function, run with the device of its arrays as the current one.
+
+    Raises:
+        ApartError: when they are on several.
+    """
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         before = context.device
         if context.only == before:
             return function(*args, **kwargs)
-        first = _first_array(args) or _first_array(kwargs.values())
-        device = before if first is None else first[0].device
-        if device == before:
+        device = _device(args, _device(kwargs.values(), None))
+        if device is None or device == before:
             return function(*args, **kwargs)
         context.use(device)
         try:
@@ -52,14 +56,16 @@ def following(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _first_array(values: Iterable[Any]) -> tuple[CudaArray] | None:
-    """The first array among values, and in lists and tuples among them."""
+def _device(values: Iterable[Any], found: int | None) -> int | None:
+    """The device that arrays among values, and in lists and tuples among them, are on, where others are on ``found``."""
     for x in values:
         kind = x.__class__
         if kind is CudaArray:
-            return (x,)
-        if kind is tuple or kind is list:
-            found = _first_array(x)
-            if found is not None:
-                return found
-    return None
+            device = x.device
+            if found is None:
+                found = device
+            elif device != found:
+                raise ApartError(f"an array of shape {x.shape} is on cuda:{device}, and others on cuda:{found}; move it with .to('cuda:{found}')")
+        elif kind is tuple or kind is list:
+            found = _device(x, found)
+    return found

@@ -232,7 +232,7 @@ def _surviving(K: Any, g: Any, index: tuple[Any, ...]) -> Any:
     if all(p.dtype.kind == "b" for p in index if isinstance(p, np.ndarray)):
         return picked  # a mask names no place twice
     array = g._array if isinstance(g, Tensor) else g
-    last = backend(array).last_written(array.shape, index)
+    last = backend(array).last_written(array, index)
     if last is None:
         return picked
     return K.where(wrap(last) if isinstance(g, Tensor) else last, picked, 0.0)

@@ -162,9 +162,9 @@ def _mask_of(x: Any, index: tuple[Any, ...]) -> Any | None:
     return mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim))
 
 
-def last_written(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any | None:
-    """Which values :func:`put` leaves in an array of this shape: bools that broadcast to the values; None for all."""
-    target = target_of(shape, index)
+def last_written(x: CudaArray, index: tuple[Any, ...]) -> Any | None:
+    """Which values :func:`put` leaves in an array like ``x``: bools that broadcast to the values; None for all."""
+    target = target_of(x.shape, index)
     if target.unique or math.prod(target.shape) == 0:
         return None
     return survivors(rows_of(target, "writing at an index"), target.size).reshape(*target.index_shape, *(1,) * len(target.after))
