@@ -87,6 +87,7 @@ def _mode_flags() -> dict[str, Any]:
 # What each global is called in the failure, how to read it, and how to put it back.
 _STATE: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
     ("the default dtype", dtypes.get_default_dtype, dtypes.set_default_dtype),
+    ("the default device", tg.get_default_device, tg.set_default_device),
     ("grad mode, listeners or hooks", _mode_flags, modes._set),
     ("np.errstate", np.geterr, lambda before: np.seterr(**before)),
     ("the number of threads", lambda: int(runtime.block[runtime.THREADS]), runtime.set_num_threads),

@@ -88,6 +88,7 @@ from .kernels.cpu import (
     set_cache_limit as set_cache_limit,
     set_num_threads as set_num_threads,
 )
+from .kernels.device_errors import OutOfMemoryError as OutOfMemoryError
 from .lazy import imported_on_use as _imported_on_use
 from .memory_format import *
 from .modes import (
@@ -181,10 +182,10 @@ from .tensor import (
     Size as Size,
     Tensor as Tensor,
 )
+from .version import __version__ as __version__
 
-__version__ = "0.1.0"
 newaxis = None
-_MODULES = ("accelerator", "amp", "autograd", "backends", "cuda", "dtypes", "io", "linalg", "nn", "optim", "random", "special", "utils")
+_MODULES = ("accelerator", "amp", "autograd", "backends", "cuda", "dtypes", "io", "linalg", "nn", "optim", "random", "special", "utils", "version")
 _LAZY = ("distributions", "solver", "testing")
 
 if dtypes.bfloat16 is not None:

@@ -125,8 +125,9 @@ class Computation:
         resolved = self.resolve(operands)
         learn = learn and resolved.lasting and not (self.checks_integers and resolved.promoted.category == 1)
         ready = [number(x, resolved.promoted) if x.__class__ in NUMBERS else x for x in operands]
-        B = backend(next((x for x in operands if x.__class__ not in _ON_HOST), _AN_ARRAY))  # of the device that one operand is on
-        outputs = _new_outputs(B, resolved, ready) if out is None else (out,)
+        first = next((x for x in operands if x.__class__ not in _ON_HOST), _AN_ARRAY)  # which says what device it is done on
+        B = backend(first)
+        outputs = _new_outputs(first, resolved, ready) if out is None else (out,)
         B.elementwise(resolved.body, ready, outputs, resolved.promoted.numpy)
         if learn and out is None:
             B.learn(self.fast, resolved.body, ready, outputs, resolved.promoted.numpy)
@@ -200,13 +201,13 @@ def _kinds_of(operands: Sequence[Any]) -> tuple[Any, ...] | None:
     return tuple(key)
 
 
-def _new_outputs(B: Any, resolved: _Resolved, operands: Sequence[Any]) -> tuple[Any, ...]:
-    """Empty arrays: column-major where all operands are that and of one shape (as the fast paths do), else row-major."""
-    shape = resolved.shape
+def _new_outputs(first: Any, resolved: _Resolved, operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Empty arrays on the device of the ``first``: column-major where all operands are that and of one shape (as the fast paths do), else row-major."""
+    shape, B = resolved.shape, backend(first)
     arrays = [x for x in operands if x.__class__ not in NUMBERS]
     if all(x.flags.fnc and x.shape == shape for x in arrays):
-        return tuple([B.empty(shape[::-1], d).T for d in resolved.outputs])
-    return tuple([B.empty(shape, d) for d in resolved.outputs])
+        return tuple([B.new_empty(first, shape[::-1], d).T for d in resolved.outputs])
+    return tuple([B.new_empty(first, shape, d) for d in resolved.outputs])
 
 
 def number(value: Any, promoted: dtypes.dtype) -> Any:

@@ -108,7 +108,7 @@ def cuda_backend() -> Any:
     found = BACKENDS.get(cuda.CudaArray)
     if found is None:
         cuda.need_device()
-        found = BACKENDS[cuda.CudaArray] = cuda
+        found = BACKENDS[cuda.CudaArray] = cuda if cuda_device_count() == 1 else cuda.Following(cuda)
     return found
 
 

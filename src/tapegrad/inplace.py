@@ -271,7 +271,7 @@ def _kept(K: Any, g: Any, array: Any, view: Steps) -> Any:
     """The cotangent where the view did not write, 0 elsewhere; of complex numbers, it may have written one part only."""
     parted = array.dtype.kind == "c"
     B = backend(array)
-    ones = B.empty(array.shape, array.dtype)
+    ones = B.new_empty(array, array.shape, array.dtype)
     ones.fill(1 + 1j if parted else 1)
     kept = _overwritten(ones, view, 0)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from . import dtypes
 from .device import BACKENDS, backend
 from .generated import written_when_called
 from .graph import CALL_SLOTS, Call
+from .kernels.device_errors import ApartError
 from .kernels.native.objects import maker
 from .modes import local
 from .observing import annotate, tell
@@ -51,10 +53,25 @@ def check_devices(op_name: str, tensors: Iterable[Any], numbers: bool = False) -
     if len(seen) > 1:
         (d1, t1), (d2, t2), *_ = seen.items()
         raise RuntimeError(
-            f"{op_name}: expected all tensors on one device, got shape {tuple(t1.shape)} on {d1} and shape {tuple(t2.shape)} on {d2}; "
+            f"{_called(op_name)}: expected all tensors on one device, got shape {tuple(t1.shape)} on {d1} and shape {tuple(t2.shape)} on {d2}; "
             f"move one with .to({str(d2 if d1.type == 'cpu' else d1)!r})"
         )
     return next(iter(seen))
+
+
+def _called(op_name: str) -> str:
+    """The public function that the caller called, of those that led to an op: the outermost before code that is not an op's."""
+    found, frame = op_name, sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad.") and not _has_self(frame):
+        if frame.f_code.co_name in frame.f_globals.get("__all__", ()):
+            found = frame.f_code.co_name
+        frame = frame.f_back  # type: ignore[assignment]
+    return found
+
+
+def _has_self(frame: Any) -> bool:
+    """Whether it is of a method, such as a module's ``forward``."""
+    return bool(frame.f_code.co_varnames[:1] == ("self",) and frame.f_code.co_argcount)
 
 
 # ------------------------------------------------------------------------------------------------------- written calls
@@ -113,7 +130,10 @@ def _write_call(op: Any, scope: dict[str, Any]) -> str:
     for i in range(1, n):
         out += [f"    if _x{i} is None: _a{i} = _e{i} = None", f"    else: _a{i} = _x{i}._array; _e{i} = _x{i}._entry"]
         out += [f"    if _a{i}.__class__ is not _a0.__class__ and _a{i} is not None: mixed(op.name, ({xs}))"]
-    out += _run_forward(op, arrays[:-2], passed, scope)
+    ran = _run_forward(op, arrays[:-2], passed, scope)
+    if n > 1:
+        ran = ["    try:", *[f"    {line}" for line in ran], f"    except ApartError: mixed(op.name, ({xs})); raise"]
+    out += ran
     residuals = "".join(f"_s{k}, " for k in range(len(op.residuals)))
     several = f"return finish_many(op, ({xs}), {params}, ({arrays}), _r, ({edges}))"
     if residuals:
@@ -130,7 +150,7 @@ def _write_call(op: Any, scope: dict[str, Any]) -> str:
         kept = "_p" if op.view else params.replace("'index': index", "'index': frozen(index)")
         out += _write_record(op, scope, xs, kept, arrays, edges, residuals)
     scope |= {"op": op, "forward": op.forward, "BACKENDS": BACKENDS, "local": local, "general": run_generally, "finish_many": finish_many}
-    scope |= {"mixed": check_devices, "make_tensor": make_tensor, "Storage": Storage, "tick": tick, "KINDS": DIFFERENTIABLE_KINDS}
+    scope |= {"mixed": check_devices, "ApartError": ApartError, "make_tensor": make_tensor, "Storage": Storage, "tick": tick, "KINDS": DIFFERENTIABLE_KINDS}
     scope |= {"make_view": maker(View, *View.__slots__), "note_view": note_view, "ref": weakref.ref}
     scope |= {"make_call": maker(Call, *CALL_SLOTS), "record": record, "frozen": _frozen, "refuse": refuse_gradient}
     return "\n".join([*out, "    return _o"]) + "\n"
@@ -189,7 +209,11 @@ def run_generally(op: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> A
     edges = tuple([None if t is None else t._entry for t in inputs])
     if any(a.__class__ is not arrays[0].__class__ for a in arrays):
         check_devices(op.name, inputs)
-    result = op.forward(backend(arrays[0]), *arrays, **params)
+    try:
+        result = op.forward(backend(arrays[0]), *arrays, **params)
+    except ApartError:
+        check_devices(op.name, inputs)
+        raise
     residuals: tuple[Any, ...] = ()
     if op.residuals:
         made, residuals = op.results(result)

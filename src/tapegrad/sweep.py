@@ -165,7 +165,7 @@ class _Sweep:
         if grads[edge.index] is None:
             grads[edge.index] = g
         else:  # the edge of an output whose tensor is gone, made anew
-            grads[edge.index] = ON_TENSORS.add(grads[edge.index], g) if self.on_tensors else grads[edge.index] + g
+            grads[edge.index] = ON_TENSORS.add(grads[edge.index], g) if self.on_tensors else backend(g).added(grads[edge.index], g)
 
     def differentiate_slowly(self, edge: Any, g: Any) -> Sequence[Any]:
         """The gradients of an entry that has extras: packed or checksummed values, inputs to reduce to, anomaly mode."""

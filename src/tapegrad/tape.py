@@ -128,7 +128,9 @@ def grad(
                 "to get None for it"
             )
         if value is None and materialize_grads:
-            value = wrap(backend(target._array).zeros(target._array.shape, target._array.dtype))
+            zeros = backend(target._array).new_empty(target._array, target._array.shape, target._array.dtype)
+            zeros.fill(0)
+            value = wrap(zeros)
         elif isinstance(value, Tensor):
             if id(_owner(value._array)) in taken:  # the seed itself, an input, or the gradient of another input
                 with enable_grad() if create_graph else no_grad():
@@ -208,7 +210,7 @@ def _seeds(roots: list[Tensor], given: Any, create_graph: bool, name: str, argum
 
 def _one(array: Any) -> Any:
     """The gradient of a tensor with one element with respect to itself."""
-    seed = backend(array).empty(array.shape, array.dtype)
+    seed = np.empty_like(array)
     seed.fill(1)
     return seed
 

@@ -40,5 +40,5 @@ def need_gpu() -> None:
 
 @pytest.fixture
 def cuda() -> Any:
-    """The device."""
-    return tg.device("cuda", 0)
+    """The device, which need not be the current one."""
+    return tg.device("cuda", int(os.environ.get("TAPEGRAD_TEST_GPU", "0")))

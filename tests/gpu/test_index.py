@@ -108,7 +108,7 @@ def test_indices_mean_what_they_do_in_numpy(number: int, transposed: bool) -> No
     np.testing.assert_array_equal(host(kernels.put(given, on_device, sent(values))), cpu.put(x, index, values))
     np.testing.assert_array_equal(host(kernels.add_at(given, on_device, sent(values))), cpu.add_at(x, index, values))
     np.testing.assert_array_equal(host(kernels.count_at(x.shape, on_device, 1)), cpu.count_at(x.shape, index, 1))
-    last, expected = kernels.last_written(x.shape, on_device), cpu.last_written(x.shape, index)
+    last, expected = kernels.last_written(x, on_device), cpu.last_written(x, index)
     found = np.ones(picked.shape, bool) if last is None else np.broadcast_to(host(last), picked.shape)
     np.testing.assert_array_equal(found, np.ones(picked.shape, bool) if expected is None else expected)
 

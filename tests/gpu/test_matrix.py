@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -17,12 +18,14 @@ from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
 from tapegrad.tensor import Tensor, wrap
 from tapegrad.testing.layouts import arranged
 
+NUMBER = int(os.environ.get("TAPEGRAD_TEST_GPU", "0"))  # of the GPU that tensors are on, while the first is the current one
 FACTOR = 16  # of float32's precision: sums have another order, and functions up to 4 units in the last place
 
 
 def on_device(arrays: Sequence[Any], case: Case, layout: str) -> list[Tensor]:
     """Tensors of these values on the GPU, in memory of this layout, that require grad where they get one."""
-    made = [wrap(placed(a, layout)) for a in arrays]
+    with tg.cuda.device(NUMBER):
+        made = [wrap(placed(a, layout)) for a in arrays]
     for t, needed in zip(made, case.gradient, strict=True):
         if needed:
             t.requires_grad_()
@@ -132,7 +135,7 @@ def check(case: Case, dtype: str, layout: str = "contiguous") -> None:
     assert len(outputs) == len(expected)
     eps = FACTOR * EPS[dtype] if dtype in EPS else EPS["float32"]
     for k, (o, e) in enumerate(zip(outputs, expected, strict=True)):
-        assert o.is_cuda, f"{case.name}: output {k} is on {o.device}"
+        assert o.device == tg.device("cuda", NUMBER), f"{case.name}: output {k} is on {o.device}"
         if dtype == "float64":
             assert o.dtype is e.dtype, f"{case.name}: output {k} has dtype {o.dtype}"
         assert_close(o.detach().cpu().numpy(), e.detach().numpy(), eps, f"{case.name}, output {k}")

@@ -5,8 +5,9 @@ Without a GPU what scripts ask before they choose a device has its answer, and t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..kernels.device_errors import OutOfMemoryError as OutOfMemoryError
 from ..lazy import imported_on_use
 from .devices import (
     current_device as current_device,
@@ -69,14 +70,5 @@ __all__ = [
     "seed_all", "set_device", "set_per_process_memory_fraction", "set_rng_state", "set_rng_state_all", "set_stream", "stream", "synchronize",
 ]  # fmt: skip
 
-if TYPE_CHECKING:
-    from ..kernels.cuda.memory import DeviceOutOfMemory as OutOfMemoryError
-else:  # a type checker should know what there is
-    _imported = imported_on_use(__name__, ("amp",))
-
-    def __getattr__(name: str) -> Any:
-        if name == "OutOfMemoryError":  # of the backend, which is imported when it is first used
-            from ..kernels.cuda.memory import DeviceOutOfMemory
-
-            return DeviceOutOfMemory
-        return _imported(name)
+if not TYPE_CHECKING:  # a type checker should know what there is
+    __getattr__ = imported_on_use(__name__, ("amp",))

@@ -58,7 +58,7 @@ def zero_(self: Tensor) -> Tensor:
     """Overwrite with zeros; returns the tensor."""
     memory = inplace.untaped_memory(self)
     if memory is None:
-        return _overwrite(self, wrap(backend(self._array).number(np.zeros((), self._array.dtype))), "zero_")
+        return _overwrite(self, wrap(backend(self._array).number(np.zeros((), self._array.dtype), self._array)), "zero_")
     memory.fill(0)
     self._storage.wrote("zero_")
     return self
@@ -79,7 +79,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             return self
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"fill_: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}; use copy_()")
-    source = value if isinstance(value, Tensor) else wrap(backend(self._array).number(scalar("fill_", value, self._array.dtype)))
+    source = value if isinstance(value, Tensor) else wrap(backend(self._array).number(scalar("fill_", value, self._array.dtype), self._array))
     return _overwrite(self, source, "fill_")
 
 

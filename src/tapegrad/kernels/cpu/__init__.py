@@ -11,7 +11,7 @@ import numpy as np
 from ..body import Body
 from ..native.call import Launches, Steps, recording, replay_address
 from ..native.runtime import address as runtime_address, get_num_threads, set_num_threads
-from .arrays import empty as empty, zeros as zeros
+from .arrays import empty as empty, new_empty as new_empty, zeros as zeros
 from .complex_parts import as_pairs, from_pairs, imaginary_part, join_parts, real_part
 from .elementwise import copy, learn, run as elementwise
 from .fast import Fast

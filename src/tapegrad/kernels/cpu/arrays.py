@@ -68,6 +68,11 @@ empty: Callable[..., _Array] = builtin(_empty, np.array([rt.address], np.int64))
 """``empty(shape, dtype)``: as ``numpy.empty``, the fastest for a tuple and a dtype object."""
 
 
+def new_empty(like: _Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Array:
+    """As :data:`empty`, on the device of an array."""
+    return empty(shape, dtype)
+
+
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Array:
     """As ``numpy.zeros``."""
     if math.prod(shape) * dtype.itemsize < memory.LARGE:

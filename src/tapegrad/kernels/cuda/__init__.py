@@ -12,7 +12,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..body import Body
-from .array import CudaArray as CudaArray, empty as empty, to_device as to_device, to_host as to_host, zeros as zeros
+from .array import (
+    CudaArray as CudaArray,
+    empty as empty,
+    new_empty as new_empty,
+    to_device as to_device,
+    to_host as to_host,
+    zeros as zeros,
+)
 from .complex_parts import (
     as_pairs as as_pairs,
     from_pairs as from_pairs,
@@ -147,6 +154,7 @@ from .reduction.scan import (
     shift as shift,
 )
 from .reduction.statistics import kth_value as kth_value, median as median, mode as mode
+from .several import Following as Following
 from .values import checksum as checksum, has_nan as has_nan, span as span
 from .vision.conv import convolution as convolution, convolution_input as convolution_input, convolution_weight as convolution_weight
 from .vision.fold import col2im as col2im, im2col as im2col

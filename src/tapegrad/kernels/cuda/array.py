@@ -15,12 +15,13 @@ import numpy as np
 
 from . import memory, pinned
 from .address import address_of
-from .context import context
+from .context import context, on_device
 
 # All addresses as one buffer, which an array of NumPy's can be made in without an object for each; NumPy takes 0 for no buffer.
 _FIRST = 4096
 _EVERYWHERE = (ctypes.c_char * (2**63 - 1 - _FIRST)).from_address(_FIRST)
 _new: Callable[..., Any] = np.ndarray.__new__
+_base: Callable[..., Any] = np.ndarray.base.__get__  # type: ignore[attr-defined]
 
 
 class CudaArray(np.ndarray[Any, Any]):
@@ -59,7 +60,9 @@ class CudaArray(np.ndarray[Any, Any]):
     @property
     def device(self) -> int:  # type: ignore[override]
         """The number of the device."""
-        return int(self.owner.device)
+        found = _base(self)
+        block = (found if found.__class__ is CudaArray else self).block
+        return block.device  # type: ignore[no-any-return]
 
     # ---------------------------------------------------------------------------------------------------- what it does
 
@@ -133,6 +136,8 @@ class CudaArray(np.ndarray[Any, Any]):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function is np.copyto:
             return self._copyto(*args, **kwargs)
+        if function is np.empty_like:
+            return new_empty(self, self.shape, self.dtype)
         if function in _OF_SHAPES:
             return super().__array_function__(function, types, args, kwargs)
         raise TypeError(f"NumPy's {function.__name__} does not work on arrays of a GPU; .cpu() copies one to the host")
@@ -159,7 +164,7 @@ class CudaArray(np.ndarray[Any, Any]):
 # Functions that look at shapes and strides only.
 _OF_SHAPES = {
     np.may_share_memory, np.shares_memory, np.transpose, np.moveaxis, np.swapaxes, np.expand_dims, np.squeeze, np.flip, np.ndim, np.shape, np.size,
-    np.lib.stride_tricks.as_strided, np.reshape, np.diagonal, np.rollaxis, np.rot90, np.flipud, np.fliplr, np.array_split, np.split,
+    np.reshape, np.diagonal, np.rollaxis, np.rot90, np.flipud, np.fliplr, np.array_split, np.split,
     np.broadcast_arrays, np.result_type,
 }  # fmt: skip
 
@@ -189,6 +194,12 @@ def empty(shape: Any, dtype: np.dtype[Any]) -> CudaArray:
     array: CudaArray = _new(CudaArray, shape, dtype, _EVERYWHERE, block.address - _FIRST)
     array.block = block
     return array
+
+
+def new_empty(like: CudaArray, shape: Any, dtype: np.dtype[Any]) -> CudaArray:
+    """An array with arbitrary contents on the device of another one, row-major."""
+    with on_device(like.device):
+        return empty(shape, dtype)
 
 
 def zeros(shape: Any, dtype: np.dtype[Any]) -> CudaArray:

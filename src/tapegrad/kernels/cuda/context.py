@@ -14,8 +14,11 @@ from .drivers import Driver, Properties, driver
 class Context(threading.local):
     """This thread's device and, of each device, its stream (0: the default one).
 
-    ``device``, ``stream`` and ``driver`` are what a launch needs; ``streams`` remembers those of other devices.
+    ``device``, ``stream`` and ``driver`` are what a launch needs; ``streams`` remembers those of other devices. ``only`` is of all threads:
+    the one device that arrays were made on, if it is one.
     """
+
+    only: int | None = None
 
     def __init__(self) -> None:
         self.driver: Driver = driver()
@@ -29,6 +32,11 @@ class Context(threading.local):
         if stream is not None:
             self.streams[device] = stream
         self.device, self.stream = device, self.streams.get(device, 0)
+
+    @classmethod
+    def used(cls, device: int) -> None:
+        """Note that there are, or will be, arrays on a device."""
+        cls.only = device if cls.only in (None, device) else -1
 
     def stream_of(self, device: int) -> int:
         """The stream that this thread's work on a device goes to."""

@@ -17,7 +17,7 @@ import numpy as np
 from ..body import Body
 from . import language as L, scalars
 from .array import CudaArray, empty, to_device
-from .context import blocks_for
+from .context import blocks_for, context, on_device
 from .dimensions import SMALL as _SMALL, merged, strides_of
 from .elementwise_source import Layout, kernel_source
 from .kernel import Kernel, from_text
@@ -152,6 +152,9 @@ def copy(x: CudaArray) -> CudaArray:
 
 def cast(x: CudaArray, dtype: np.dtype[Any]) -> CudaArray:
     """A row-major copy in another dtype."""
+    if context.only != context.device and x.device != context.device:
+        with on_device(x.device):
+            return cast(x, dtype)
     out = empty(x.shape, dtype)
     assign(out, x)
     return out
@@ -159,6 +162,9 @@ def cast(x: CudaArray, dtype: np.dtype[Any]) -> CudaArray:
 
 def assign(target: CudaArray, value: Any) -> None:
     """Write a number or an array, broadcast, to an array; arrays of the host are copied first."""
+    if context.only != context.device and target.device != context.device:
+        with on_device(target.device):
+            return assign(target, value)
     if isinstance(value, np.ndarray) and value.__class__ is not CudaArray:
         value = to_device(value.astype(target.dtype)) if value.size > 1 else value.astype(target.dtype).item()
     if target.dtype.kind == "b" and not isinstance(value, np.ndarray):

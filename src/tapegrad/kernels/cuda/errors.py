@@ -55,10 +55,11 @@ def check(device: int, stream: int | None) -> None:
         return
     _unchecked.difference_update(looked)
     found = np.zeros(3, np.int64)
-    context.driver.copy(device, context.stream, found.ctypes.data, _words[device].address, found.nbytes, "to host")
-    context.driver.synchronize(device, context.stream)
+    stream = context.stream_of(device)
+    context.driver.copy(device, stream, found.ctypes.data, _words[device].address, found.nbytes, "to host")
+    context.driver.synchronize(device, stream)
     if found[0]:
-        context.driver.fill(device, context.stream, _words[device].address, 0, found.nbytes)
+        context.driver.fill(device, stream, _words[device].address, 0, found.nbytes)
         raise IndexError(
             f"index {found[1]} is out of range for size {found[2]} in {_OPERATIONS[int(found[0]) - 1]} on cuda:{device}. A GPU works while "
             "Python goes on, so this was noticed at the first look at its results, maybe long after the call; on the CPU the call itself raises"

@@ -47,6 +47,7 @@ class Foreign:
     def __init__(self, address: int, device: int, keeper: Any) -> None:
         self.address, self.device, self.keeper = address, device, keeper
         self.stream = 0
+        context.used(device)
 
     def used_on(self, stream: int) -> None:
         """Nothing: who gave the memory says when it may be used again."""

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from ..device_errors import ApartError
 from .array import CudaArray
 from .context import context
 
@@ -63,10 +64,10 @@ class Kernel:
         """Run on the current device and stream: arrays are passed by address, None as 0, ints and floats by value.
 
         Raises:
-            RuntimeError: for arrays of another device.
+            ApartError: for arrays of another device.
         """
         loaded = self.loaded_on(context.device)
-        if _several():
+        if context.only != context.device:
             _need_here(arguments)
         grid = (blocks, 1, 1) if blocks.__class__ is int else blocks
         block = (threads, 1, 1) if threads.__class__ is int else threads
@@ -74,18 +75,10 @@ class Kernel:
         context.driver.launch(context.device, context.stream, loaded, grid, block, shared, values)
 
 
-@functools.cache
-def _several() -> bool:
-    return context.driver.count() > 1
-
-
 def _need_here(arguments: Sequence[Any]) -> None:
     for x in arguments:
         if x.__class__ is CudaArray and x.device != context.device:
-            raise RuntimeError(
-                f"a tensor of shape {x.shape} is on cuda:{x.device}, and work goes to cuda:{context.device}: "
-                f"use `with tapegrad.cuda.device({x.device}):`, or move it with .to('cuda:{context.device}')"
-            )
+            raise ApartError(f"an array of shape {x.shape} is on cuda:{x.device}, and work goes to cuda:{context.device}")
 
 
 def from_text(text: str, scope: dict[str, Any], what: str = "kernel", name: str = "kernel") -> Any:

@@ -11,17 +11,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..device_errors import OutOfMemoryError as DeviceOutOfMemory
 from .context import context
 from .drivers import OutOfMemory
 
 _SMALL = 1 << 20  # sizes below are rounded to 512 bytes, larger ones to one of eight steps between powers of two
 _STEP = 512
-
-
-class DeviceOutOfMemory(RuntimeError):
-    """A GPU has too little memory left; ``tapegrad.cuda.OutOfMemoryError``, and called so where it is shown."""
-
-    __module__, __qualname__ = "tapegrad.cuda", "OutOfMemoryError"
 
 
 def rounded(size: int) -> int:
@@ -59,6 +54,7 @@ class Pool:
 
     def __init__(self, device: int) -> None:
         self.device = device
+        context.used(device)
         self.driver = context.driver
         self.free: dict[tuple[int, int], list[int]] = {}  # (stream, size) -> addresses
         self.waiting: list[tuple[int, int, int, list[int]]] = []  # address, stream, size, events

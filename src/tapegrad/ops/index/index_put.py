@@ -171,4 +171,4 @@ def constant(value: Any, like: Tensor, name: str) -> Tensor:
         value = read_values(value, "the value that a tensor is filled with")  # looked at, since it must fit
     elif not isinstance(value, (bool, int, float, complex, np.generic)):
         as_tensor_input(value, name, "value")
-    return wrap(backend(like._array).number(scalar(name, value, like.dtype.numpy)))
+    return wrap(backend(like._array).number(scalar(name, value, like.dtype.numpy), like._array))

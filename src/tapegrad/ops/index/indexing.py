@@ -232,7 +232,7 @@ def _surviving(K: Any, g: Any, index: tuple[Any, ...]) -> Any:
     if all(p.dtype.kind == "b" for p in index if isinstance(p, np.ndarray)):
         return picked  # a mask names no place twice
     array = g._array if isinstance(g, Tensor) else g
-    last = backend(array).last_written(array.shape, index)
+    last = backend(array).last_written(array, index)
     if last is None:
         return picked
     return K.where(wrap(last) if isinstance(g, Tensor) else last, picked, 0.0)
@@ -306,7 +306,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         return
     parsed, basic = parsed_index(index, self)
     number = isinstance(value, (bool, int, float, complex, np.generic))
-    source = wrap(backend(self._array).number(converted("setitem", np.array(value), self._array.dtype))) if number else value
+    source = wrap(backend(self._array).number(converted("setitem", np.array(value), self._array.dtype), self._array)) if number else value
     source = as_tensor_input(source, "setitem", "value")
     if basic:
         _drop_leading_ones(getitem(self, index), source)

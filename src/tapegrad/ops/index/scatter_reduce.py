@@ -187,7 +187,7 @@ def _reduce(input: Tensor, places: tuple[Any, ...], src: Tensor, reduce: str, in
             start: float = least if reduce == "amax" else most
         else:
             start = _START[reduce]
-        input = INDEX_PUT.call(input, wrap(backend(input._array).number(np.array(start).astype(kind))), **params)
+        input = INDEX_PUT.call(input, wrap(backend(input._array).number(np.array(start).astype(kind), input._array)), **params)
     if reduce in ("amax", "amin"):
         return _EXTREME.call(input, src, **params, how=reduce)
     if reduce == "prod":

@@ -156,7 +156,7 @@ def _bags(input: Tensor, offsets: Tensor | None, include_last_offset: bool) -> t
     if len(shape) == 2:
         if offsets is not None:
             raise ValueError("embedding_bag: a 2-d input is bags of one size; offsets are for a 1-d input")
-        return backend(input._array).bags_of_rows(shape[0], shape[1]), int(shape[0])
+        return backend(input._array).bags_of_rows(input._array, shape[0], shape[1]), int(shape[0])
     if len(shape) != 1:
         raise ValueError(f"embedding_bag: expected a 1-d or 2-d input, got shape {tuple(shape)}")
     if offsets is None or offsets.ndim != 1 or (include_last_offset and offsets.numel() == 0):

@@ -233,7 +233,7 @@ def _backward(B: Any, mode: str, arrays: tuple[Any, ...], wanted: tuple[bool, ..
     x, weight_ih, weight_hh = arrays[:3]
     slopes = (*arrays[len(wanted) : -3], None)[:3]
     made = B.recurrent_backward(mode, *slopes, x, weight_ih, weight_hh, *arrays[-3:], needs=(*wanted, False)[:7], reverse=reverse)
-    return tuple([B.empty((0,), x.dtype) if g is None else g for g in made[: len(wanted)]])
+    return tuple([B.new_empty(x, (0,), x.dtype) if g is None else g for g in made[: len(wanted)]])
 
 
 def _wanted(made: tuple[Any, ...], needs: tuple[bool, ...]) -> tuple[Any, ...]:

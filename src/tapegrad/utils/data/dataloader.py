@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, Generic, TypeVar, cast
 
@@ -35,7 +36,7 @@ class DataLoader(Generic[T_co]):
         num_workers: processes that make batches ahead; 0 makes them here. Workers end with the pass, also after ``break``, an
             exception or Ctrl-C, finishing the batch they are at but at most five seconds later.
         collate_fn: makes a batch of a list of samples; :func:`default_collate` by default.
-        pin_memory: put batches into pinned memory, from which copies to a GPU need not wait; without a GPU there is nothing to do.
+        pin_memory: put batches into pinned memory, from which copies to a GPU need not wait; without a GPU it warns.
         pin_memory_device: accepted.
         drop_last: leave out a last batch that is smaller.
         timeout: seconds to wait for a worker's batch; 0 for any time.
@@ -111,7 +112,10 @@ class DataLoader(Generic[T_co]):
         numbers = self.batch_sampler if self._fetching.batched else self.sampler
         tasks = itertools.repeat(None) if self._fetching.iterable else iter(cast("Iterable[Any]", numbers))
         batches = self._from_workers(tasks, seed) if self.num_workers else _batches(self._fetching(self.dataset), tasks)
-        return map(pinned, batches) if self.pin_memory and cuda.is_available() else batches
+        if self.pin_memory and not cuda.is_available():
+            warnings.warn("'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used.", stacklevel=2)
+            return batches
+        return map(pinned, batches) if self.pin_memory else batches
 
     def _from_workers(self, tasks: Iterator[Any], seed: int) -> Pass:
         pool = self._pool

@@ -32,10 +32,10 @@ def put(x: Any, index: tuple[Any, ...], value: Any) -> Any:
     return out
 
 
-def last_written(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any | None:
-    """Which values :func:`put` leaves in an array of this shape: bools, one per value; None for all."""
-    places = _places(shape, index)
-    writer = np.zeros(math.prod(shape), np.int64)
+def last_written(x: Any, index: tuple[Any, ...]) -> Any | None:
+    """Which values :func:`put` leaves in an array like ``x``: bools, one per value; None for all."""
+    places = _places(x.shape, index)
+    writer = np.zeros(x.size, np.int64)
     number = np.arange(places.size)
     writer[places.reshape(-1)] = number
     last = (writer[places.reshape(-1)] == number).reshape(places.shape)
@@ -121,7 +121,7 @@ def true_count(x: Any) -> int:
     return int(np.count_nonzero(x))
 
 
-def number(value: Any) -> Any:
+def number(value: Any, like: Any) -> Any:
     """A 0-d array of the host, where this backend's arrays are."""
     return value
 

@@ -36,8 +36,8 @@ def bag_maxima(rows: Any, bag: Any, bags: int) -> tuple[Any, Any]:
 SPARE_BAGS = 0  # behind the bags, for what belongs to none: here it is taken out
 
 
-def bags_of_rows(bags: int, size: int) -> Any:
-    """The bag of each of ``bags * size`` indices that lie bag by bag."""
+def bags_of_rows(indices: Any, bags: int, size: int) -> Any:
+    """The bag of each of the ``bags * size`` indices, which lie bag by bag."""
     return np.repeat(np.arange(bags), size)
 
 

@@ -1,7 +1,8 @@
 """What stands between the CUDA backend and a GPU: memory, streams, events, and running kernels.
 
 ``TAPEGRAD_CUDA_DRIVER`` chooses: nothing, or "nvidia", means NVIDIA's driver; "simulator" runs kernels as Python on the CPU, a thread
-of the GPU at a time; "ptx" runs what they are compiled to on the CPU, all threads at a time; "null" notes what it is asked and runs nothing.
+of the GPU at a time, "simulator:2" on two devices; "ptx" runs what they are compiled to on the CPU, all threads at a time; "null" notes what
+it is asked and runs nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import importlib.util
 import os
 from typing import Any, NamedTuple, Protocol
 
-CHOICE = os.environ.get("TAPEGRAD_CUDA_DRIVER", "nvidia")
+CHOICE, _, _DEVICES = os.environ.get("TAPEGRAD_CUDA_DRIVER", "nvidia").partition(":")
 ON_CPU = CHOICE in ("simulator", "ptx")  # which is slow: tests take fewer elements
 
 
@@ -95,7 +96,7 @@ def driver() -> Driver:
     if CHOICE == "simulator":
         from .simulated import Simulated
 
-        return Simulated()
+        return Simulated(int(_DEVICES or 1))
     if CHOICE == "ptx":
         from .ptx.driver import Interpreted
 

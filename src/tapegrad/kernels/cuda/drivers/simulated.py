@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import ctypes
+import functools
 import itertools
 import threading
 import time
@@ -23,21 +24,23 @@ _ALIGNMENT = 256
 
 
 class Simulated:
-    """Work is done at once, in the order in which it is asked for, whatever the stream."""
+    """Work is done at once, in the order in which it is asked for, whatever the stream. A device reads and writes its own memory only."""
 
     exact = True
 
-    def __init__(self) -> None:
+    def __init__(self, devices: int = 1) -> None:
+        self._devices = devices
+        self._homes: dict[int, int] = {}  # address of a block -> its device
         self._blocks: dict[int, np.ndarray[Any, Any]] = {}  # address on the device -> the bytes
         self._starts: list[int] = []
         self._pinned: dict[int, Any] = {}
-        self._used = 0
+        self._used = [0] * devices
         self._events: dict[int, float] = {}
         self._names = itertools.count(1)
         self._running = threading.Lock()  # kernels of several threads run one after another
 
     def count(self) -> int:
-        return 1
+        return self._devices
 
     def missing(self) -> str:
         return ""
@@ -46,26 +49,27 @@ class Simulated:
         return Properties("simulated", (9, 0), 2, _TOTAL, 48 << 10, 1 << 20)
 
     def memory(self, device: int) -> tuple[int, int]:
-        return _TOTAL - self._used, _TOTAL
+        return _TOTAL - self._used[device], _TOTAL
 
     def allocate(self, device: int, size: int) -> int:
-        if self._used + size > _TOTAL:
+        if self._used[device] + size > _TOTAL:
             raise OutOfMemory
         room = np.full(size + _ALIGNMENT, 0xA5, np.uint8)  # no zeros: a kernel must write what is read
         skip = -room.ctypes.data % _ALIGNMENT
         memory = room[skip : skip + size]
         address = memory.ctypes.data + _FAR
         self._blocks[address] = memory
+        self._homes[address] = device
         bisect.insort(self._starts, address)
-        self._used += size
+        self._used[device] += size
         return int(address)
 
     def release(self, device: int, address: int) -> None:
-        self._used -= self._blocks.pop(address).size
+        self._used[self._homes.pop(address)] -= self._blocks.pop(address).size
         self._starts.remove(address)
 
     def holder(self, address: int) -> int:
-        return 0
+        return self._homes.get(self._starts[bisect.bisect_right(self._starts, address) - 1], 0) if self._starts else 0
 
     def pinned(self, size: int) -> int:
         memory = ctypes.create_string_buffer(max(size, 1))
@@ -76,8 +80,8 @@ class Simulated:
     def release_pinned(self, address: int) -> None:
         del self._pinned[address]
 
-    def bytes_at(self, address: int) -> tuple[np.ndarray[Any, Any], int]:
-        """The block that holds an address, and the offset in it.
+    def bytes_at(self, address: int, device: int | None = None) -> tuple[np.ndarray[Any, Any], int]:
+        """The block (of this device) that holds an address, and the offset in it.
 
         Raises:
             RuntimeError: where the address is in no block.
@@ -85,8 +89,8 @@ class Simulated:
         k = bisect.bisect_right(self._starts, address) - 1
         start = self._starts[k] if k >= 0 else 0
         block = self._blocks.get(start)
-        if block is None or address - start > block.size:
-            raise RuntimeError(f"address {address:#x} is not in the simulated device's memory")
+        if block is None or address - start > block.size or device not in (None, self._homes[start]):
+            raise RuntimeError(f"address {address:#x} is not in the memory of the simulated device")
         return block, address - start
 
     def load(self, device: int, kernel: Any) -> Any:
@@ -96,18 +100,20 @@ class Simulated:
 
     def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
         with self._running:
-            loaded.run(grid, block, shared, arguments, self.bytes_at)
+            loaded.run(grid, block, shared, arguments, functools.partial(self.bytes_at, device=device))
 
     def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None:
         if size:
-            ctypes.memmove(self._host(to, size) if kind != "to host" else to, self._host(source, size) if kind != "to device" else source, size)
+            target = device if kind != "between" else self.holder(to)
+            source = self._host(source, size, device) if kind != "to device" else source
+            ctypes.memmove(self._host(to, size, target) if kind != "to host" else to, source, size)
 
     def fill(self, device: int, stream: int, address: int, byte: int, size: int) -> None:
         if size:
-            ctypes.memset(self._host(address, size), byte, size)
+            ctypes.memset(self._host(address, size, device), byte, size)
 
-    def _host(self, address: int, size: int) -> int:
-        block, offset = self.bytes_at(address)
+    def _host(self, address: int, size: int, device: int) -> int:
+        block, offset = self.bytes_at(address, device)
         if offset + size > block.size:
             raise RuntimeError(f"{size} bytes at {address:#x} go beyond their block of {block.size} bytes")
         return int(block.ctypes.data) + offset

@@ -94,7 +94,7 @@ _FROM_START = Body(("a", "n"), ("t0 = a + n if a < 0 else a",), ("t0",))
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-def number(value: Any) -> Any:
+def number(value: Any, like: CudaArray | None = None) -> Any:
     """A 0-d array of the host, on the device."""
     if value.dtype.kind == "c":
         return to_device(value)
@@ -162,9 +162,9 @@ def _mask_of(x: Any, index: tuple[Any, ...]) -> Any | None:
     return mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim))
 
 
-def last_written(shape: tuple[int, ...], index: tuple[Any, ...]) -> Any | None:
-    """Which values :func:`put` leaves in an array of this shape: bools that broadcast to the values; None for all."""
-    target = target_of(shape, index)
+def last_written(x: CudaArray, index: tuple[Any, ...]) -> Any | None:
+    """Which values :func:`put` leaves in an array like ``x``: bools that broadcast to the values; None for all."""
+    target = target_of(x.shape, index)
     if target.unique or math.prod(target.shape) == 0:
         return None
     return survivors(rows_of(target, "writing at an index"), target.size).reshape(*target.index_shape, *(1,) * len(target.after))

@@ -97,8 +97,8 @@ def numbered_rows() -> Any:
     return kernel, "int64* int64 int64"
 
 
-def bags_of_rows(bags: int, size: int) -> Any:
-    """The bag of each of ``bags * size`` indices that lie bag by bag."""
+def bags_of_rows(indices: CudaArray, bags: int, size: int) -> Any:
+    """The bag of each of the ``bags * size`` indices, which lie bag by bag."""
     out = empty((bags * size,), _INT64)
     if out.size:
         numbered_rows().launch(blocks_for(out.size, L.BLOCK), L.BLOCK, out, size, out.size)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import language as L
-from ..array import CudaArray, contiguous, empty
+from ..array import CudaArray, contiguous, empty, strided
 from ..context import blocks_for
 from ..elements import stored, to_computed, to_stored, type_of
 from ..kernel import family
@@ -30,7 +28,7 @@ def im2col(x: CudaArray, kernel: Sizes, stride: Sizes, padding: Pads, dilation: 
     strides = (*within.strides[: x.ndim - dims], *[d * b for d, b in zip(dilation, steps, strict=True)])
     strides += tuple([s * b for s, b in zip(stride, steps, strict=True)])
     shape = (*x.shape[: x.ndim - dims], *kernel, *space)
-    columns: Any = np.lib.stride_tricks.as_strided(within, shape, strides, subok=True)
+    columns = strided(within, shape, strides, False)
     return columns.copy().reshape(*lead, x.shape[len(lead)] * math.prod(kernel), math.prod(space))  # type: ignore[no-any-return]
 
 

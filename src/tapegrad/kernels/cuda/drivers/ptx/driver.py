@@ -41,7 +41,7 @@ class Interpreted(Simulated):
                 placed[name] = self.allocate(0, variable.size)
                 block, _ = self.bytes_at(placed[name])
                 block[:] = np.frombuffer(variable.values or bytes(variable.size), np.uint8)
-                self._used -= variable.size  # no tensor's
+                self._used[0] -= variable.size  # no tensor's
         return placed
 
     def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
