@@ -73,8 +73,9 @@ class Computation:
         self._promoting = [i for i, n in enumerate(inputs) if n not in booleans]
         self._bodies: dict[bool, Body] = {}
         self._plans: dict[Any, _Resolved] = {}
-        self._quick: dict[Any, Any] = {}  # of other backends than the CPU's, by what operands are
-        self._quick_into: dict[Any, Any] = {}  # by what operands and output are
+        self._quick: Any = None  # the plans of another backend than the CPU's
+        self._quick_into: Any = None
+        self._scopes: list[dict[str, Any]] = []  # of generated code that calls ``elsewhere``
         self.fast = Fast(len(inputs), len(outputs[0]))
 
     def body(self, complex_valued: bool) -> Body:
@@ -105,15 +106,16 @@ class Computation:
 
     def elsewhere(self, *operands: Any) -> Any:
         """The result for arrays of another backend than the CPU's, where such operands were computed before; None otherwise."""
-        key = _kinds_of(operands)
-        quick = None if key is None or recording() else self._quick.get(key)
-        return None if quick is None else quick(operands)
+        return None if self._quick is None else self._quick.call(*operands)
 
-    def elsewhere_into(self, operands: Sequence[Any], out: Any) -> Any:
-        """As :meth:`elsewhere`, into ``out``."""
-        key = _kinds_of((*operands, out))
-        quick = None if key is None or recording() else self._quick_into.get(key)
-        return None if quick is None else quick(operands, out)
+    def elsewhere_into(self, *operands: Any) -> Any:
+        """As :meth:`elsewhere`, into the last operand."""
+        return None if self._quick_into is None else self._quick_into.call(*operands)
+
+    def used_by(self, scope: dict[str, Any]) -> None:
+        """Let the globals of generated code have ``elsewhere``, and native code in its place as soon as there is some."""
+        self._scopes.append(scope)
+        scope["elsewhere"] = self.elsewhere if self._quick is None else self._quick.call
 
     @once
     def fast_into(self) -> Fast:
@@ -132,11 +134,17 @@ class Computation:
         if learn and out is None:
             B.learn(self.fast, resolved.body, ready, outputs, resolved.promoted.numpy)
             if B.Quick is not None:
-                _remember(self._quick, operands, B.Quick, resolved, ready, outputs)
+                if self._quick is None:
+                    self._quick = B.Quick(len(operands))
+                    for scope in self._scopes:
+                        scope["elsewhere"] = self._quick.call
+                self._quick.learn(resolved.body, operands, outputs, resolved.promoted.numpy)
         elif learn and out.dtype == resolved.outputs[0]:
             B.learn(self.fast_into, resolved.body, ready, outputs, resolved.promoted.numpy)
             if B.Quick is not None:
-                _remember(self._quick_into, (*operands, out), B.Quick, resolved, ready, outputs)
+                if self._quick_into is None:
+                    self._quick_into = B.Quick(len(operands), given=True)
+                self._quick_into.learn(resolved.body, operands, outputs, resolved.promoted.numpy)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def resolve(self, operands: Sequence[Any]) -> _Resolved:
@@ -175,30 +183,6 @@ class Computation:
 
     def _subtracts(self) -> bool:
         return any(e.op in ("sub", "neg") for e in _nodes(self._outputs[0]))
-
-
-def _remember(known: dict[Any, Any], operands: Sequence[Any], make: Any, resolved: _Resolved, ready: Sequence[Any], outputs: Sequence[Any]) -> None:
-    """Keep what a backend makes for operands like these, unless it has something."""
-    key = _kinds_of(operands)
-    if key is not None and key not in known and 0 not in resolved.shape:
-        if len(known) >= _MAX_PLANS:
-            known.clear()
-        known[key] = make(resolved.body, ready, outputs, resolved.promoted.numpy)
-
-
-def _kinds_of(operands: Sequence[Any]) -> tuple[Any, ...] | None:
-    """What a :class:`Quick` is known by: of numbers their types, of arrays shape, strides and dtype; None where one is the CPU's,
-    or a large integer."""
-    key: list[Any] = []
-    for x in operands:
-        kind = x.__class__
-        if kind is float or (kind is int and -_EXACT <= x <= _EXACT):
-            key.append(kind)
-        elif kind is np.ndarray or kind in NUMBERS:
-            return None
-        else:
-            key.append((x.shape, x.strides, x.dtype))
-    return tuple(key)
 
 
 def _new_outputs(first: Any, resolved: _Resolved, operands: Sequence[Any]) -> tuple[Any, ...]:

@@ -161,7 +161,7 @@ def _write_quickly(op: ElementwiseOp, target: Any, others: tuple[Any, ...]) -> b
         else:
             return False
     into = op.computation.fast_into
-    if into.call(*arrays, memory) is None and into.wide(*arrays, memory) is None and op.computation.elsewhere_into(arrays, memory) is None:
+    if into.call(*arrays, memory) is None and into.wide(*arrays, memory) is None and op.computation.elsewhere_into(*arrays, memory) is None:
         return False
     target._storage.wrote(f"{op.name}_")
     return True

@@ -91,10 +91,10 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
         "make_entry": maker(Entry, *ENTRY_SLOTS),
         "fast": op.computation.fast.call,
         "wide": op.computation.fast.wide,
-        "elsewhere": op.computation.elsewhere,
         "finish": _finish,
         "record": record_elementwise,
     }
+    op.computation.used_by(scope)
     if tracked:
         out += [f"    if flags or ({' and '.join(f'e{i} is None' for i in tracked)}):", "        return o"]
     if len(tracked) > _MAX_WRITTEN_OUT:

@@ -258,7 +258,8 @@ class ElementwisePlan:
         scope: dict[str, Any] = {}
         if self.computation is not None:
             fast = self.computation.fast
-            scope = {"fast": fast.call, "wide": fast.wide, "elsewhere": self.computation.elsewhere, "general": self.computation.general}
+            scope = {"fast": fast.call, "wide": fast.wide, "general": self.computation.general}
+            self.computation.used_by(scope)
         if summing:
             scope["BACKENDS"] = BACKENDS
             out += ["    sum_to = BACKENDS[g.__class__].sum_to", "    edges = entry.edges"]

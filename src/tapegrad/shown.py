@@ -12,12 +12,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from .device import BACKENDS
 from .graph import CALL_SLOTS, Call
 from .kernels.cpu import views
-from .kernels.cpu.plans import Plans, key_of
 from .kernels.native.objects import slots_of
+from .kernels.native.plans import Plans, key_of
 from .kernels.once import once
 from .storage import ROOM, Views, forget_dead, tick
 from .tensor import TENSOR_SLOTS, Tensor
@@ -45,8 +44,8 @@ class Shown:
     def __call__(self, input: Tensor, *args: Any, **names: Any) -> Tensor:
         made = self._function(input, *args, **names)
         array, view = input._array, made._base
-        if view is not None and made._storage is input._storage and view.above is input._base and array.__class__ is np.ndarray:
-            key = key_of((array, *args)) if self._plans.wanted() else None
+        if view is not None and made._storage is input._storage and view.above is input._base and array.__class__ in BACKENDS:
+            key = key_of((array, *args), array.__class__) if self._plans.wanted() else None
             if key is not None:
                 self._learn(key, array, made._array, view)
         return made

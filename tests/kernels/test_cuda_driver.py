@@ -71,7 +71,7 @@ def test_memory_is_taken_again_by_the_same_stream_only() -> None:
         side = tg.cuda.Stream()
         with tg.cuda.stream(side):
             b = K.empty((1000,), f32)
-            assert b.address != address and b.block.stream == side.cuda_stream
+            assert b.address != address and b.owner.stream == side.cuda_stream
             other = b.address
             del b
             assert K.empty((1000,), f32).address == other

@@ -9,10 +9,10 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.kernels import cpu
-from tapegrad.kernels.cpu import plans
 from tapegrad.kernels.cpu.arrays import empty
 from tapegrad.kernels.cpu.linalg import gemm
 from tapegrad.kernels.cpu.planned import Planned, planned
+from tapegrad.kernels.native import plans
 from tapegrad.kernels.native.call import Launches, launcher
 
 RNG = np.random.default_rng(0)

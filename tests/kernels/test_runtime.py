@@ -70,7 +70,7 @@ def test_nothing_is_read_after_it_was_freed_at_exit() -> None:
 FORK = """
 import os, threading
 import tapegrad as tg
-from tapegrad.kernels.cpu import plans
+from tapegrad.kernels.native import plans
 real, inside, forked = plans.Plans.quick, threading.Event(), threading.Event()
 def slow(self):
     made = real(self)

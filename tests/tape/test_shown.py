@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.kernels.cpu import plans
+from tapegrad.kernels.native import plans
 from tapegrad.modes import local
 from tapegrad.ops.shape.reshape import _reshaped
 

@@ -20,6 +20,7 @@ import mmap
 import os
 
 from ..native import cache, runtime as rt
+from ..native.handlers import Handler, capsule_of
 from ..native.words import call, get, load, put, store, swap_if
 
 LARGE = 128 << 10  # from here on a fresh block costs page faults at every use; below, the C library recycles well
@@ -179,17 +180,6 @@ def _manage(pool: int, what: int) -> None:
     _release(pool)
 
 
-class _Handler(ctypes.Structure):
-    """``PyDataMem_Handler`` of numpy/ndarraytypes.h."""
-
-    _fields_ = (
-        ("name", ctypes.c_char * 127),
-        ("version", ctypes.c_uint8),
-        ("pool", ctypes.c_void_p),
-        *[(name, ctypes.c_void_p) for name in ("malloc", "calloc", "realloc", "free")],
-    )
-
-
 class _Pool:
     """The pool's state, its native functions, and the handler that NumPy calls."""
 
@@ -204,14 +194,11 @@ class _Pool:
         self.words[_ADVICE] = getattr(mmap, "MADV_HUGEPAGE", -1)
         self.words[_LIMIT] = default_limit()
         self.address = ctypes.addressof(self.words)
-        self.handler = _Handler(b"tapegrad_pool", 1, self.address, malloc, calloc, realloc, free)
+        self.handler = Handler(b"tapegrad_pool", 1, self.address, malloc, calloc, realloc, free)
         # Whoever takes the lock keeps the GIL until it is free again: so nobody holds the lock when a thread forks, and nobody waits
         # for it with a GIL that its holder needs.
         self._manage = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(manage)
-        make = ctypes.pythonapi.PyCapsule_New
-        make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-        self.name = b"mem_handler"
-        self.capsule = make(ctypes.addressof(self.handler), self.name, None)
+        self.capsule = capsule_of(self.handler)
 
     def forget(self) -> None:
         """What a forked child does: free pages that it shares would be copied before they serve."""

@@ -14,13 +14,12 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from ..native import runtime as rt
+from ..native import plans, runtime as rt
 from ..native.call import Launches, as_word, none, recorder, recording, run
+from ..native.plans import MOST_ARGUMENTS, MOST_WORDS, Plans, describe, find, key_of
 from ..native.words import call, get, load, put, stack_words
 from ..once import once
-from . import plans
 from .arrays import empty, new_array
-from .plans import MOST_ARGUMENTS, MOST_WORDS, Plans, describe, find, key_of
 
 # Words of a plan (see plans.py): the arrays it makes, how many of them it returns, its launches, and whether one needs threads. After the
 # key: of each array the rank, the dtype and the shape; of each launch the kernel, n, grain, the number of its slots, and these: what kind
@@ -47,7 +46,7 @@ def _planned(self: int, args: int, nargs: int) -> int:
     if nargs > MOST_ARGUMENTS or get(runtime, rt.RECORDERS) != 0:
         return none(runtime)
     key, data = stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
-    length = describe(runtime, 0, args, nargs, key, data)
+    length = describe(runtime, get(runtime, rt.NDARRAY), 0, 0, 0, 0, args, nargs, key, data)
     plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
     if plan == 0 or (get(plan, _THREADS) != 0 and get(runtime, rt.THREADS) > 1 and get(runtime, rt.PARALLEL_FOR) == 0):
         return none(runtime)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..native import runtime as rt
+from ..native import plans, runtime as rt
 from ..native.call import none
+from ..native.plans import MOST_ARGUMENTS, MOST_WORDS, describe, find
 from ..native.words import call, get, load, load32, put, stack_words, store
-from . import plans
-from .plans import MOST_ARGUMENTS, MOST_WORDS, describe, find
 
 # Words of the control block after the table: classes, constants, functions, and where objects have their slots.
 _TENSOR, _VIEW, _VIEWS, _CALL, _SLICE, _TRUE, _FALSE, _ZERO, _NO_ITEMS, _NAME, _MOST, _TICK, _FORGET = range(plans.MORE, plans.MORE + 13)
@@ -70,7 +69,7 @@ def _make(control: int, runtime: int, source: int, array: int, above: int, stora
     call(get(runtime, rt.INCREF), dtype)
     flags_kept = load32(array + rt.FLAGS) & _FLAGS_KEPT
     place = load(array + rt.DATA) + get(plan, _OFFSET)
-    result = call(get(control, _NEW_ARRAY), get(runtime, rt.NDARRAY), dtype, ndim, shape, shape + 8 * ndim, place, flags_kept, 0)
+    result = call(get(control, _NEW_ARRAY), load(array + rt.TYPE), dtype, ndim, shape, shape + 8 * ndim, place, flags_kept, 0)
     if result == 0:
         return 0
     call(get(runtime, rt.INCREF), array)
@@ -140,7 +139,8 @@ def show(self: int, args: int, nargs: int) -> int:
     edge = load(source + get(control, _ENTRY))
     if flags < 0 or flags > 1 or array == 0 or above == 0 or storage == 0 or edge == 0:
         return none(runtime)
-    if load(array + rt.TYPE) != get(runtime, rt.NDARRAY):
+    kind = load(array + rt.TYPE)
+    if kind != get(runtime, rt.NDARRAY) and kind != get(runtime, rt.DEVICE_ARRAY):
         return none(runtime)
     given, key, data = stack_words(MOST_ARGUMENTS), stack_words(MOST_WORDS), stack_words(MOST_ARGUMENTS)
     count = nargs - _GIVEN + 1
@@ -149,7 +149,7 @@ def show(self: int, args: int, nargs: int) -> int:
     put(given, 0, array)
     for i in range(1, count):
         put(given, i, get(args, i + _GIVEN - 1))
-    length = describe(runtime, get(control, _SLICE), given, count, key, data)
+    length = describe(runtime, kind, 0, 0, 0, get(control, _SLICE), given, count, key, data)
     plan = find(get(control, plans.TABLE), key, length) if length >= 0 else 0
     if plan == 0:
         return none(runtime)

@@ -6,34 +6,26 @@ write elements on the host raises, or is done by a kernel.
 
 from __future__ import annotations
 
-import ctypes
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import numpy as np
 
-from . import memory, pinned
+from ..native import cache, runtime as rt
+from ..native.call import builtin
+from . import memory, pinned, recording, state
 from .address import address_of
 from .context import context, on_device
-
-# All addresses as one buffer, which an array of NumPy's can be made in without an object for each; NumPy takes 0 for no buffer.
-_FIRST = 4096
-_EVERYWHERE = (ctypes.c_char * (2**63 - 1 - _FIRST)).from_address(_FIRST)
-_new: Callable[..., Any] = np.ndarray.__new__
-_base: Callable[..., Any] = np.ndarray.base.__get__  # type: ignore[attr-defined]
+from .launching import filled
+from .new_array import array_at, new
 
 
 class CudaArray(np.ndarray[Any, Any]):
-    """An array in the memory of a GPU.
+    """An array in the memory of a GPU, which it owns, or a view, whose ``base`` is the array that does."""
 
-    Attributes:
-        block: the memory, of an array that is no view, or of one that :func:`strided` made, the array that it is a view of; other views
-            refer to that array as their ``base``.
-    """
-
-    __slots__ = ("block",)
-    block: Any
+    __slots__ = ()
 
     # ---------------------------------------------------------------------------------------------------------- where
 
@@ -41,9 +33,6 @@ class CudaArray(np.ndarray[Any, Any]):
     def base(self) -> Any:  # type: ignore[override]
         """The array that this is a view of, or None."""
         found = np.ndarray.base.__get__(self)
-        block = (found if found.__class__ is CudaArray else self).block
-        if block.__class__ is CudaArray:
-            return block
         return found if found.__class__ is CudaArray else None
 
     @property
@@ -53,16 +42,16 @@ class CudaArray(np.ndarray[Any, Any]):
 
     @property
     def owner(self) -> Any:
-        """The memory's :class:`~.memory.Block`, or what else keeps it."""
-        base = self.base
-        return self.block if base is None else base.block
+        """What keeps the memory: a :class:`~.memory.Block`, or what :func:`at` was given."""
+        found = np.ndarray.base.__get__(self)
+        if found.__class__ is CudaArray:
+            return found.owner
+        return memory.Block(address_of(self)) if found is None else found
 
     @property
     def device(self) -> int:  # type: ignore[override]
         """The number of the device."""
-        found = _base(self)
-        block = (found if found.__class__ is CudaArray else self).block
-        return block.device  # type: ignore[no-any-return]
+        return int(self.owner.device)
 
     # ---------------------------------------------------------------------------------------------------- what it does
 
@@ -148,7 +137,7 @@ class CudaArray(np.ndarray[Any, Any]):
 
         if target.__class__ is not CudaArray:
             raise TypeError("an array of a GPU can't be written to one of the host by NumPy; .cpu() copies it")
-        if source.__class__ is CudaArray and source.owner is target.owner and np.may_share_memory(source, target):
+        if source.__class__ is CudaArray and np.may_share_memory(source, target):
             source = source.copy()  # elements are read and written in any order
         assign(target, source)
 
@@ -187,13 +176,29 @@ for _name in (
 # ------------------------------------------------------------------------------------------------------------- making
 
 
-def empty(shape: Any, dtype: np.dtype[Any]) -> CudaArray:
-    """An array with arbitrary contents on the current device, row-major."""
-    size = math.prod(shape) * dtype.itemsize if shape.__class__ is tuple else int(shape) * dtype.itemsize
-    block = memory.pool().allocate(size)
-    array: CudaArray = _new(CudaArray, shape, dtype, _EVERYWHERE, block.address - _FIRST)
-    array.block = block
-    return array
+def _empty(shape: Any, dtype: Any) -> CudaArray:
+    """``empty`` for arguments of any kind, and where arrays are noted."""
+    sizes = tuple([operator.index(n) for n in shape]) if isinstance(shape, Iterable) else (operator.index(shape),)
+    dtype = np.dtype(dtype)
+    if min(sizes, default=0) < 0:
+        raise ValueError(f"an array can't have the shape {sizes}")
+    made: CudaArray = _array_at(memory.pool().allocate(math.prod(sizes) * dtype.itemsize), dtype, sizes, None, None)
+    recording.made(made)
+    return made
+
+
+def _zeros(shape: Any, dtype: Any) -> CudaArray:
+    made = _empty(shape, dtype)
+    fill_bytes(made, 0)
+    return made
+
+
+def fill_bytes(array: CudaArray, byte: int) -> None:
+    """Write one byte everywhere in a contiguous array."""
+    state.start()
+    if recording.recorders:
+        recording.filled(array, byte)
+    filled(array, byte)
 
 
 def new_empty(like: CudaArray, shape: Any, dtype: np.dtype[Any]) -> CudaArray:
@@ -202,25 +207,27 @@ def new_empty(like: CudaArray, shape: Any, dtype: np.dtype[Any]) -> CudaArray:
         return empty(shape, dtype)
 
 
-def zeros(shape: Any, dtype: np.dtype[Any]) -> CudaArray:
-    """An array of zeros on the current device."""
-    array = empty(shape, dtype)
-    context.driver.fill(context.device, context.stream, array.address, 0, array.nbytes)
-    return array
+state.set_object(state.CLASS, CudaArray)
+rt.block[rt.DEVICE_ARRAY] = id(CudaArray)
+state.set_object(state.ACTIVATE, lambda device: context.driver.activate(device))
+cache.keep_until_exit(_empty, _zeros)
+_array_at: Callable[..., CudaArray] = builtin(array_at, np.array([state.address], np.int64))
+
+empty: Callable[[Any, np.dtype[Any]], CudaArray] = builtin(new, np.array([state.address, 0, id(_empty)], np.int64))
+"""``empty(shape, dtype)``: an array with arbitrary contents on the current device, row-major."""
+
+zeros: Callable[[Any, np.dtype[Any]], CudaArray] = builtin(new, np.array([state.address, 1, id(_zeros)], np.int64))
+"""``zeros(shape, dtype)``: an array of zeros on the current device."""
 
 
 def at(address: int, shape: tuple[int, ...], dtype: np.dtype[Any], strides: tuple[int, ...] | None, owner: Any) -> CudaArray:
-    """An array on memory that ``owner`` keeps, which has a ``device``."""
-    array: CudaArray = _new(CudaArray, shape, dtype, _EVERYWHERE, address - _FIRST, strides)
-    array.block = owner
-    return array
+    """An array on memory that ``owner`` keeps: another array, or what has a ``device``."""
+    return _array_at(address, dtype, tuple(shape), strides, owner)
 
 
 def strided(x: CudaArray, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool) -> CudaArray:
     """A view of the elements from the first of ``x`` on, with these strides in bytes."""
-    array: CudaArray = _new(CudaArray, shape, x.dtype, _EVERYWHERE, x.address - _FIRST, strides)
-    base = x.base
-    array.block = x if base is None else base
+    array = _array_at(address_of(x), x.dtype, tuple(shape), tuple(strides), x)
     if not writeable:
         array.flags.writeable = False
     return array

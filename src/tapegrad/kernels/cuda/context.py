@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .drivers import Driver, Properties, driver
+from .drivers.thread import DEVICE, STREAM, thread_words
 
 
 class Context(threading.local):
@@ -25,6 +26,7 @@ class Context(threading.local):
         self.device = 0
         self.stream = 0
         self.streams: dict[int, int] = {}
+        self._words = thread_words()  # where native code finds device and stream
 
     def use(self, device: int, stream: int | None = None) -> None:
         """Make a device current, with this stream or the one it had."""
@@ -32,6 +34,7 @@ class Context(threading.local):
         if stream is not None:
             self.streams[device] = stream
         self.device, self.stream = device, self.streams.get(device, 0)
+        self._words[DEVICE], self._words[STREAM] = self.device, self.stream
 
     @classmethod
     def used(cls, device: int) -> None:

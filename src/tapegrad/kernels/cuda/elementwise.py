@@ -21,6 +21,7 @@ from .context import blocks_for, context, on_device
 from .dimensions import SMALL as _SMALL, merged, strides_of
 from .elementwise_source import Layout, kernel_source
 from .kernel import Kernel, from_text
+from .planned import planned as planned_once
 from .transpose import turn
 
 _BYTES = 16  # of the widest access
@@ -145,11 +146,13 @@ def kernel_of(source: str, signature: str, compute: str) -> Kernel:
 _SAME = Body(("a",), (), ("a",))
 
 
+@planned_once
 def copy(x: CudaArray) -> CudaArray:
     """A row-major copy."""
     return cast(x, x.dtype)
 
 
+@planned_once
 def cast(x: CudaArray, dtype: np.dtype[Any]) -> CudaArray:
     """A row-major copy in another dtype."""
     if context.only != context.device and x.device != context.device:
@@ -185,12 +188,14 @@ def assign(target: CudaArray, value: Any) -> None:
 _ADD = Body(("a", "b"), ("t0 = a + b",), ("t0",))
 
 
+@planned_once
 def accumulate(into: CudaArray, value: Any) -> CudaArray:
     """``into += value`` (broadcast), in the memory of ``into``; returns it."""
     run(_ADD, (into, value), (into,), into.dtype)
     return into
 
 
+@planned_once
 def added(a: CudaArray, b: Any) -> CudaArray:
     """``a + b`` (broadcast to ``a``) in new memory."""
     total = empty(a.shape, a.dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import language as L
+from . import language as L, recording, state
 from .array import CudaArray, zeros
 from .context import context
 from .language import device, int64
@@ -36,12 +36,23 @@ def operation(name: str) -> int:
 
 def words() -> CudaArray:
     """The current device's words, for a kernel that is launched now."""
-    _unchecked.add((context.device, context.stream))
+    note()
+    recording.notes()
     found = _words.get(context.device)
     if found is None:
-        found = _words[context.device] = zeros((3,), np.dtype(np.int64))
-        context.driver.synchronize(context.device, context.stream)  # other streams see it, too
+        with recording.unnoted():
+            found = _words[context.device] = zeros((3,), np.dtype(np.int64))
+            context.driver.synchronize(context.device, context.stream)  # other streams see it, too
+    recording.lasting(found)
     return found
+
+
+def note() -> None:
+    """Say that a kernel which may note an error is launched now."""
+    _unchecked.add((context.device, context.stream))
+
+
+state.set_object(state.NOTE, note)
 
 
 def check(device: int, stream: int | None) -> None:

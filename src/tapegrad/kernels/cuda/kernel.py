@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..device_errors import ApartError
+from . import recording, state
 from .array import CudaArray
 from .context import context
+from .launching import launched
 
 
 class Kernel:
@@ -27,7 +29,7 @@ class Kernel:
         module: the name of the module that makes it.
     """
 
-    __slots__ = ("_made", "_make", "key", "loaded", "module", "name", "threads")
+    __slots__ = ("_made", "_make", "handles", "key", "module", "name", "threads")
 
     def __init__(
         self, name: str, make: Callable[[], tuple[Callable[..., Any], str]], threads: int | tuple[int, int] = 1024, key: str = "", module: str = ""
@@ -36,7 +38,7 @@ class Kernel:
         self.key = key or name
         self.module = module or make.__module__
         self.threads = threads
-        self.loaded: dict[int, Any] = {}  # by device
+        self.handles: dict[int, tuple[int, Any]] = {}  # by device: as it is launched, and what keeps that
         self._make = make
         self._made: tuple[Callable[..., Any], str] | None = None
 
@@ -53,12 +55,14 @@ class Kernel:
         """The types of its parameters."""
         return self._both()[1].split()
 
-    def loaded_on(self, device: int) -> Any:
-        """The kernel as the device's driver takes it; compiled where that is needed."""
-        loaded = self.loaded.get(device)
-        if loaded is None:
-            loaded = self.loaded[device] = context.driver.load(device, self)
-        return loaded
+    def handle_on(self, device: int) -> int:
+        """The kernel as native code launches it on a device; compiled where that is needed."""
+        found = self.handles.get(device)
+        if found is None:
+            state.start()
+            loaded = context.driver.load(device, self)
+            found = self.handles[device] = context.driver.handle(loaded), loaded
+        return found[0]
 
     def launch(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any, shared: int = 0) -> None:
         """Run on the current device and stream: arrays are passed by address, None as 0, ints and floats by value.
@@ -66,13 +70,13 @@ class Kernel:
         Raises:
             ApartError: for arrays of another device.
         """
-        loaded = self.loaded_on(context.device)
+        found = self.handles.get(context.device)
+        handle = self.handle_on(context.device) if found is None else found[0]
         if context.only != context.device:
             _need_here(arguments)
-        grid = (blocks, 1, 1) if blocks.__class__ is int else blocks
-        block = (threads, 1, 1) if threads.__class__ is int else threads
-        values = tuple([x.address if x.__class__ is CudaArray else 0 if x is None else x for x in arguments])
-        context.driver.launch(context.device, context.stream, loaded, grid, block, shared, values)
+        if recording.recorders:
+            recording.launched(self, handle, blocks, threads, shared, arguments)
+        launched(handle, blocks, threads, shared, *arguments)
 
 
 def _need_here(arguments: Sequence[Any]) -> None:

@@ -1,86 +1,131 @@
-"""The caching allocator: blocks of device memory that are kept, by size, for the stream they were used on.
+"""The caching allocator: pieces of device memory that are kept, by size, for the stream they were used on.
 
-A block that a tensor lets go may still be in use by work that its stream has not done; the next tensor of the same stream may have it at
+A piece that a tensor lets go may still be in use by work that its stream has not done; the next tensor of the same stream may have it at
 once, since that stream's work comes later. What other streams do with it is known only through ``Block.used_on``, as in PyTorch.
+
+Taking a free piece and giving it back is native code (see ``pieces``), the rest is Python's.
 """
 
 from __future__ import annotations
 
-import sys
+import atexit
 import threading
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..device_errors import OutOfMemoryError as DeviceOutOfMemory
+from ..native import cache
+from ..native.handlers import Handler, capsule_of
+from . import pieces, state
 from .context import context
 from .drivers import OutOfMemory
+from .pieces import SMALL, STEP, Table, given, popped, pushed, taken
 
-_SMALL = 1 << 20  # sizes below are rounded to 512 bytes, larger ones to one of eight steps between powers of two
-_STEP = 512
+_MOST_DEVICES = 64
 
 
 def rounded(size: int) -> int:
     """The size of the block that serves ``size`` bytes."""
-    step = _STEP if size <= _SMALL else 1 << (size.bit_length() - 4)
+    step = STEP if size <= SMALL else 1 << (size.bit_length() - 4)
     return (max(size, 1) + step - 1) // step * step
 
 
 class Block:
-    """Device memory, given back to the pool when nothing refers to it any more."""
+    """The piece of device memory that an array has.
 
-    __slots__ = ("address", "device", "others", "pool", "room", "size", "stream")
+    Attributes:
+        device, stream: whose it is.
+    """
 
-    def __init__(self, pool: Pool, address: int, size: int, room: int, stream: int) -> None:
-        self.pool, self.address, self.size, self.room, self.stream = pool, address, size, room, stream
-        self.device = pool.device
-        self.others: tuple[int, ...] = ()  # streams whose work uses it, too
+    __slots__ = ("_pool", "address", "stream")
+
+    def __init__(self, address: int) -> None:
+        piece = _pieces.rows[address,]
+        self.address = address
+        self._pool, self.stream = _homes[int(piece[pieces.BIN])]
+
+    @property
+    def device(self) -> int:
+        return self._pool.device
 
     def used_on(self, stream: int) -> None:
-        """Note that work of another stream uses the block: nobody gets it before what that stream has when the block dies is done."""
-        if stream != self.stream and stream not in self.others:
-            self.others += (stream,)
-
-    def __del__(self) -> None:
-        self.pool.take_back(self)
+        """Note that work of another stream uses it: nobody gets it before what that stream has when the array dies is done."""
+        if stream != self.stream:
+            self._pool.share(self.address, stream)
 
 
 class Pool:
     """One device's memory.
 
     Attributes:
-        allocated, reserved: bytes that tensors have, and that are taken from the device; ``most_allocated`` and ``most_reserved`` are the
-            highest since they were reset.
+        reserved: bytes that are taken from the device; ``most_reserved`` is the highest since it was reset.
     """
 
     def __init__(self, device: int) -> None:
         self.device = device
         context.used(device)
         self.driver = context.driver
-        self.free: dict[tuple[int, int], list[int]] = {}  # (stream, size) -> addresses
-        self.waiting: list[tuple[int, int, int, list[int]]] = []  # address, stream, size, events
-        self.allocated = self.reserved = self.most_allocated = self.most_reserved = 0
-        self.allocations = self.releases = self.retries = self.failures = 0
+        self.words = np.zeros(6, np.int64)
+        self.words[pieces.DEVICE] = device
+        self.others: dict[int, set[int]] = {}  # address -> streams, but the piece's own, whose work uses it
+        self.waiting: list[tuple[int, list[int]]] = []  # addresses of dead pieces, and events of other streams
+        self.reserved = self.most_reserved = 0
+        self.retries = self.failures = 0
         self.pieces = 0  # of memory that are taken from the device
         self.limit = 1.0  # the share of the device's memory that may be reserved
-        self._lock = threading.RLock()  # a finalizer may run in the middle of an allocation
+        self._released = 0  # arrays, when counting began
+        state.block[state.EXACT] = self.driver.exact
+        _pools_by_number[device] = self.words.ctypes.data
 
-    def allocate(self, size: int) -> Block:
-        """A block of at least ``size`` bytes for the current stream.
+    @property
+    def allocated(self) -> int:
+        """Bytes that tensors have."""
+        return int(self.words[pieces.ALLOCATED])
+
+    @property
+    def free(self) -> dict[tuple[int, int], list[int]]:
+        """The addresses of the pieces that nobody uses, by stream and size."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for (device, stream, room), row in _bins.rows.items():
+            at = int(row[pieces.HEAD]) if device == self.device else 0
+            while at:
+                piece = _rows[at]
+                found.setdefault((stream, room), []).append(int(piece[pieces.ADDRESS]))
+                at = int(piece[pieces.NEXT])
+        return found
+
+    def allocate(self, size: int) -> int:
+        """The address of at least ``size`` bytes for the current stream.
 
         Raises:
-            DeviceOutOfMemory: when the device has none left, also after unused blocks were given back to it.
+            DeviceOutOfMemory: when the device has none left, also after unused pieces were given back to it.
         """
         stream = context.stream
-        room = max(size, 1) if self.driver.exact else rounded(size)
-        with self._lock:
+        while True:
             if self.waiting:
                 self._collect()
-            addresses = self.free.get((stream, room))
-            address = addresses.pop() if addresses else self._from_device(room, size)
-            self.allocations += 1
-            self.allocated += room
-            self.most_allocated = max(self.most_allocated, self.allocated)
-        return Block(self, address, size, room, stream)
+            address: int = taken(self.device, stream, size)
+            if address:
+                return address
+            self._add(stream, max(size, 1) if self.driver.exact else rounded(size), size)
+
+    def _add(self, stream: int, room: int, size: int) -> None:
+        """Another free piece, from the device."""
+        address = self._from_device(room, size)
+        with _lock:
+            home = _bins.rows.get((self.device, stream, room))
+            if home is None:
+                home = np.array([0, self.words.ctypes.data, stream, room], np.int64)
+                _homes[home.ctypes.data] = self, stream
+                _bins.add((self.device, stream, room), home)
+            piece = np.array([address, home.ctypes.data, 0, 0], np.int64)
+            _rows[piece.ctypes.data] = piece
+            _pieces.add((address,), piece)
+            self.pieces += 1
+            self.reserved += room
+            self.most_reserved = max(self.most_reserved, self.reserved)
+        pushed(address)
 
     def _from_device(self, room: int, size: int) -> int:
         driver = self.driver
@@ -102,23 +147,20 @@ class Pool:
                     f"process has {shown(self.reserved)}, of which tensors use {shown(self.allocated)}"
                     + (f" (limited to {self.limit:.0%})" if self.limit < 1 else "")
                 ) from None
-        self.pieces += 1
-        self.reserved += room
-        self.most_reserved = max(self.most_reserved, self.reserved)
         return address
 
-    def take_back(self, block: Block, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        """A block that nothing refers to; called when it dies."""
-        if is_finalizing():
-            return
-        with self._lock:
-            self.allocated -= block.room
-            self.releases += 1
-            if block.others:
-                events = [self._event(stream) for stream in block.others]
-                self.waiting.append((block.address, block.stream, block.room, events))
-            else:
-                self.free.setdefault((block.stream, block.room), []).append(block.address)
+    def share(self, address: int, stream: int) -> None:
+        """Let a piece wait for another stream when it dies."""
+        with _lock:
+            self.others.setdefault(address, set()).add(stream)
+            _pieces.rows[address,][pieces.OTHERS] = 1
+
+    def retire(self, address: int) -> None:
+        """A piece that died, and that other streams use."""
+        with _lock:
+            streams = self.others.pop(address)
+            self.waiting.append((address, [self._event(stream) for stream in streams]))
+            self.words[pieces.WAITING] = 1
 
     def _event(self, stream: int) -> int:
         event = self.driver.new_event(self.device, False)
@@ -126,52 +168,60 @@ class Pool:
         return event
 
     def _collect(self) -> None:
-        """Take the blocks whose other streams are done."""
-        waiting, self.waiting = self.waiting, []
-        for address, stream, room, events in waiting:
-            if all(self.driver.reached(self.device, event) for event in events):
-                for event in events:
-                    self.driver.release_event(self.device, event)
-                self.free.setdefault((stream, room), []).append(address)
-            else:
-                self.waiting.append((address, stream, room, events))
+        """Take the pieces whose other streams are done."""
+        with _lock:
+            waiting, self.waiting = self.waiting, []
+            for address, events in waiting:
+                if all(self.driver.reached(self.device, event) for event in events):
+                    for event in events:
+                        self.driver.release_event(self.device, event)
+                    pushed(address)
+                else:
+                    self.waiting.append((address, events))
+            self.words[pieces.WAITING] = bool(self.waiting)
 
     def release_unused(self) -> None:
-        """Give blocks that nobody uses back to the device, which waits for all that it was given."""
-        with self._lock:
+        """Give pieces that nobody uses back to the device, which waits for all that it was given."""
+        with _lock:
             if self.reserved:
                 self.driver.synchronize(self.device, None)
             self._collect()
-            free, self.free = self.free, {}
-            for (_, room), addresses in free.items():
-                for address in addresses:
-                    self.driver.release(self.device, address)
+            gone: list[tuple[int, ...]] = []
+            for (device, _, room), home in list(_bins.rows.items()):
+                while device == self.device and (address := popped(home.ctypes.data)):
+                    gone.append((address,))
                     self.reserved -= room
                     self.pieces -= 1
+            for key in gone:
+                del _rows[_pieces.rows[key].ctypes.data]
+            _pieces.remove(gone)
+            for key in gone:
+                self.driver.release(self.device, key[0])
 
     def reset_peaks(self) -> None:
         """Count the highest numbers from here on."""
-        with self._lock:
-            self.most_allocated, self.most_reserved = self.allocated, self.reserved
+        with _lock:
+            self.words[pieces.MOST_ALLOCATED], self.most_reserved = self.words[pieces.ALLOCATED], self.reserved
 
     def reset_counts(self) -> None:
         """Count allocations from here on."""
-        with self._lock:
-            self.allocations, self.releases = self.allocations - self.releases, 0
+        with _lock:
+            self._released = int(self.words[pieces.RELEASES])
             self.retries = self.failures = 0
 
     def statistics(self) -> dict[str, Any]:
         """The numbers that :func:`tapegrad.cuda.memory_stats` gives."""
+        allocated, most_allocated, allocations, releases = map(int, self.words[:4])
         return {
-            "allocated_bytes.all.current": self.allocated,
-            "allocated_bytes.all.peak": self.most_allocated,
+            "allocated_bytes.all.current": allocated,
+            "allocated_bytes.all.peak": most_allocated,
             "reserved_bytes.all.current": self.reserved,
             "reserved_bytes.all.peak": self.most_reserved,
-            "allocation.all.current": self.allocations - self.releases,
-            "allocation.all.allocated": self.allocations,
-            "allocation.all.freed": self.releases,
+            "allocation.all.current": allocations - releases,
+            "allocation.all.allocated": allocations - self._released,
+            "allocation.all.freed": releases - self._released,
             "segment.all.current": self.pieces,
-            "inactive_split_bytes.all.current": self.reserved - self.allocated,
+            "inactive_split_bytes.all.current": self.reserved - allocated,
             "num_alloc_retries": self.retries,
             "num_ooms": self.failures,
         }
@@ -187,7 +237,39 @@ def shown(size: int) -> str:
     return f"{amount:.2f} TiB"
 
 
+# Everything that native code may look at when an array dies is kept until the process ends, since that may be later than this module.
+_lock = threading.RLock()  # of what Python changes; a finalizer may run in the middle of that
+_rows: dict[int, Any] = {}  # pieces by the address of their words
+_homes: dict[int, tuple[Pool, int]] = {}  # of a bin, by the address of its words: pool and stream
 _pools: dict[int, Pool] = {}
+_pools_by_number = np.zeros(_MOST_DEVICES, np.int64)
+_bins, _pieces = Table(state.BINS), Table(state.PIECES)
+_handler = Handler(b"tapegrad_device", 1, state.address, free=cache.native_words(pieces.free))
+cache.keep_until_exit(_rows, _homes, _pools, _pools_by_number, _bins, _pieces, _handler)
+
+
+def _allocate(size: int) -> int:
+    return pool().allocate(size)
+
+
+def _retire(address: int) -> None:
+    _homes[int(_pieces.rows[address,][pieces.BIN])][0].retire(address)
+
+
+def _end() -> None:
+    state.block[state.ENDING] = 1
+
+
+state.block[state.POOLS] = _pools_by_number.ctypes.data
+state.set_object(state.HANDLER, capsule_of(_handler))
+state.set_object(state.ALLOCATE, _allocate)
+state.set_object(state.GIVE_LATER, _retire)
+atexit.register(_end)
+
+
+def give_back(address: int) -> None:
+    """Memory from ``Pool.allocate`` that no array has."""
+    given(address)
 
 
 def pool(device: int | None = None) -> Pool:

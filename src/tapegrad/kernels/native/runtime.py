@@ -26,17 +26,18 @@ ARRAY_EMPTY, INCREF, NDARRAY, FLOAT, INT, NONE, TUPLE_NEW, TUPLE_SET, LONG_AS_IN
 DECREF, VECTORCALL, ERR_CLEAR, TUPLE, DTYPE_META, NUMPY_EMPTY, SET_HANDLER, POOL, POOL_FROM, START_POOL = range(18, 28)
 LONG_AND_OVERFLOW, GENERIC_ALLOC = 28, 29
 RECORDERS = 30  # how many threads record launches: planned functions then take no short cut
-WORDS = 31
+DEVICE_ARRAY = 31  # the class of another backend's arrays, which are laid out as NumPy's; 0 until there is one
+WORDS = 32
 
 # Offsets in a NumPy array object, from the end of the object header (numpy/ndarraytypes.h, part of NumPy's stable ABI).
 HEADER = object.__basicsize__
-DATA, NDIM, SHAPE, STRIDES, DESCR, FLAGS = (HEADER + offset for offset in (0, 8, 16, 24, 40, 48))
+DATA, NDIM, SHAPE, STRIDES, BASE, DESCR, FLAGS, HANDLER = (HEADER + offset for offset in (0, 8, 16, 24, 32, 40, 48, 72))
 TYPE = HEADER - 8
 FLOAT_VALUE = HEADER
 COUNT, ITEMS = HEADER, tuple.__basicsize__  # of a tuple
 ITEMSIZE = HEADER + 24  # in a dtype
 SLICE = HEADER  # in a slice: start, stop and step
-C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED, WRITEABLE = 1, 2, 0x100, 0x400
+C_CONTIGUOUS, F_CONTIGUOUS, OWNDATA, ALIGNED, WRITEABLE = 1, 2, 4, 0x100, 0x400
 MOST_DIMS = 64  # of an array of NumPy's
 
 
@@ -64,7 +65,10 @@ def _check_layout() -> None:
     seen: tuple[int, ...] = (word(DATA), word(NDIM) & 0xFFFFFFFF, word(DESCR), word(FLAGS) & 0x103, word(TYPE))
     seen += (word(ITEMSIZE, probe.dtype), word(COUNT, pair), word(ITEMS, pair), word(ITEMS + 8, pair))
     seen += tuple(word(SLICE + 8 * i, part) for i in range(3))
-    expected = (probe.ctypes.data, 2, id(probe.dtype), C_CONTIGUOUS | ALIGNED, id(np.ndarray), 4, 2, id(probe), id(None), id(probe), id(None), id(probe.dtype))
+    seen += (word(BASE), int(ctypes.c_int64.from_address(word(HANDLER, probe.base) + TYPE).value))  # the type of a handler
+    expected: tuple[int, ...] = (probe.ctypes.data, 2, id(probe.dtype), C_CONTIGUOUS | ALIGNED, id(np.ndarray), 4)
+    expected += (2, id(probe), id(None), id(probe), id(None), id(probe.dtype))
+    expected += (id(probe.base), id(type(importlib.import_module("numpy._core._multiarray_umath")._ARRAY_API)))  # a capsule
     shape = [ctypes.c_int64.from_address(word(at) + 8 * i).value for at in (SHAPE, STRIDES) for i in range(2)]
     number = ctypes.c_double.from_address(id(seventh := 1 / 7) + FLOAT_VALUE).value
     if seen != expected or shape != [2, 3, 12, 4] or number != seventh:

@@ -65,6 +65,13 @@ def _float_bits(builder: Any, number: Any) -> Any:
     return builder.bitcast(builder.sitofp(number, ir.DoubleType()), ir.IntType(64))
 
 
+def _float32_bits(builder: Any, bits: Any) -> Any:
+    from llvmlite import ir
+
+    word, half = ir.IntType(64), ir.IntType(32)
+    return builder.zext(builder.bitcast(builder.fptrunc(builder.bitcast(bits, ir.DoubleType()), ir.FloatType()), half), word)
+
+
 def _load32(builder: Any, address: Any) -> Any:
     from llvmlite import ir
 
@@ -100,3 +107,6 @@ swap_if = Word(_swap_if)
 
 float_bits = Word(_float_bits)
 """``float_bits(number)``: the bits of a number as a float64."""
+
+float32_bits = Word(_float32_bits)
+"""``float32_bits(bits)``: the bits of a float64, rounded, as a float32."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 CHOICE, _, _DEVICES = os.environ.get("TAPEGRAD_CUDA_DRIVER", "nvidia").partition(":")
 ON_CPU = CHOICE in ("simulator", "ptx")  # which is slow: tests take fewer elements
@@ -37,9 +37,12 @@ class Driver(Protocol):
 
     Attributes:
         exact: blocks are allocated as large as asked for, so that a kernel that leaves one is found.
+        described: the function that launches takes as its last parameter, where the driver's has its options, the address of words that say
+            what parameters a kernel has: their number, and of each 0 for a word, 1 for a float32, 2 for a float64.
     """
 
     exact: bool
+    described: bool
 
     def count(self) -> int: ...
     def missing(self) -> str: ...  # why there is no device
@@ -51,7 +54,10 @@ class Driver(Protocol):
     def pinned(self, size: int) -> int: ...
     def release_pinned(self, address: int) -> None: ...
     def load(self, device: int, kernel: Any) -> Any: ...
-    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None: ...
+    def handle(self, loaded: Any) -> int: ...  # a kernel as the function takes it
+    def functions(self) -> tuple[int, int]: ...  # the addresses of cuLaunchKernel and cuMemsetD8Async, or of functions of their kind
+    def failed(self, result: int) -> NoReturn: ...  # what raises for a result of one
+    def activate(self, device: int) -> None: ...  # make it current in this thread for these
     def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None: ...  # "to device", "to host", "within", "between" devices
     def fill(self, device: int, stream: int, address: int, byte: int, size: int) -> None: ...
     def new_stream(self, device: int, priority: int) -> int: ...

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from importlib import metadata
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import store
 from . import OutOfMemory, Properties, packages_missing
+from .thread import ACTIVE, NONE, activated, thread_words
 
 _MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
 _OLDEST = 8  # that has the conversions of bfloat16
@@ -18,16 +19,13 @@ _NO_DEVICE = 100  # the driver's number for it
 class Nvidia:
     """The GPUs of this machine. Every call that the driver refuses raises RuntimeError with its name and the driver's words."""
 
-    exact = False
+    exact = described = False
 
     def __init__(self) -> None:
         self._ready: dict[int, Any] = {}  # device -> cuda.core's
-        self._streams: dict[tuple[int, int], Any] = {}  # -> cuda.core's
-        self._configurations: dict[tuple[Any, Any, int], Any] = {}
         self._count: int | None = None
         self._why = ""
         self._lock = threading.Lock()
-        self._thread = threading.local()
         self._forked = False  # from a process that used a GPU
         os.register_at_fork(after_in_child=self._note_fork)
 
@@ -86,6 +84,7 @@ class Nvidia:
 
     def _note_fork(self) -> None:
         self._forked = bool(self._ready)
+        activated(NONE)  # so that native code asks
 
     def _use(self, device: int) -> Any:
         """Make the device current for this thread; cuda.core's object for it."""
@@ -94,9 +93,9 @@ class Nvidia:
         ready = self._ready.get(device)
         if ready is None:
             ready = self._ready[device] = _core().Device(device)
-        if getattr(self._thread, "device", None) != device:
+        if thread_words()[ACTIVE] != device:
             ready.set_current()
-            self._thread.device = device
+            activated(device)
         return ready
 
     def properties(self, device: int) -> Properties:
@@ -137,12 +136,12 @@ class Nvidia:
 
     def holder(self, address: int) -> int:
         cuda = _bindings()
-        self._use(getattr(self._thread, "device", 0))
+        self._use(max(int(thread_words()[ACTIVE]), 0))
         attribute = cuda.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
         return int(_checked("cuPointerGetAttribute", cuda.cuPointerGetAttribute(attribute, address)))
 
     def pinned(self, size: int) -> int:
-        self._use(getattr(self._thread, "device", 0))
+        self._use(max(int(thread_words()[ACTIVE]), 0))
         return int(_checked("cuMemHostAlloc", _bindings().cuMemHostAlloc(max(size, 1), 0)))
 
     def release_pinned(self, address: int) -> None:
@@ -167,26 +166,22 @@ class Nvidia:
         code = store.code(kernel, self.properties(device).capability)
         return _core().ObjectCode.from_cubin(code.cubin).get_kernel(code.entry)
 
-    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
-        core = _core()
-        self._use(device)
-        configuration = self._configurations.get((grid, block, shared))
-        if configuration is None:
-            if len(self._configurations) > 4096:
-                self._configurations.clear()
-            configuration = core.LaunchConfig(grid=grid, block=block, shmem_size=shared)
-            self._configurations[grid, block, shared] = configuration
-        core.launch(self._stream(device, stream), configuration, loaded, *arguments)
+    def handle(self, loaded: Any) -> int:
+        return int(loaded.handle)
+
+    def functions(self) -> tuple[int, int]:
+        import ctypes
+
+        library = ctypes.CDLL("libcuda.so.1")
+        launch, fill = (ctypes.cast(f, ctypes.c_void_p).value for f in (library.cuLaunchKernel, library.cuMemsetD8Async))
+        return launch or 0, fill or 0
+
+    def failed(self, result: int) -> NoReturn:
+        cuda = _bindings()
+        _checked("what was given to the device", (cuda.CUresult(result),))
+        raise AssertionError(result)
 
     # ----------------------------------------------------------------------------------------------- streams, events
-
-    def _stream(self, device: int, stream: int) -> Any:
-        found = self._streams.get((device, stream))
-        if found is None:
-            core = _core()
-            found = self._use(device).default_stream if stream == 0 else core.Stream.from_handle(stream)
-            self._streams[device, stream] = found
-        return found
 
     def new_stream(self, device: int, priority: int) -> int:
         cuda = _bindings()
@@ -195,7 +190,6 @@ class Nvidia:
         return int(_checked("cuStreamCreate", cuda.cuStreamCreateWithPriority(flags, priority)))
 
     def release_stream(self, device: int, stream: int) -> None:
-        self._streams.pop((device, stream), None)
         _checked("cuStreamDestroy", _bindings().cuStreamDestroy(stream))
 
     def synchronize(self, device: int, stream: int | None) -> None:

@@ -18,6 +18,7 @@ from ..context import blocks_for
 from ..elementwise import assign, run
 from ..kernel import family
 from ..language import cuda, int64
+from ..planned import planned
 from .combine import FEW, combine_along, combine_rows
 from .move import gather_along, survivors, take_rows, write_rows
 from .places import Along, Flat, Target, as_int64, rows_of, target_of
@@ -30,6 +31,8 @@ def pick(x: Any, index: tuple[Any, ...]) -> Any:
     """A copy of the elements at an index that holds integer or bool arrays."""
     if index[0].__class__ is Along:
         return gather(x, index[1], index[0].dim)
+    if len(index) == 1 and index[0].__class__ is CudaArray and index[0].dtype.kind != "b" and x.ndim:
+        return _taken(x, index[0], 0, False)
     target = target_of(x.shape, index)
     out = empty(target.shape, x.dtype)
     if out.size:
@@ -40,10 +43,15 @@ def pick(x: Any, index: tuple[Any, ...]) -> Any:
 
 def take(x: Any, index: Any, axis: int) -> Any:
     """The slices of ``x`` along an axis that an integer array names, which takes that axis' place."""
+    return _taken(x, index, axis, True)
+
+
+@planned
+def _taken(x: Any, index: Any, axis: int, embedding: bool) -> Any:
     before, after = x.shape[:axis], x.shape[axis + 1 :]
     out = empty((*before, *index.shape, *after), x.dtype)
     if out.size:
-        take_rows(contiguous(x), as_int64(index), out, math.prod(before), x.shape[axis], math.prod(after), "embedding")
+        take_rows(contiguous(x), as_int64(index), out, math.prod(before), x.shape[axis], math.prod(after), "embedding" if embedding else "indexing")
     return out
 
 
@@ -54,6 +62,7 @@ def _line(x: Any, index: Any, dim: int) -> tuple[int, int, int] | None:
     return math.prod(x.shape[:dim]), x.shape[dim], math.prod(x.shape[dim + 1 :])
 
 
+@planned
 def gather(x: Any, index: Any, dim: int) -> Any:
     """``out[i, j, ...] = x[index[i, j, ...], j, ...]`` for dim 0, and so on."""
     if x.ndim == 0:
@@ -214,6 +223,7 @@ def scatter_at(x: Any, index: tuple[Any, ...], size: tuple[int, ...]) -> Any:
     return _combined(zeros(size, x.dtype), index, x, "add")
 
 
+@planned
 def scatter_rows(x: Any, index: Any, size: tuple[int, ...], skip: int | None) -> Any:
     """Zeros (n, d) with the rows of ``x`` (..., d) added at rows ``index`` (...), but none at row ``skip``."""
     out = zeros(size, x.dtype)

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...precision import allowed
+from .. import recording
+from ..planned import planned
 from . import gemm
 from .cublas import blas
 
 
 def _product(a: Any, b: Any, start: Any = None) -> Any:
     library = blas()
-    made = None if library is None else library.matmul(a, b, start)
-    return gemm.matmul(a, b, start) if made is None else made
+    if library is not None:
+        recording.lose()
+        made = library.matmul(a, b, start)
+        if made is not None:
+            return made
+    return _own(a, b, start, allowed.tf32, allowed.float16_sums, allowed.bfloat16_sums)
+
+
+@planned
+def _own(a: Any, b: Any, start: Any, *settings: bool) -> Any:
+    """By our own kernels, which differ with the settings."""
+    return gemm.matmul(a, b, start)
 
 
 def matmul(a: Any, b: Any) -> Any:

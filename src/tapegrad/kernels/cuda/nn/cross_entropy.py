@@ -10,6 +10,7 @@ from .. import errors
 from ..array import CudaArray, contiguous, empty, zeros
 from ..context import blocks_for
 from ..language import BLOCK
+from ..planned import planned
 from . import rows as R
 from .cross_entropy_kernels import (
     SUM_THREADS,
@@ -26,6 +27,7 @@ from .cross_entropy_kernels import (
 _ROWS = 8192  # that one block adds up
 
 
+@planned
 def cross_entropy(logits: Any, target: Any, weight: Any, ignore_index: int, label_smoothing: float) -> tuple[Any, Any]:
     """Losses of the rows of (n, c) logits and their logsumexps, both (n,), for int64 targets (n,).
 
@@ -37,6 +39,7 @@ def cross_entropy(logits: Any, target: Any, weight: Any, ignore_index: int, labe
     return losses.astype(logits.dtype, copy=False), level
 
 
+@planned
 def reduced_cross_entropy(
     logits: Any, target: Any, weight: Any, ignore_index: int, label_smoothing: float, mean: bool
 ) -> tuple[Any, Any, Any]:
@@ -75,6 +78,7 @@ def _losses(logits: Any, target: Any, weight: Any, ignored: int, smoothing: floa
     return losses, level, counts
 
 
+@planned
 def cross_entropy_backward(
     g_rows: Any, logits: Any, target: Any, logsumexp: Any, weight: Any, ignore_index: int, label_smoothing: float
 ) -> Any:
@@ -94,6 +98,7 @@ def cross_entropy_backward(
     return out
 
 
+@planned
 def cross_entropy_weights(logits: Any, target: Any, weight: Any, ignore_index: int, label_smoothing: float) -> Any:
     """What each row counts for in ``cross_entropy``, (n,): its class weights mixed as its losses are, 0 where it is ignored."""
     (rows, n), wide = logits.shape, R.wide_dtype(logits.dtype)

@@ -77,7 +77,7 @@ def share_rows(x: Any, index: Any) -> Any:
 def _as_rows(x: CudaArray, n: int) -> CudaArray:
     """(n, -1), complex numbers as their parts."""
     dtype = x.dtype if x.dtype.kind != "c" else np.dtype(np.float32 if x.dtype.itemsize == 8 else np.float64)
-    return at(x.address, (n, x.nbytes // (n * dtype.itemsize)), dtype, None, x.owner)
+    return at(x.address, (n, x.nbytes // (n * dtype.itemsize)), dtype, None, x)
 
 
 # ---------------------------------------------------------------------------------------------------------------- bags

@@ -16,6 +16,7 @@ from ..context import blocks_for
 from ..elements import widest
 from ..elementwise import assign
 from ..language import BLOCK
+from ..planned import planned
 from . import norm_channels as C, norm_rows as N, rows as R
 
 _SHORT = 32  # elements of a run below which columns are taken
@@ -60,6 +61,16 @@ def _share(height: int, columns: int) -> int:
     return min(height, max(8 * C.DOWN, -(-height * -(-columns // C.ACROSS) // _PARTS)))
 
 
+class _Layout(NamedTuple):
+    """As ``tapegrad.ops.nn.standardize.Layout``."""
+
+    view: tuple[int, ...]
+    axes: tuple[int, ...]
+    affine: tuple[int, ...]
+    size: tuple[int, ...]
+    centered: bool
+
+
 def standardize(x: Any, weight: Any, bias: Any, layout: Any, eps: float, statistics: bool) -> tuple[Any, ...]:
     """((x - mean) / sqrt(var + eps) * weight + bias, what ``standardize_backward`` takes of it): the latter (3, rows).
 
@@ -67,6 +78,12 @@ def standardize(x: Any, weight: Any, bias: Any, layout: Any, eps: float, statist
     Weight and bias have the dtype of x. With ``statistics``, mean and variance come in between, of the view's shape with size 1
     where they are taken over; the variance's divisor is the number of elements.
     """
+    return _standardize(x, weight, bias, eps, statistics, *layout)
+
+
+@planned
+def _standardize(x: Any, weight: Any, bias: Any, eps: float, statistics: bool, *parts: Any) -> tuple[Any, ...]:
+    layout = _Layout(*parts)
     wide = R.wide_dtype(x.dtype)
     reduced = tuple([1 if d in layout.axes else n for d, n in enumerate(layout.view)])
     found = tuple([empty(reduced, wide) for _ in range(2 * statistics)])
@@ -165,6 +182,12 @@ def standardize_backward(g: Any, x: Any, weight: Any, kept: Any, layout: Any, bi
 
     With u = g * weight and y = (x - mean) / sqrt(var + eps): (u - mean(u) - y * mean(u * y)) / sqrt(var + eps), sum(g * y) and sum(g).
     """
+    return _standardize_backward(g, x, weight, kept, biased, *layout)
+
+
+@planned
+def _standardize_backward(g: Any, x: Any, weight: Any, kept: Any, biased: bool, *fields: Any) -> tuple[Any, Any, Any]:
+    layout = _Layout(*fields)
     parts, dtype, size = weight is not None or biased, g.dtype, layout.size
     wanted = size if parts else (0,)
     if g.size == 0:

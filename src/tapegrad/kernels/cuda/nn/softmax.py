@@ -12,6 +12,7 @@ from typing import Any
 from ..array import CudaArray, contiguous
 from ..context import blocks_for
 from ..elements import widest
+from ..planned import planned
 from . import rows as R
 from .softmax_kernels import COLUMNS, softmax_columns, softmax_rows, softmax_streamed
 
@@ -45,26 +46,31 @@ def along(kind: str, a: CudaArray, b: CudaArray | None, axis: int) -> CudaArray:
     return out
 
 
+@planned
 def softmax(x: Any, axis: int) -> Any:
     """exp(x) / sum(exp(x)) along an axis; NaN in a lane that has NaN or inf, or nothing but -inf."""
     return along("softmax", x, None, axis)
 
 
+@planned
 def log_softmax(x: Any, axis: int) -> Any:
     """x - log(sum(exp(x))) along an axis; NaN where ``softmax`` is."""
     return along("log_softmax", x, None, axis)
 
 
+@planned
 def masked_softmax(x: Any) -> Any:
     """softmax along the last axis; zeros where all of it is -inf."""
     return along("masked_softmax", x, None, -1)
 
 
+@planned
 def softmax_backward(g: Any, y: Any, axis: int) -> Any:
     """y * (g - sum(g * y)): the gradient of softmax, whose result was ``y``; shapes and dtypes equal."""
     return along("softmax_backward", g, y, axis)
 
 
+@planned
 def log_softmax_backward(g: Any, y: Any, axis: int) -> Any:
     """g - exp(y) * sum(g): the gradient of log_softmax, whose result was ``y``; shapes and dtypes equal."""
     return along("log_softmax_backward", g, y, axis)

@@ -10,9 +10,11 @@ import numpy as np
 from .. import language as L
 from ..array import CudaArray, contiguous, empty
 from ..context import blocks_for
+from ..planned import planned_but_for
 from . import philox_kernels as kernels
 
 
+@planned_but_for("seed", "counter")
 def dropout(x: CudaArray, p: float, seed: int, counter: int) -> CudaArray:
     """0 where a uniform float32 number is below ``p``, else ``x / (1 - p)``; element i draws from block ``counter + i / 4``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -11,6 +12,7 @@ from .. import language as L
 from ..array import CudaArray, empty
 from ..context import blocks_for
 from ..index.sort import sort
+from ..planned import planned_but_for
 from . import philox_kernels as kernels
 
 _WORD, _KEY = np.dtype(np.int64), np.dtype(np.uint64)
@@ -21,15 +23,24 @@ def filled(
     name: str, shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, counter: int, a: float = 0.0, b: float = 0.0, c: float = 0.0
 ) -> Drawn:
     """Numbers by one of ``FORMULAS``, and the next counter."""
-    out = empty(shape, dtype)
-    n = math.prod(shape)
-    blocks = -(-n // (2 if dtype == np.float64 else 4))
-    if n:
-        number = np.float64 if dtype == np.float64 or name in kernels.WIDE else np.float32
-        with np.errstate(over="ignore"):
-            numbers = number(a), number(b), number(c)
-        kernels.numbers(name, dtype.name).launch(blocks_for(blocks, L.BLOCK), L.BLOCK, out, n, seed, counter, *numbers)
-    return out, counter + blocks
+    return _filling(name)(shape, dtype, seed, counter, a, b, c), counter + -(-math.prod(shape) // (2 if dtype == np.float64 else 4))
+
+
+@functools.cache
+def _filling(name: str) -> Any:
+    @planned_but_for("seed", "counter")
+    def fill(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, counter: int, a: float, b: float, c: float) -> CudaArray:
+        out = empty(shape, dtype)
+        n = math.prod(shape)
+        if n:
+            number = np.float64 if dtype == np.float64 or name in kernels.WIDE else np.float32
+            with np.errstate(over="ignore"):
+                numbers = number(a), number(b), number(c)
+            blocks = blocks_for(-(-n // (2 if dtype == np.float64 else 4)), L.BLOCK)
+            kernels.numbers(name, dtype.name).launch(blocks, L.BLOCK, out, n, seed, counter, *numbers)
+        return out
+
+    return fill
 
 
 def uniform(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, counter: int) -> Drawn:

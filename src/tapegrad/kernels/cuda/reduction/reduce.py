@@ -15,6 +15,7 @@ from .. import language as L
 from ..array import CudaArray, empty
 from ..context import blocks_for
 from ..elementwise import assign
+from ..planned import planned
 from . import kernels
 from .kernels import index_type, part_of
 from .layout import Axes, Layout, join_threads, layout, reduced_shape
@@ -98,6 +99,7 @@ def _simply(name: str, x: CudaArray, axes: Axes, keepdims: bool, dtype: np.dtype
 # ---------------------------------------------------------------------------------------------------------------- sums
 
 
+@planned
 def sum(x: CudaArray, axes: Axes, keepdims: bool, dtype: np.dtype[Any] | None = None) -> CudaArray:
     """The sum over ``axes``, in ``dtype``: by default x's, of integers and bools int64, which wrap around. Nothing to add: zeros."""
     if dtype is None:
@@ -109,6 +111,7 @@ def sum(x: CudaArray, axes: Axes, keepdims: bool, dtype: np.dtype[Any] | None = 
     return _simply("sum", x, axes, keepdims, dtype, floating(dtype.name))
 
 
+@planned
 def sum_to(x: CudaArray, shape: tuple[int, ...]) -> CudaArray:
     """``x`` summed to ``shape``, which broadcasts to ``x.shape``; ``x`` itself when it has that shape."""
     if x.shape == shape:
@@ -118,11 +121,13 @@ def sum_to(x: CudaArray, shape: tuple[int, ...]) -> CudaArray:
     return reduce("sum", x, axes, shape, (x.dtype,), floating(x.dtype.name))[0]
 
 
+@planned
 def mean(x: CudaArray, axes: Axes, keepdims: bool) -> CudaArray:
     """The mean over ``axes`` of a floating array, in its dtype; NaN over nothing."""
     return _simply("mean", x, axes, keepdims, x.dtype, floating(x.dtype.name), math.prod(x.shape[d] for d in axes))
 
 
+@planned
 def var(x: CudaArray, axes: Axes, keepdims: bool, correction: float) -> CudaArray:
     """The variance over ``axes`` of a floating array, exactly 0 for a constant.
 
@@ -132,11 +137,13 @@ def var(x: CudaArray, axes: Axes, keepdims: bool, correction: float) -> CudaArra
     return _simply("variance", x, axes, keepdims, x.dtype, floating(x.dtype.name), freedom)
 
 
+@planned
 def logsumexp(x: CudaArray, axes: Axes, keepdims: bool) -> CudaArray:
     """log(sum(exp(x))) over ``axes`` of a floating array, in its dtype, without overflow; -inf over nothing."""
     return _simply("logsumexp", x, axes, keepdims, x.dtype, floating(x.dtype.name))
 
 
+@planned
 def prod(x: CudaArray, axes: Axes, keepdims: bool, dtype: np.dtype[Any]) -> CudaArray:
     """The product over ``axes`` in ``dtype``, of floats made in float64; 1 over nothing."""
     if dtype.kind == "c" != x.dtype.kind:
@@ -147,11 +154,13 @@ def prod(x: CudaArray, axes: Axes, keepdims: bool, dtype: np.dtype[Any]) -> Cuda
 # ------------------------------------------------------------------------------------------------------------- extremes
 
 
+@planned
 def amax(x: CudaArray, axes: Axes, keepdims: bool) -> CudaArray:
     """The maximum over ``axes`` (of at least one element) of a real or bool array; NaN where there is one."""
     return _simply("max", x, axes, keepdims, x.dtype, ordered(x.dtype.name))
 
 
+@planned
 def amin(x: CudaArray, axes: Axes, keepdims: bool) -> CudaArray:
     """The minimum over ``axes`` (of at least one element) of a real or bool array; NaN where there is one."""
     return _simply("min", x, axes, keepdims, x.dtype, ordered(x.dtype.name))
@@ -162,11 +171,13 @@ def _along(name: str, x: CudaArray, axis: int, keepdims: bool, dtypes: tuple[np.
     return reduce(name, x, axes, reduced_shape(x.shape, axes, keepdims), dtypes, ordered(x.dtype.name))
 
 
+@planned
 def max_with_index(x: CudaArray, axis: int, keepdims: bool) -> tuple[CudaArray, ...]:
     """The maximum along an axis (not empty) and the int64 index where it is first; a NaN counts as the maximum."""
     return _along("max_with_index", x, axis, keepdims, (x.dtype, _INT64))
 
 
+@planned
 def min_with_index(x: CudaArray, axis: int, keepdims: bool) -> tuple[CudaArray, ...]:
     """The minimum along an axis (not empty) and the int64 index where it is first; a NaN counts as the minimum."""
     return _along("min_with_index", x, axis, keepdims, (x.dtype, _INT64))
@@ -179,11 +190,13 @@ def _index(name: str, x: CudaArray, axis: int | None, keepdims: bool) -> CudaArr
     return index.reshape((1,) * x.ndim) if keepdims else index  # type: ignore[no-any-return]
 
 
+@planned
 def argmax(x: CudaArray, axis: int | None, keepdims: bool) -> CudaArray:
     """The first index (int64) of the maximum along an axis, or in C order without one; a NaN counts as the maximum."""
     return _index("argmax", x, axis, keepdims)
 
 
+@planned
 def argmin(x: CudaArray, axis: int | None, keepdims: bool) -> CudaArray:
     """The first index (int64) of the minimum along an axis, or in C order without one; a NaN counts as the minimum."""
     return _index("argmin", x, axis, keepdims)
@@ -192,16 +205,19 @@ def argmin(x: CudaArray, axis: int | None, keepdims: bool) -> CudaArray:
 # --------------------------------------------------------------------------------------------------------- truth values
 
 
+@planned
 def any_nonzero(x: CudaArray, axes: Axes, keepdims: bool) -> CudaArray:
     """Whether any element over ``axes`` is not 0 (NaN is not); False over nothing."""
     return _simply("any", x, axes, keepdims, _BOOL, "int32")
 
 
+@planned
 def all_nonzero(x: CudaArray, axes: Axes, keepdims: bool) -> CudaArray:
     """Whether all elements over ``axes`` are not 0 (NaN is not); True over nothing."""
     return _simply("all", x, axes, keepdims, _BOOL, "int32")
 
 
+@planned
 def count_nonzero(x: CudaArray, axes: Axes) -> CudaArray:
     """How many elements over ``axes`` are not 0, as int64."""
     return _simply("count", x, axes, False, _INT64, "int64")
@@ -210,6 +226,7 @@ def count_nonzero(x: CudaArray, axes: Axes) -> CudaArray:
 # ---------------------------------------------------------------------------------------------------------------- norms
 
 
+@planned
 def vector_norm(x: CudaArray, axes: Axes, keepdims: bool, p: float) -> CudaArray:
     """``sum(abs(x) ** p) ** (1 / p)`` over ``axes``; the largest or smallest magnitude for inf and -inf, a count for 0.
 

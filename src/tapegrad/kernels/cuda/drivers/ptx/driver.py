@@ -21,16 +21,16 @@ class Interpreted(Simulated):
 
     def __init__(self) -> None:
         super().__init__()
-        self._programs: dict[str, tuple[flow.Program, dict[str, int]]] = {}
+        self._texts: dict[str, tuple[flow.Program, dict[str, int]]] = {}
         self._loading = threading.Lock()
 
     def load(self, device: int, kernel: Any) -> Any:
         text = store.ptx(kernel, self.properties(device).capability)
         with self._loading:
-            found = self._programs.get(text)
+            found = self._texts.get(text)
             if found is None:
                 program = flow.program(text)
-                found = self._programs[text] = program, self._placed(program)
+                found = self._texts[text] = program, self._placed(program)
         return *found, kernel
 
     def _placed(self, program: flow.Program) -> dict[str, int]:
@@ -44,8 +44,8 @@ class Interpreted(Simulated):
                 self._used[0] -= variable.size  # no tensor's
         return placed
 
-    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
-        program, constants, kernel = loaded
+    def _launch(self, handle: int, grid: Any, block: Any, shared: int, stream: int, arguments: tuple[Any, ...]) -> None:
+        program, constants, kernel = self._programs[handle - 1]
         if len(arguments) != len(program.parameters):
             raise TypeError(f"{kernel.name} takes {len(program.parameters)} arguments, got {len(arguments)}")
         most = kernel.threads[0] if isinstance(kernel.threads, tuple) else kernel.threads

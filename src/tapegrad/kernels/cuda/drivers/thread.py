@@ -1,0 +1,45 @@
+"""What of a thread native code looks up: its current device, that one's stream, and the device that the driver has active in it.
+
+These are words of an array that the interpreter's dictionary of the thread holds, so they end with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from typing import Any
+
+import numpy as np
+
+DEVICE, STREAM, ACTIVE = range(3)
+NONE = -1  # active before a device is used
+
+
+class _Key:
+    """Of the thread's dictionary."""
+
+
+KEY = _Key()
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.words: Any = np.array([0, 0, NONE], np.int64)
+        found = ctypes.pythonapi.PyThreadState_GetDict
+        found.restype, found.argtypes = ctypes.c_void_p, []
+        put = ctypes.pythonapi.PyDict_SetItem
+        put.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]
+        put(found(), KEY, self.words)
+
+
+_thread = _Thread()
+
+
+def thread_words() -> Any:
+    """This thread's words, an array of int64."""
+    return _thread.words
+
+
+def activated(device: int) -> None:
+    """Note that the driver has a device active in this thread."""
+    _thread.words[ACTIVE] = device

@@ -1,0 +1,196 @@
+"""Functions whose work is planned once: a call with arguments like those of an earlier one is native code (see ``replay``).
+
+``planned(function)`` is for functions that do all their work by launches on their arguments and on arrays that they make, and that let nothing
+but layouts and parameters decide which. The first call with arguments of a kind runs the function and notes what it launches.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from ..native.call import as_word
+from ..native.plans import Plans, key_of
+from ..once import once
+from . import state
+from .address import address_of
+from .array import CudaArray
+from .context import context
+from .launching import FLOAT32, FLOAT64, WORD
+from .recording import Launch, Recorder, current
+from .replay import ARGUMENT, FILLED, INT, KERNEL, MEMORY, MOST_PARAMETERS, MOST_TAKEN, replay
+
+_MOST_HOPELESS = 2048
+_IN_VECTOR = 15  # of an address: where it lies in the widest vector
+R = TypeVar("R")
+Parameter = tuple[int, int, int]
+
+
+def plans_of(numbers: int = 0, ints: int = 0) -> Plans:
+    """A table for ``replay``; ``numbers`` has a bit for each argument whose numbers are not part of the key, ``ints`` for those of them
+    that are ints of any size."""
+    return Plans(replay, lambda: [state.address, numbers, ints])
+
+
+def key_here(args: Sequence[Any], numbers: int = 0, ints: int = 0) -> tuple[int, ...] | None:
+    """The key of arguments on the current device."""
+    key = key_of(tuple(args), CudaArray, _IN_VECTOR, numbers, ints)
+    return None if key is None else (*key, context.device)
+
+
+class Planned(Generic[R]):
+    """A function with plans; ``quick`` is its native form, which returns None where it has none and takes arguments by position."""
+
+    def __init__(self, function: Callable[..., R], passed: int) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._passed = passed
+        self._plans = plans_of(passed, passed)
+        self._hopeless: set[tuple[int, ...]] = set()  # keys of calls that can't be planned
+
+    def __call__(self, *args: Any, **named: Any) -> R:
+        if named:
+            bound = inspect.signature(self._function).bind(*args, **named)
+            bound.apply_defaults()
+            args = bound.args
+        result: R | None = self.quick(*args)
+        if result is not None:
+            return result
+        key = None if current() is not None or not self._plans.wanted() else key_here(args, self._passed, self._passed)
+        return self._function(*args) if key is None or key in self._hopeless else self._learn(key, args)
+
+    @once
+    def quick(self) -> Callable[..., Any]:
+        """``quick(*args)``: the result, or None where there is no plan for such arguments."""
+        return self._plans.quick()
+
+    def _learn(self, key: tuple[int, ...], args: tuple[Any, ...]) -> R:
+        given = [_Passed(x, i) if self._passed >> i & 1 else x for i, x in enumerate(args)]
+        with Recorder() as recorder:
+            result = self._function(*given)
+        plan = None if recorder.lost else _plan_of(args, result if isinstance(result, tuple) else (result,), recorder)
+        if plan is not None:
+            self._plans.add(key, *plan)
+        elif len(self._hopeless) < _MOST_HOPELESS and _apart(args):
+            self._hopeless.add(key)
+        return result
+
+
+class _Passed(int):
+    """An int argument that a function only passes on to kernels."""
+
+    index: int
+
+    def __new__(cls, value: int, index: int) -> _Passed:
+        made = super().__new__(cls, value)
+        made.index = index
+        return made
+
+
+def planned(function: Callable[..., R]) -> Planned[R]:
+    """A decorator; see the module."""
+    return Planned(function, 0)
+
+
+def planned_but_for(*names: str) -> Callable[[Callable[..., R]], Planned[R]]:
+    """As :func:`planned`, where arguments of these names are ints that differ from call to call, and that nothing is done with but to pass
+    them on to kernels."""
+
+    def decorate(function: Callable[..., R]) -> Planned[R]:
+        order = list(inspect.signature(function).parameters)
+        return Planned(function, sum(1 << order.index(name) for name in names))
+
+    return decorate
+
+
+def _root(x: Any) -> Any:
+    base = x.base
+    return x if base is None else base
+
+
+def _apart(args: Sequence[Any]) -> bool:
+    """Whether no two arrays have the same memory: then it is known which one a kernel was given."""
+    roots = [id(_root(x)) for x in args if x.__class__ is CudaArray]
+    return len(set(roots)) == len(roots)
+
+
+def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder) -> tuple[list[int], list[int], list[Any]] | None:
+    """The words of a plan, and what they point to; None where a launch takes memory of which it can't be told what will be in it."""
+    pieces = [id(x) for x in recorder.made]
+    if not recorder.launches or len(pieces) > MOST_TAKEN:
+        return None
+    places = {id(_root(x)): i for i, x in enumerate(args) if x.__class__ is CudaArray} if _apart(args) else {}
+    lasting = {id(x) for x in recorder.lasting}
+    keep: list[Any] = [[launch.kernel for launch in recorder.launches], recorder.lasting]
+
+    def parameter(x: Any) -> Parameter | None:
+        if x.__class__ is _Passed:
+            return INT, x.index, 0
+        if x.__class__ is not CudaArray:
+            return number(x)
+        root, address = _root(x), address_of(x)
+        if id(root) in pieces:
+            return MEMORY, pieces.index(id(root)), address - address_of(root)
+        same = next((i for i, a in enumerate(args) if a is x), places.get(id(root)))
+        if same is not None:
+            return ARGUMENT, same, address - address_of(args[same])
+        return (WORD, address, 0) if id(root) in lasting else None
+
+    words = [x.nbytes for x in recorder.made]
+    for launch in recorder.launches:
+        parameters = [parameter(x) for x in launch.arguments]
+        if None in parameters or len(parameters) > MOST_PARAMETERS:
+            return None
+        if launch.kernel is None:
+            kind, index, offset = parameters[0] or (0, 0, 0)
+            if kind != MEMORY or offset:
+                return None
+            words += [FILLED, index, *launch.sizes]
+        else:
+            words += kernel_words(launch, parameters)
+    for x in results:
+        given = result_words(x, args, pieces)
+        if given is None:
+            return None
+        words += given
+        keep.append(x.dtype)
+    keep += [x.dtype for x in args if x.__class__ is CudaArray]
+    given_back = [w for x in results if (w := _piece_of(x, pieces)) is not None]
+    if len(set(given_back)) != len(given_back):
+        return None
+    return [len(pieces), len(results), len(recorder.launches), int(recorder.noted)], words, keep
+
+
+def number(x: Any) -> Parameter:
+    """A number, or None, as a parameter."""
+    if isinstance(x, np.float32):
+        return FLOAT32, int(x.view(np.int32)), 0
+    if isinstance(x, float):
+        return FLOAT64, as_word(float(x)), 0
+    return WORD, 0 if x is None else int(x), 0
+
+
+def kernel_words(launch: Launch, parameters: Sequence[Any]) -> list[int]:
+    """The words of a kernel's launch."""
+    return [KERNEL, launch.handle, *map(int, launch.sizes), len(parameters), *(word for p in parameters for word in p)]
+
+
+def _piece_of(x: Any, pieces: list[int]) -> int | None:
+    return pieces.index(id(_root(x))) if id(_root(x)) in pieces else None
+
+
+def result_words(x: Any, args: Sequence[Any], pieces: list[int]) -> list[int] | None:
+    """The words of a result: an argument, or the whole of a piece of memory; else None."""
+    if x.__class__ is not CudaArray:
+        return None
+    given = next((i for i, a in enumerate(args) if a is x), None)
+    if given is not None:
+        return [0, id(x.dtype), ARGUMENT, given]
+    piece, root = _piece_of(x, pieces), _root(x)
+    if piece is None or address_of(x) != address_of(root) or x.nbytes != root.nbytes or min(x.strides, default=0) < 0:
+        return None
+    return [x.ndim, id(x.dtype), MEMORY, piece, *x.shape, *x.strides]

@@ -1,0 +1,131 @@
+"""What a function does while it runs: the kernels that it launches, and the arrays that it makes. ``planned`` makes plans of that."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from . import state
+from .context import context
+
+recorders: list[Recorder] = []  # of all threads
+
+
+class Launch(NamedTuple):
+    """A kernel that was launched; without one, bytes that were filled."""
+
+    kernel: Any
+    handle: int
+    sizes: tuple[int, ...]
+    arguments: tuple[Any, ...]
+
+
+class Recorder:
+    """What this thread does; a context manager.
+
+    Attributes:
+        launches, made: of what it does, and the arrays that it makes.
+        lasting: arrays of others that live until the process ends.
+        noted: kernels may note errors.
+        lost: it did something else, too, which can't be done again without Python.
+    """
+
+    def __init__(self) -> None:
+        self.launches: list[Launch] = []
+        self.made: list[Any] = []
+        self.lasting: list[Any] = []
+        self.noted = self.lost = False
+        self.thread = threading.get_ident()
+
+    def __enter__(self) -> Recorder:
+        recorders.append(self)
+        state.block[state.RECORDERS] = len(recorders)
+        self._driver = context.driver
+        context.driver = _Watched(self._driver, self)  # type: ignore[assignment]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        context.driver = self._driver
+        recorders.remove(self)
+        state.block[state.RECORDERS] = len(recorders)
+
+
+_HARMLESS = {"count", "properties", "memory", "load", "handle", "activate", "exact", "described", "missing", "functions"}
+
+
+class _Watched:
+    """A driver; what is asked of it beside launches can't be planned."""
+
+    def __init__(self, driver: Any, recorder: Recorder) -> None:
+        self._driver, self._recorder = driver, recorder
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HARMLESS:
+            self._recorder.lost = True
+        return getattr(self._driver, name)
+
+
+def current() -> Recorder | None:
+    """This thread's recorder, the innermost."""
+    if not recorders:
+        return None
+    thread = threading.get_ident()
+    return next((r for r in reversed(recorders) if r.thread == thread), None)
+
+
+@contextlib.contextmanager
+def unnoted() -> Iterator[None]:
+    """Let what is done once for the whole process be no part of what a function does."""
+    recorder = current()
+    if recorder is not None:
+        recorder.__exit__()
+    try:
+        yield
+    finally:
+        if recorder is not None:
+            recorder.__enter__()
+
+
+def lose() -> None:
+    """Say that something is done that can't be done again without Python."""
+    recorder = current()
+    if recorder is not None:
+        recorder.lost = True
+
+
+def launched(kernel: Any, handle: int, blocks: Any, threads: Any, shared: int, arguments: tuple[Any, ...]) -> None:
+    """Note a launch."""
+    recorder = current()
+    if recorder is not None:
+        sizes = [(*((x,) if x.__class__ is int else x), 1, 1)[:3] for x in (blocks, threads)]
+        recorder.launches.append(Launch(kernel, handle, (*sizes[0], *sizes[1], shared), arguments))
+
+
+def filled(array: Any, byte: int) -> None:
+    """Note that all bytes of an array are set."""
+    recorder = current()
+    if recorder is not None:
+        recorder.launches.append(Launch(None, 0, (byte, array.nbytes), (array,)))
+
+
+def made(array: Any) -> None:
+    """Note a new array."""
+    recorder = current()
+    if recorder is not None:
+        recorder.made.append(array)
+
+
+def lasting(array: Any) -> None:
+    """Say of an array that is launched that it lives until the process ends."""
+    recorder = current()
+    if recorder is not None:
+        recorder.lasting.append(array)
+
+
+def notes() -> None:
+    """Say that a kernel to be launched may note errors."""
+    recorder = current()
+    if recorder is not None:
+        recorder.noted = True
