@@ -1,8 +1,8 @@
 """What stands between the CUDA backend and a GPU: memory, streams, events, and running kernels.
 
 ``TAPEGRAD_CUDA_DRIVER`` chooses: nothing, or "nvidia", means NVIDIA's driver; "simulator" runs kernels as Python on the CPU, a thread
-of the GPU at a time, "simulator:2" on two devices; "ptx" runs what they are compiled to on the CPU, all threads at a time; "null" notes what
-it is asked and runs nothing.
+of the GPU at a time, "simulator:2" on two devices; "ptx" runs what they are compiled to on the CPU, all threads at a time, and "ptx-warps" a
+warp of each block at a time; "null" notes what it is asked and runs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 CHOICE, _, _DEVICES = os.environ.get("TAPEGRAD_CUDA_DRIVER", "nvidia").partition(":")
-ON_CPU = CHOICE in ("simulator", "ptx")  # which is slow: tests take fewer elements
+ON_CPU = CHOICE in ("simulator", "ptx", "ptx-warps")  # which is slow: tests take fewer elements
 
 
 class OutOfMemory(Exception):
@@ -103,12 +103,12 @@ def driver() -> Driver:
         from .simulated import Simulated
 
         return Simulated(int(_DEVICES or 1))
-    if CHOICE == "ptx":
+    if CHOICE in ("ptx", "ptx-warps"):
         from .ptx.driver import Interpreted
 
-        return Interpreted()
+        return Interpreted(apart=CHOICE == "ptx-warps")
     if CHOICE == "null":
         from .null import Null
 
         return Null()
-    raise RuntimeError(f"TAPEGRAD_CUDA_DRIVER={CHOICE!r}: it is 'nvidia' (or unset), 'simulator', 'ptx' or 'null'")
+    raise RuntimeError(f"TAPEGRAD_CUDA_DRIVER={CHOICE!r}: it is 'nvidia' (or unset), 'simulator', 'ptx', 'ptx-warps' or 'null'")

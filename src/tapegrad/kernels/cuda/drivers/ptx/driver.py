@@ -17,10 +17,11 @@ _KINDS = {"u64": "iu", "s64": "iu", "b64": "iuf", "u32": "iu", "s32": "iu", "b32
 
 
 class Interpreted(Simulated):
-    """Runs PTX made for compute capability 9.0."""
+    """Runs PTX made for compute capability 9.0; with ``apart`` the warps of a block one after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart: bool = False) -> None:
         super().__init__()
+        self.apart = apart
         self._texts: dict[str, tuple[flow.Program, dict[str, int]]] = {}
         self._loading = threading.Lock()
 
@@ -53,7 +54,7 @@ class Interpreted(Simulated):
             raise ValueError(f"{kernel.name}: a grid of {grid} blocks of {block} threads, compiled for {most} threads at most")
         given = [_bytes(kernel.name, value, kind) for value, (_, kind, _) in zip(arguments, program.parameters, strict=True)]
         with self._running:
-            machine.Launch(program, grid, block, shared, given, self.bytes_at, constants).run()
+            machine.Launch(program, grid, block, shared, given, self.bytes_at, constants, self.apart).run()
 
 
 def _bytes(name: str, value: Any, kind: str) -> bytes:

@@ -3,6 +3,9 @@
 Threads that are at the same basic block run it together; of several, the block that comes first in the text is run next, so that threads
 which parted meet again as soon as they can. Those that have come to a barrier wait for the living threads of their CUDA block, and those
 that come to what a warp does together wait for the warp.
+
+In another order the first warp of every CUDA block goes as far as it can, then the second, and so on: what a warp reads before another has
+written it is then not there.
 """
 
 from __future__ import annotations
@@ -28,17 +31,19 @@ class Launch:
     Args:
         arguments: of each parameter the bytes.
         bytes_at, constants: as of ``Memory``.
+        apart: run the warps of a block one after another.
     """
 
     def __init__(
         self, program: Program, grid: Sequence[int], block: Sequence[int], shared: int, arguments: Sequence[bytes],
-        bytes_at: Callable[[int], tuple[Any, int]], constants: dict[str, int],
+        bytes_at: Callable[[int], tuple[Any, int]], constants: dict[str, int], apart: bool = False,
     ) -> None:  # fmt: skip
         self.program = program
         self.grid, self.block = (*grid, 1, 1)[:3], (*block, 1, 1)[:3]
         self.shared = shared
         self.arguments = {name: value for (name, _, _), value in zip(program.parameters, arguments, strict=True)}
         self.bytes_at, self.constants = bytes_at, constants
+        self.apart = apart
 
     def run(self) -> None:
         """All blocks."""
@@ -82,20 +87,20 @@ class Machine:
         Raises:
             RuntimeError: where the threads that are left wait for others that never come, and whatever an access does wrong.
         """
-        everyone = np.flatnonzero(self.alive)
-        self._ready: dict[int, Any] = {0: None if len(everyone) == self.n else everyone}
-        self._stalled: dict[int, Any] = {}  # at what a warp does together, without its whole warp
-        self._waiting: list[tuple[int, Any]] = []  # at a barrier, and where they go on
+        # Threads by whose turn it is (all threads, or a warp of every block) and by the number of the basic block that they are at.
+        self._ready: dict[tuple[int, int], Any] = {}
+        self._stalled: dict[tuple[int, int], Any] = {}  # at what a warp does together, without their whole warp
+        self._waiting: list[tuple[int, Any]] = []  # at a barrier: where they go on, and who
+        self._part(0, np.flatnonzero(self.alive))
         blocks = self.program.blocks
         with np.errstate(all="ignore"):
             for _ in range(_STEPS):
                 if not self._ready and not self._release():
                     break
-                place = min(self._ready)
-                lanes = self._ready.pop(place)
-                block = blocks[place]
+                key = min(self._ready)
+                lanes, block = self._ready.pop(key), blocks[key[1]]
                 if block.together and lanes is not None:
-                    lanes = self._whole_warps(place, lanes)
+                    lanes = self._whole_warps(key, lanes)
                     if lanes is None:
                         continue
                     if len(lanes) == self.n:
@@ -104,9 +109,18 @@ class Machine:
                     result = self._do(block, lanes)
                 except (RuntimeError, NotImplementedError) as error:
                     raise type(error)(f"{self.program.name[:80]}: {error} ({self._who(lanes)}, in the basic block that begins {block.first!r})") from error
-                self._go_on(block, lanes, result)
+                self._go_on(key[0], block, lanes, result)
             else:
                 raise RuntimeError(f"{self.program.name[:80]}: {_STEPS} basic blocks and no end")
+
+    def _part(self, place: int, lanes: Any) -> None:
+        """Threads go on at a basic block, each when it is its turn."""
+        if not self.launch.apart:
+            return self._arrive((0, place), None if len(lanes) == self.n else lanes)
+        turns = self._special["warpid"][lanes]
+        for turn in np.unique(turns).tolist():
+            those = lanes[turns == turn]
+            self._arrive((turn, place), None if len(those) == self.n else those)
 
     def _do(self, block: Block, lanes: Lanes) -> Any:
         """Run a basic block; the predicate of its branch."""
@@ -142,21 +156,21 @@ class Machine:
             return np.arange(self.n) % 2 == 0
         return np.full((self.n, int(held[1]) // 2), _UNSET, np.uint16).view(held)[:, 0].copy()
 
-    def _go_on(self, block: Block, lanes: Lanes, predicate: Any) -> None:
+    def _go_on(self, turn: int, block: Block, lanes: Lanes, predicate: Any) -> None:
         end, targets = block.end, block.targets
         if end == "branch":
             if predicate.ndim == 0:
-                self._arrive(targets[0] if predicate else targets[1], lanes)
+                self._arrive((turn, targets[0] if predicate else targets[1]), lanes)
                 return
             taken = int(np.count_nonzero(predicate))
             if taken == 0 or taken == len(predicate):
-                self._arrive(targets[0] if taken else targets[1], lanes)
+                self._arrive((turn, targets[0] if taken else targets[1]), lanes)
                 return
             first, second = np.flatnonzero(predicate), np.flatnonzero(~predicate)
             if lanes is not None:
                 first, second = lanes[first], lanes[second]
-            self._arrive(targets[0], first)
-            self._arrive(targets[1], second)
+            self._arrive((turn, targets[0]), first)
+            self._arrive((turn, targets[1]), second)
         elif end == "exit" or not targets:
             if lanes is None:
                 self.alive[:] = False
@@ -164,43 +178,43 @@ class Machine:
                 self.alive[lanes] = False
         elif end == "barrier":
             if lanes is None:
-                self._arrive(targets[0], None)
+                self._arrive((turn, targets[0]), None)
             else:
                 self._waiting.append((targets[0], lanes))
         elif end == "table":
             where = np.broadcast_to(predicate, (self.n if lanes is None else len(lanes),))
             everyone = np.arange(self.n) if lanes is None else lanes
             for k in np.unique(where).tolist():
-                self._arrive(targets[k], everyone[where == k])
+                self._arrive((turn, targets[k]), everyone[where == k])
         else:
-            self._arrive(targets[0], lanes)
+            self._arrive((turn, targets[0]), lanes)
 
-    def _arrive(self, place: int, lanes: Lanes) -> None:
-        there = self._ready.get(place)
+    def _arrive(self, key: tuple[int, int], lanes: Lanes) -> None:
+        there = self._ready.get(key)
         if there is not None:
             lanes = np.concatenate((there, lanes))
-        stalled = self._stalled.pop(place, None)
+        stalled = self._stalled.pop(key, None)
         if stalled is not None:
             lanes = np.concatenate((stalled, lanes))
-        self._ready[place] = None if lanes is None or len(lanes) == self.n else lanes
+        self._ready[key] = None if lanes is None or len(lanes) == self.n else lanes
 
-    def _whole_warps(self, place: int, lanes: Any) -> Any:
+    def _whole_warps(self, key: tuple[int, int], lanes: Any) -> Any:
         """Those whose whole warp is there, as far as it lives; the others wait. None where nobody is left."""
         warps = self.n // WARP
         there, alive = np.bincount(self.warp[lanes], minlength=warps), np.bincount(self.warp[self.alive], minlength=warps)
         whole = (there == alive)[self.warp[lanes]]
         if whole.all():
             return np.sort(lanes)
-        self._stalled[place] = lanes[~whole]
+        self._stalled[key] = lanes[~whole]
         return np.sort(lanes[whole]) if whole.any() else None
 
     def _release(self) -> bool:
         """Let threads go on that waited, now that nobody else can; whether there are any."""
-        for place, lanes in list(self._stalled.items()):
-            del self._stalled[place]
-            whole = self._whole_warps(place, lanes)
+        for key, lanes in list(self._stalled.items()):  # others of their warp may have ended
+            del self._stalled[key]
+            whole = self._whole_warps(key, lanes)
             if whole is not None:
-                self._arrive_without_stalled(place, whole)
+                self._ready[key] = None if len(whole) == self.n else whole
         if self._ready:
             return True
         if self._waiting:
@@ -210,13 +224,13 @@ class Machine:
             for place, lanes in waiting:
                 going = free[self.block_of[lanes]]
                 if going.any():
-                    self._arrive(place, lanes[going])
+                    self._part(place, lanes[going])
                 if not going.all():
                     self._waiting.append((place, lanes[~going]))
             if self._ready:
                 return True
-        if self._stalled:  # an instruction may be for some of a warp: it looks for them itself
-            place, lanes = self._stalled.popitem()
+        if self._stalled:
+            (_, place), lanes = self._stalled.popitem()
             raise RuntimeError(
                 f"{self.program.name[:80]}: {self._who(lanes)} wait for their warp at {self.program.blocks[place].first!r}, "
                 f"and the others of it are elsewhere: {[(p, self._who(w)) for p, w in self._waiting]}"
@@ -224,12 +238,6 @@ class Machine:
         if self._waiting:
             raise RuntimeError(f"{self.program.name[:80]}: {self._who(self._waiting[0][1])} wait at a barrier that others of their block never reach")
         return False
-
-    def _arrive_without_stalled(self, place: int, lanes: Any) -> None:
-        stalled = self._stalled.pop(place, None)
-        self._arrive(place, lanes)
-        if stalled is not None:
-            self._stalled[place] = stalled
 
     def _who(self, lanes: Lanes) -> str:
         if lanes is None:
