@@ -84,13 +84,24 @@ class cuda:
         return not packages_missing()
 
 
-class cudnn:
-    """Settings of NVIDIA's library for networks."""
+class _Convolutions:
+    """Settings of NVIDIA's library for networks, of which one changes what our own kernels do.
 
-    allow_tf32 = True
+    Attributes:
+        allow_tf32: convolutions of float32 may round their factors to 10 bits; other than in PyTorch they do not unless told to.
+    """
+
     benchmark = False
     deterministic = False
     enabled = True
+
+    @property
+    def allow_tf32(self) -> bool:
+        return allowed.tf32_convolutions
+
+    @allow_tf32.setter
+    def allow_tf32(self, value: bool) -> None:
+        allowed.tf32_convolutions = bool(value)
 
     @staticmethod
     def version() -> int | None:
@@ -101,6 +112,9 @@ class cudnn:
     def is_available() -> bool:
         """Whether it is used: no."""
         return False
+
+
+cudnn = _Convolutions()
 
 
 class mkldnn:

@@ -11,7 +11,7 @@ import pytest
 from matrices import EPS, values
 
 import tapegrad as tg
-from tapegrad.kernels import cuda as K
+from tapegrad.kernels import cpu, cuda as K
 from tapegrad.kernels.cuda.linalg import gemm
 
 KINDS = ("float16", "bfloat16", "tf32")
@@ -19,10 +19,10 @@ KINDS = ("float16", "bfloat16", "tf32")
 
 @pytest.fixture
 def tf32() -> Iterator[None]:
-    """Products of float32 may round their factors."""
-    tg.backends.cuda.matmul.allow_tf32 = True
+    """Products and convolutions of float32 may round their factors."""
+    tg.backends.cuda.matmul.allow_tf32 = tg.backends.cudnn.allow_tf32 = True
     yield
-    tg.backends.cuda.matmul.allow_tf32 = False
+    tg.backends.cuda.matmul.allow_tf32 = tg.backends.cudnn.allow_tf32 = False
 
 
 def rounded(x: Any) -> Any:
@@ -87,3 +87,58 @@ def test_infinities_and_nan_go_through(rng: np.random.Generator) -> None:
         wanted = a.astype(np.float32) @ b.astype(np.float32)
     found = K.to_host(gemm.matmul(K.to_device(a), K.to_device(b)))
     np.testing.assert_array_equal(found.astype(np.float32), wanted)
+
+
+# ------------------------------------------------------------------------------------------------------------ convolution
+
+# n, channels, out channels, groups, size, kernel, stride, padding, dilation
+CONVOLUTIONS = {
+    "16 bytes": (2, 16, 40, 1, (8, 8), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    "strides, groups": (2, 6, 10, 2, (9, 7), (3, 2), (2, 1), ((1, 0), (0, 1)), (1, 2)),
+    "pointwise": (2, 40, 16, 1, (5, 8), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+}
+
+
+def close(found: Any, wanted: Any, sums: Any) -> None:
+    """As exact products summed in float32 and rounded once; ``sums`` are those of magnitudes."""
+    found = K.to_host(found)
+    bound = 8 * EPS["float32"] * sums + EPS[found.dtype.name] / 2 * np.abs(wanted) + 1e-30
+    assert found.shape == wanted.shape
+    assert (np.abs(found.astype(np.float64) - wanted) <= bound).all()
+
+
+@pytest.mark.usefixtures("tf32")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", CONVOLUTIONS)
+def test_convolution_and_its_transposes(kind: str, shape: str, rng: np.random.Generator) -> None:
+    n, channels, outputs, groups, size, kernel, *windows = CONVOLUTIONS[shape]
+    dtype = "float32" if kind == "tf32" else kind
+    x, w = values(rng, (n, channels, *size), dtype), values(rng, (outputs, channels // groups, *kernel), dtype)
+    b = values(rng, (outputs,), dtype)
+
+    def exact(a: Any) -> Any:
+        return (rounded(a) if kind == "tf32" else a).astype(np.float64)
+
+    wanted = cpu.convolution(exact(x), exact(w), b.astype(np.float64), *windows, groups)
+    sums = cpu.convolution(np.abs(exact(x)), np.abs(exact(w)), np.abs(b.astype(np.float64)), *windows, groups)
+    close(K.convolution(K.to_device(x), K.to_device(w), K.to_device(b), *windows, groups), wanted, sums)
+    g = values(rng, wanted.shape, dtype)
+    for name, left, right, last in (("convolution_input", g, w, size), ("convolution_weight", g, x, kernel)):
+        f = getattr(cpu, name)
+        of, magnitudes = (f(one(left), one(right), last, *windows, groups) for one in (exact, lambda a: np.abs(exact(a))))
+        found = [getattr(K, name)(K.to_device(left), K.to_device(right), last, *windows, groups) for _ in range(2)]
+        close(found[0], of, magnitudes)
+        assert K.to_host(found[0]).tobytes() == K.to_host(found[1]).tobytes()
+
+
+def test_convolution_of_float32_is_rounded_only_where_that_is_allowed(rng: np.random.Generator) -> None:
+    x, w = K.to_device(values(rng, (1, 4, 5, 5), "float32")), K.to_device(values(rng, (4, 4, 3, 3), "float32"))
+    windows = ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    assert not tg.backends.cudnn.allow_tf32
+    exact = K.to_host(K.convolution(x, w, None, *windows))
+    tg.backends.cudnn.allow_tf32 = True
+    try:
+        short = K.to_host(K.convolution(x, w, None, *windows))
+    finally:
+        tg.backends.cudnn.allow_tf32 = False
+    assert 1e-5 < np.abs(short - exact).max() < 1e-2

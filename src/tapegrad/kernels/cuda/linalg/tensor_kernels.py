@@ -20,7 +20,7 @@ TILES = _TINY if L.SIMULATED else _TILES  # the largest first
 
 @family(
     threads=128, tile=("large", "small", "medium"), kind=("bfloat16", "float16", "tf32"), a=("inner", "outer"),
-    b=("outer", "inner", "outer"), extra=("start", "parts", ""),
+    b=("outer", "inner"), extra=("start", "parts"),
 )  # fmt: skip
 def tensor_product(tile: str, kind: str, a: str, b: str, extra: str) -> tuple[Callable[..., Any], str]:
     """C = A B, or A B + start for ``extra`` "start", or of "parts" a share of the products each, in float32.

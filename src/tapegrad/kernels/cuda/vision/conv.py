@@ -1,23 +1,29 @@
 """Convolution, its transposes in the input and in the weight; windows as columns and back.
 
 Shapes: input (N, C, *S), weight (O, C / groups, *K), output (N, O, *T). ``padding`` is (before, after) per axis; a negative number after is
-of elements that no window reaches.
+of elements that no window reaches. Floats of 16 bits are multiplied by tensor cores, and those of 32 where ``allowed.tf32_convolutions``
+says so.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from ...precision import allowed
 from .. import language as L
 from ..array import CudaArray, contiguous, empty, zeros
 from ..context import blocks_for, context, properties
 from ..linalg.gemm_kernels import sum_parts
-from . import conv_kernels, conv_weight_kernels, depthwise
+from ..linalg.tensor_tile import KINDS, kind_of
+from . import conv_kernels, conv_tensor, conv_weight_kernels, depthwise
 from .conv_kernels import gathered, packed
 from .conv_tables import Gather, Pads, Sizes, columns_of, forward, transposed
-from .conv_tile import Tile, accumulated, size_of
+from .conv_tensor import tensor_correlated, tensor_gathered
+from .conv_tile import accumulated, size_of
 from .conv_weight_kernels import correlated
 from .windows import is_wide, three
 
@@ -26,7 +32,7 @@ _CHUNK = 16384  # positions that one sum of a weight's gradient has at most
 _PARTS_BYTES = 256 << 20  # of the shares of a weight's gradient
 
 
-def _tile(tiles: dict[str, Tile], dtype: str, rows: int, columns: int, others: int) -> str:
+def _tile(tiles: Mapping[str, Any], dtype: str, rows: int, columns: int, others: int) -> str:
     """The name of the tile that computes ``others`` matrices of this shape fastest."""
     if L.SIMULATED:
         return "tiny"
@@ -122,11 +128,18 @@ def _gather(
     plan: Gather, a: CudaArray, x: CudaArray, bias: CudaArray | None, out: CudaArray, groups: int, rows: int, channels: int, of_a: int, wide: bool
 ) -> None:
     dims, plane = x.ndim - 2, math.prod(x.shape[2:])
-    name = _tile(conv_kernels.TILES, x.dtype.name, rows, plan.positions, plan.phase_count * groups)
-    tile = conv_kernels.TILES[name]
-    fours = plan.fours and a.address % (4 * a.itemsize) == 0 and x.dtype.kind != "c" and tile.depth * tile.rows >= 4 * tile.threads
+    dtype = x.dtype.name
+    kind = kind_of(dtype, allowed.tf32_convolutions)
+    tiles: Mapping[str, Any] = conv_tensor.TILES if kind else conv_kernels.TILES
+    name = _tile(tiles, dtype, rows, plan.positions, plan.phase_count * groups)
+    tile = tiles[name]
     into = "apart" if not plan.flat else "flat" if math.prod(out.shape[2:]) % 4 else "vectors"
-    kernel = gathered(name, x.dtype.name, dims, bias is not None, fours, into, wide)
+    if kind:
+        chunks = plan.common % KINDS[kind].lanes == 0 and a.address % 16 == 0
+        kernel = tensor_gathered(name, kind, dims, bias is not None, chunks, into, wide)
+    else:
+        fours = plan.common % 4 == 0 and a.address % (4 * a.itemsize) == 0 and x.dtype.kind != "c" and tile.depth * tile.rows >= 4 * tile.threads
+        kernel = gathered(name, dtype, dims, bias is not None, fours, into, wide)
     row_tiles = -(-rows // tile.rows)
     blocks = row_tiles * -(-plan.positions // tile.columns)
     sizes = (*(1,) * (3 - dims), *x.shape[2:])
@@ -155,17 +168,24 @@ def convolution_weight(
         return depthwise.convolution_weight(g, x, shape, stride, padding, dilation)
     wide = is_wide(g, x)
     dtype, columns, positions = g.dtype.name, inside * math.prod(kernel), g.shape[0] * math.prod(space)
-    name = _tile(conv_weight_kernels.TILES, dtype, rows, columns, groups * max(1, positions // 2048))
-    tile = conv_weight_kernels.TILES[name]
+    kind = kind_of(dtype, allowed.tf32_convolutions)
+    tiles: Mapping[str, Any] = conv_tensor.TILES if kind else conv_weight_kernels.TILES
+    name = _tile(tiles, dtype, rows, columns, groups * max(1, positions // 2048))
+    tile = tiles[name]
+    depth = KINDS[kind].depth if kind else tile.depth
     row_tiles = -(-rows // tile.rows)
     blocks = row_tiles * -(-columns // tile.columns)
     table = columns_of(inside, size, kernel, dilation, wide, context.device)
     count = shares(positions, blocks * groups, rows * columns * groups * size_of(dtype))
-    chunk = -(-positions // (count * tile.depth)) * tile.depth
+    chunk = -(-positions // (count * depth)) * depth
     count = -(-positions // chunk)
     out = empty(shape, g.dtype)
     parts = empty((count, out.size), np.dtype(accumulated(dtype))) if count > 1 else out
-    made = correlated(name, dtype, len(kernel), count > 1, wide)
+    if kind:
+        chunks = math.prod(space) % KINDS[kind].lanes == 0 and g.address % 16 == 0
+        made = tensor_correlated(name, kind, len(kernel), chunks, count > 1, wide)
+    else:
+        made = correlated(name, dtype, len(kernel), count > 1, wide)
     numbers = [positions, math.prod(space), chunk, *three(space, 1)[1:], *three(size, 1)]
     numbers += [*three([-p[0] for p in padding], 0), *three(stride, 1), g[0].size, x[0].size, inside * math.prod(size), out.size]
     for group, of_groups in _chunks(groups):

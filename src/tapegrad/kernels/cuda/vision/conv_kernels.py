@@ -13,7 +13,7 @@ from typing import Any
 from ..elements import stored
 from ..kernel import family, from_text
 from ..language import cuda, int32, int64, quotient
-from .conv_tile import OUTSIDE, Slabs, Tile, accumulated, decoded, inside, place, scope_of
+from .conv_tile import OUTSIDE as OUTSIDE, Slabs, Tile, decoded, inside, scope_of
 
 TILES = {
     "large": Tile(128, 128, 8, 8, 8, 1.0),
@@ -24,13 +24,13 @@ TILES = {
     "few": Tile(4, 128, 8, 4, 2, 0.2),
     "tiny": Tile(8, 8, 4, 4, 2),  # for the simulator
 }
-SLAB = 8  # the depth of tables is a multiple of this
+SLAB = 128  # the depth of tables is a multiple of this: of the products of a slab, and of the columns of a tile
 
 # Words of a phase.
 DEPTH, TABLE, WEIGHTS, POSITIONS, IN_IMAGE, SIZE_H, SIZE_W, SHIFT_D, SHIFT_H, SHIFT_W, STEP_D, STEP_H, STEP_W, OUT, OUT_D, OUT_H, OUT_W = range(17)
 PLACES, PLACES_AT = 17, 18
 WORDS = 19
-_PARAMETERS = "rows, row_tiles, first_phase, first_group, image, group_of_x, group_of_a, size_d, size_h, size_w, out_image, out_plane"
+PARAMETERS = "rows, row_tiles, first_phase, first_group, image, group_of_x, group_of_a, size_d, size_h, size_w, out_image, out_plane"
 
 
 @family(
@@ -56,14 +56,12 @@ def gathered(tile: str, dtype: str, dims: int, biased: bool, fours: bool, into: 
     return kernel, f"{element} {element} {element} {element} {index} int64* {'int64 ' * 12}"
 
 
-def _source(tile: Tile, dtype: str, dims: int, biased: bool, fours: bool, into: str) -> str:
-    slabs = Slabs(tile, dtype)
-    axes = "dhw"[3 - dims :]
+def head(tile: Any, dims: int) -> tuple[list[str], dict[str, str]]:
+    """The text that finds a block's phase, group, rows and columns; and of each word of a phase the text that reads it."""
     word = {name: f"I(phases[first + {k}])" for k, name in enumerate(
         "depth table weights positions in_image size_h size_w shift_d shift_h shift_w step_d step_h step_w out out_d out_h out_w".split()
     )}  # fmt: skip
-    lines = [
-        *slabs.setup(),
+    return [
         f"first = (int64(cuda.blockIdx.y) + first_phase) * {WORDS}",
         f"depth = {word['depth']}",
         f"table_at = {word['table']}",
@@ -75,8 +73,14 @@ def _source(tile: Tile, dtype: str, dims: int, biased: bool, fours: bool, into: 
         f"row0 = I((I(cuda.blockIdx.x) - column_tile * I(row_tiles)) * {tile.rows})",
         f"column0 = I(column_tile * {tile.columns})",
         "many = I(rows)",
-        *[f"size_{axis} = I(size_{axis})" for axis in axes],
-    ]
+        *[f"size_{axis} = I(size_{axis})" for axis in "dhw"[3 - dims :]],
+    ], word
+
+
+def _source(tile: Tile, dtype: str, dims: int, biased: bool, fours: bool, into: str) -> str:
+    slabs = Slabs(tile, dtype)
+    lines, word = head(tile, dims)
+    lines = [*slabs.setup(), *lines]
     if tile.columns > tile.threads:  # several columns for each thread to gather
         loads, columns, step = tile.depth, tile.columns // tile.threads, 1
         lines += ["own_k = int32(0)", "own_column = t"]
@@ -84,7 +88,7 @@ def _source(tile: Tile, dtype: str, dims: int, biased: bool, fours: bool, into: 
         loads, columns, step = tile.depth * tile.columns // tile.threads, 1, tile.threads // tile.columns
         lines += [f"own_k = int32(quotient(t, int32({tile.columns})))", f"own_column = int32(t - own_k * {tile.columns})"]
     for q in range(columns):
-        lines += _position(dims, f"g{q}", f"I(column0 + own_column + {q * tile.threads})", word)
+        lines += position(dims, f"g{q}", f"I(column0 + own_column + {q * tile.threads})", word)
     lines.append("table_at = I((table_at + own_k) * 4)")
     setup, read, write = _weights(tile, fours, slabs)
     lines += setup
@@ -94,11 +98,11 @@ def _source(tile: Tile, dtype: str, dims: int, biased: bool, fours: bool, into: 
             read += [f"b{q}_{r} = T(0)", f"if {inside(dims, f'g{q}', 'e')}:", f"    b{q}_{r} = T(get(x[I(g{q}_at + e0)]))"]
             write.append(("b", f"(own_k + {r * step}) * {slabs.pitch_b} + own_column + {q * tile.threads}", f"b{q}_{r}"))
     lines += slabs.loop(["k = I(0)"], read, write, "k < depth", [f"k = I(k + {tile.depth})"])
-    lines += _results(tile, slabs, dtype, dims, biased, into, word)
-    return f"# {tile}\ndef kernel(a, x, bias, out, table, phases, {_PARAMETERS}):\n" + "".join(f"    {line}\n" for line in lines)
+    lines += results(tile, slabs, dims, biased, into, word)
+    return f"# {tile}\ndef kernel(a, x, bias, out, table, phases, {PARAMETERS}):\n" + "".join(f"    {line}\n" for line in lines)
 
 
-def _position(dims: int, name: str, column: str, word: dict[str, str]) -> list[str]:
+def position(dims: int, name: str, column: str, word: dict[str, str]) -> list[str]:
     """Where the window of a position begins: its coordinates, and its place in ``x``."""
     axes = "dhw"[3 - dims :]
     lines = [
@@ -142,25 +146,24 @@ def _weights(tile: Tile, fours: bool, slabs: Slabs) -> tuple[list[str], list[str
     return setup, read, write
 
 
-def _results(tile: Tile, slabs: Slabs, dtype: str, dims: int, biased: bool, into: str, word: dict[str, str]) -> list[str]:
+def results(tile: Any, slabs: Any, dims: int, biased: bool, into: str, word: dict[str, str]) -> list[str]:
     """From registers to the result: several neighbours at a time where planes are aligned."""
     lines = []
-    group = slabs.b_group if accumulated(dtype).startswith("float") else 1
+    group = slabs.b_group
     for i in range(tile.row_count):
-        row = place(i, slabs.a_group, tile.rows, tile.row_count, "ty")
-        lines += [f"at_row{i} = I(row0 + {row})"]
+        lines += [f"at_row{i} = I(row0 + {slabs.row(i)})"]
         if biased:
             lines += [f"bias{i} = T(0)", f"if at_row{i} < many:", f"    bias{i} = T(get(bias[I(group * many + at_row{i})]))"]
         lines += [f"line{i} = I((group * many + at_row{i}) * I(out_plane))"]
     for g in range(0, tile.column_count, group):
-        column = place(g, slabs.b_group, tile.columns, tile.column_count, "tx")
+        column = slabs.column(g)
         if into == "vectors":
             lines += [f"column = I(column0 + {column})", "if column < positions:", "    n = I(quotient(column, in_image))"]
             lines.append("    to = I(n * I(out_image) + column - n * in_image)")
             for i in range(tile.row_count):
                 values = ", ".join(f"put({_sum(i, g + v, biased)})" for v in range(group))
-                to = f"store{group}(out, I(to + line{i}), ({values}))" if group > 1 else f"out[I(to + line{i})] = {values}"
-                lines += [f"    if at_row{i} < many:", f"        {to}"]
+                values = f"({values})" if group > 1 else values
+                lines.append(f"    write{group if group > 1 else ''}(out, I(to + line{i}), at_row{i} < many, {values})")
             continue
         for v in range(group):
             lines += [f"column = I(column0 + {column} + {v})", "if column < positions:"]
@@ -172,7 +175,7 @@ def _results(tile: Tile, slabs: Slabs, dtype: str, dims: int, biased: bool, into
                 apart = " + ".join(f"o_{axis} * {word['out_' + axis]}" for axis in "dhw"[3 - dims :])
                 lines.append(f"    to = I(n * I(out_image) + {word['out']} + {apart})")
             for i in range(tile.row_count):
-                lines += [f"    if at_row{i} < many:", f"        out[I(to + line{i})] = put({_sum(i, g + v, biased)})"]
+                lines.append(f"    write(out, I(to + line{i}), at_row{i} < many, put({_sum(i, g + v, biased)}))")
     return lines
 
 

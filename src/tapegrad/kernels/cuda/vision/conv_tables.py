@@ -27,7 +27,7 @@ class Gather(NamedTuple):
         phase_count: their number.
         positions: the most that a phase has.
         depth: the most products that a phase has.
-        fours: whether weights can be read four at a time.
+        common: what the products of all phases are multiples of.
         flat: whether the positions of a channel lie next to each other in the result.
         places: which places of a window each phase has, one phase after the other; None for those of a convolution, which has all.
         weights: how many weights all phases have in one group.
@@ -38,7 +38,7 @@ class Gather(NamedTuple):
     phase_count: int
     positions: int
     depth: int
-    fours: bool
+    common: int
     flat: bool
     places: CudaArray | None
     weights: int
@@ -86,7 +86,7 @@ def forward(
     shift, step = _three([-p[0] for p in padding], 0), _three(stride, 1)
     phase = [depth, 0, 0, n * plane, plane, spaces[1], spaces[2], *shift, *step, 0, *_three(_steps(out), plane), math.prod(kernel), 0]
     return Gather(
-        on_device(rows, wide), to_device(np.array(phase, np.int64)), 1, n * plane, depth, depth % 4 == 0, True, None, 0
+        on_device(rows, wide), to_device(np.array(phase, np.int64)), 1, n * plane, depth, depth, True, None, 0
     )
 
 
@@ -132,7 +132,7 @@ def transposed(
         len(phases),
         max(words[3] for words in phases),
         max(words[0] for words in phases),
-        all(words[0] % 4 == 0 for words in phases),
+        math.gcd(*[words[0] for words in phases]),
         len(phases) == 1 and math.prod(stride) == 1,
         on_device(np.concatenate(used), False),
         weights_at,

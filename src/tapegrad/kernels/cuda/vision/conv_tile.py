@@ -6,13 +6,14 @@ waits once a slab. Accumulators have names of their own, so that they are regist
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from .. import language as L
 from ..elements import to_computed, to_stored
-from ..language import cuda
+from ..language import cuda, device
 from ..linalg.gemm_kernels import Tile as Tile, accumulated as accumulated
 
 OUTSIDE = -(2**30)  # a coordinate that no window makes one inside
@@ -23,10 +24,31 @@ def size_of(dtype: str) -> int:
     return np.dtype(accumulated(dtype)).itemsize
 
 
+@device  # type: ignore[untyped-decorator]
+def write(out, at, here, x):  # type: ignore[no-untyped-def]
+    """An element where there is one."""
+    if here:
+        out[at] = x
+
+
+@functools.cache
+def write_several(count: int) -> Any:
+    """A device function: as :func:`write`, of neighbours."""
+    store = getattr(L, f"store{count}")
+
+    @device
+    def write_all(out, at, here, values):  # type: ignore[no-untyped-def]
+        if here:
+            store(out, at, values)
+
+    return write_all
+
+
 def scope_of(dtype: str, wide: bool) -> dict[str, Any]:
     """What the text of a kernel refers to."""
     names = ("int32", "int64", "quotient", "load2", "load4", "store2", "store4")
     scope: dict[str, Any] = {name: getattr(L, name) for name in names}
+    scope |= {"write": write, "write2": write_several(2), "write4": write_several(4)}
     scope |= {"cuda": cuda, "T": getattr(L, accumulated(dtype)), "I": L.int64 if wide else L.int32}
     return scope | {"get": to_computed(dtype), "put": to_stored(dtype)}
 
@@ -68,6 +90,14 @@ class Slabs:
             "use_b = int32(0)",
         ]
         return lines + ["; ".join(f"c{i}_{j} = T(0)" for j in range(tile.column_count)) for i in range(tile.row_count)]
+
+    def row(self, i: int) -> str:
+        """Where the thread's i-th row is."""
+        return place(i, self.a_group, self.tile.rows, self.tile.row_count, "ty")
+
+    def column(self, j: int) -> str:
+        """Where its j-th column is; ``b_group`` of them lie next to each other."""
+        return place(j, self.b_group, self.tile.columns, self.tile.column_count, "tx")
 
     def loop(self, first: list[str], read: list[str], write: list[tuple[str, str, str]], more: str, advance: list[str]) -> list[str]:
         """Multiply slabs while ``more`` holds.

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..elements import stored
 from ..kernel import family, from_text
-from .conv_tile import Slabs, Tile, accumulated, decoded, inside, place, scope_of
+from .conv_tile import Slabs, Tile, accumulated, decoded, inside, scope_of
 
 TILES = {
     "large": Tile(128, 128, 8, 8, 8, 1.0),
@@ -18,7 +18,7 @@ TILES = {
     "small": Tile(16, 64, 8, 2, 4, 0.35),
     "tiny": Tile(8, 8, 4, 4, 2),  # for the simulator
 }
-_PARAMETERS = (
+PARAMETERS = (
     "rows, columns, row_tiles, first_group, positions, in_image, chunk, count_h, count_w, size_d, size_h, size_w, shift_d, shift_h, shift_w, "
     "step_d, step_h, step_w, g_image, x_image, group_of_x, of_share"
 )
@@ -43,12 +43,10 @@ def correlated(tile: str, dtype: str, dims: int, parts: bool, wide: bool) -> tup
     return kernel, f"{element} {element} {accumulated(dtype) + '*' if parts else element} {index} {'int64 ' * 22}"
 
 
-def _source(tile: Tile, dtype: str, dims: int) -> str:
-    slabs = Slabs(tile, dtype)
+def head(tile: Any, dims: int) -> list[str]:
+    """The text that finds a block's group, rows, columns and share of the positions, from p to last."""
     axes = "dhw"[3 - dims :]
-    down = tile.threads // tile.depth
-    lines = [
-        *slabs.setup(),
+    return [
         "group = I(int64(cuda.blockIdx.z) + first_group)",
         "many, in_image = I(rows), I(in_image)",
         "column_tile = I(quotient(I(cuda.blockIdx.x), I(row_tiles)))",
@@ -57,24 +55,32 @@ def _source(tile: Tile, dtype: str, dims: int) -> str:
         *[f"size_{axis} = I(size_{axis})" for axis in axes],
         f"count_{axes[-1]} = I(count_w)",
         *(["count_h = I(count_h)"] if dims == 3 else []),
-        f"own = int32(quotient(t, int32({tile.depth})))",
-        f"own_k = int32(t - own * {tile.depth})",
         "p = int64(cuda.blockIdx.y) * chunk",
         "last = min(positions, p + chunk)",
     ]
+
+
+def positions_of(dims: int) -> list[str]:
+    """The text that finds where the window of the thread's position m of a slab begins: its image n, place j there, and x_at."""
+    axes = "dhw"[3 - dims :]
     at = f"i_{axes[0]}"
     for axis in axes[1:]:
         at = f"({at}) * size_{axis} + i_{axis}"
-    read = [
+    return [
         "m = I(p + own_k)",
-        "here = m < last",
         "n = I(quotient(m, in_image))",
         "j = I(m - n * in_image)",
         *decoded(dims, "j", "i", "count"),
         *[f"i_{axis} = I(i_{axis} * I(step_{axis}) + I(shift_{axis}))" for axis in axes],
         f"x_at = I(n * I(x_image) + group * I(group_of_x) + {at})",
-        "g_at = I(n * I(g_image) + (group * many + row0) * in_image + j)",
     ]
+
+
+def _source(tile: Tile, dtype: str, dims: int) -> str:
+    slabs = Slabs(tile, dtype)
+    down = tile.threads // tile.depth
+    lines = [*slabs.setup(), *head(tile, dims), f"own = int32(quotient(t, int32({tile.depth})))", f"own_k = int32(t - own * {tile.depth})"]
+    read = [*positions_of(dims), "here = m < last", "g_at = I(n * I(g_image) + (group * many + row0) * in_image + j)"]
     write = []
     for r in range(-(-tile.rows // down)):
         row = f"own + {r * down}"
@@ -91,8 +97,8 @@ def _source(tile: Tile, dtype: str, dims: int) -> str:
     lines += slabs.loop([], read, write, "p < last", [f"p += {tile.depth}"])
     lines += ["start = int64(cuda.blockIdx.y) * of_share + int64(group) * rows * columns"]
     for i in range(tile.row_count):
-        lines += [f"row = int64(row0 + {place(i, slabs.a_group, tile.rows, tile.row_count, 'ty')})", "if row < rows:"]
+        lines += [f"row = int64(row0 + {slabs.row(i)})", "if row < rows:"]
         for j in range(tile.column_count):
-            lines.append(f"    column = int64(column0 + {place(j, slabs.b_group, tile.columns, tile.column_count, 'tx')})")
+            lines.append(f"    column = int64(column0 + {slabs.column(j)})")
             lines += ["    if column < columns:", f"        out[start + row * columns + column] = put(c{i}_{j})"]
-    return f"# {tile}\ndef kernel(g, x, out, table, {_PARAMETERS}):\n" + "".join(f"    {line}\n" for line in lines)
+    return f"# {tile}\ndef kernel(g, x, out, table, {PARAMETERS}):\n" + "".join(f"    {line}\n" for line in lines)
