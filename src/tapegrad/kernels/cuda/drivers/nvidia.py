@@ -24,6 +24,7 @@ class Nvidia:
         self._ready: dict[int, Any] = {}  # device -> cuda.core's
         self._streams: dict[tuple[int, int], Any] = {}  # -> cuda.core's
         self._configurations: dict[tuple[Any, Any, int], Any] = {}
+        self._names: dict[int, str] = {}  # of what was loaded, by id: kernels keep that
         self._count: int | None = None
         self._why = ""
         self._lock = threading.Lock()
@@ -165,7 +166,9 @@ class Nvidia:
     def load(self, device: int, kernel: Any) -> Any:
         self._use(device)
         code = store.code(kernel, self.properties(device).capability)
-        return _core().ObjectCode.from_cubin(code.cubin).get_kernel(code.entry)
+        loaded = _core().ObjectCode.from_cubin(code.cubin).get_kernel(code.entry)
+        self._names[id(loaded)] = kernel.name
+        return loaded
 
     def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
         core = _core()
@@ -176,7 +179,11 @@ class Nvidia:
                 self._configurations.clear()
             configuration = core.LaunchConfig(grid=grid, block=block, shmem_size=shared)
             self._configurations[grid, block, shared] = configuration
-        core.launch(self._stream(device, stream), configuration, loaded, *arguments)
+        try:
+            core.launch(self._stream(device, stream), configuration, loaded, *arguments)
+        except Exception as error:
+            name = self._names[id(loaded)]
+            raise RuntimeError(f"CUDA: launching {name} failed, in blocks {grid} of threads {block}, {shared} bytes of shared memory: {error}") from error
 
     # ----------------------------------------------------------------------------------------------- streams, events
 
