@@ -10,7 +10,7 @@ import importlib
 from pathlib import Path
 
 from .harness import Result, settings
-from .report import Goal, plot, summaries, summary_table, table, write_json
+from .report import Goal, Summary, plot, summaries, summary_table, table, write_json
 
 FAMILIES = {
     "elementwise": Goal(2.5, 1.0),
@@ -34,20 +34,29 @@ def main() -> None:
     parser.add_argument("families", nargs="*", metavar="family", help=f"any of {', '.join(FAMILIES)} (default: all), or gpu")
     parser.add_argument("--quick", action="store_true", help="few cases and repeats: does it run and do the values agree")
     parser.add_argument("--no-jax", action="store_true", help="leave JAX out, though it is installed")
+    parser.add_argument("--seconds", type=float, default=0.0, help="end gpu after these, with what was measured by then (default: 220)")
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
     parser.add_argument("--plot", type=Path, metavar="PATH", nargs="?", const=PICTURE, help="also draw a chart (default: docs/benchmarks.png)")
     args = parser.parse_args()
     unknown = set(args.families) - set(FAMILIES) - set(ON_REQUEST)
     if unknown:
         parser.error(f"unknown family {', '.join(sorted(unknown))}; there are {', '.join([*FAMILIES, *ON_REQUEST])}")
-    settings["jax"] = not args.no_jax
+    settings["jax"], settings["seconds"] = not args.no_jax, args.seconds
     results: list[Result] = []
+
+    def summarised(found: list[Result]) -> list[Summary]:
+        return summaries(found, {family: goal for family, goal in FAMILIES.items() if goal})
+
+    def keep(more: list[Result]) -> None:  # on disk before all is measured: what was, is not lost
+        if args.json:
+            write_json(args.json, results + more, summarised(results + more))
+
     for family in args.families or FAMILIES:
-        results += importlib.import_module(f"benchmarks.{family}").run(args.quick)
-    lines = summaries(results, {family: goal for family, goal in FAMILIES.items() if goal})
+        run = importlib.import_module(f"benchmarks.{family}").run
+        results += run(args.quick, keep) if family in ON_REQUEST else run(args.quick)
+        keep([])
+    lines = summarised(results)
     print(table(results), summary_table(lines), sep="\n\n")
-    if args.json:
-        write_json(args.json, results, lines)
     if args.plot:
         plot(args.plot, results, lines)
 

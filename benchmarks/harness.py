@@ -81,7 +81,7 @@ def libraries() -> dict[str, Any]:
     return {"tapegrad": tapegrad, "torch": torch}
 
 
-settings = {"jax": True}
+settings: dict[str, Any] = {"jax": True, "seconds": 0.0}  # whether JAX takes part; how long the GPU's may take, 0: as it thinks best
 
 
 def has_jax() -> bool:

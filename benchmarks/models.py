@@ -116,8 +116,10 @@ STEPS: dict[str, tuple[Callable[[Any], Any], str, dict[str, Any], Callable[[np.r
 }
 
 
-def training_step(m: Any, title: str, device: str = "cpu", **options: Any) -> Callable[[], Any]:
+def training_step(m: Any, title: str, device: str = "cpu", autocast: str = "", **options: Any) -> Callable[[], Any]:
     """A function that makes one training step and returns the loss; ``options`` go to the optimizer, too.
+
+    Under ``autocast`` to that dtype, if any.
 
     Parameters are drawn with NumPy, so that every library starts from the same ones.
     """
@@ -133,7 +135,11 @@ def training_step(m: Any, title: str, device: str = "cpu", **options: Any) -> Ca
 
     def step() -> Any:
         optimizer.zero_grad()
-        loss = m.nn.functional.cross_entropy(model(x), y)
+        if autocast:
+            with m.autocast(device, getattr(m, autocast)):
+                loss = m.nn.functional.cross_entropy(model(x), y)
+        else:
+            loss = m.nn.functional.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
         return loss

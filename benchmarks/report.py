@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import math
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -96,14 +99,51 @@ def machine() -> dict[str, Any]:
     }
 
 
+_GPU_PACKAGES = (
+    "numba-cuda", "llvmlite", "cuda-core", "cuda-bindings", "cuda-pathfinder", "cuda-toolkit", "nvidia-nvvm", "nvidia-nvjitlink", "nvidia-cublas",
+)  # fmt: skip
+
+
 def _gpu() -> dict[str, Any]:
-    """The GPU, where one was used."""
+    """The GPU, where one was used, its driver, and what compiles for it."""
     tapegrad = sys.modules.get("tapegrad")
     if tapegrad is None or not tapegrad.cuda.is_initialized():
         return {}
     found = tapegrad.cuda.get_device_properties(0)
-    packages = {name: version(name) for name in ("numba-cuda", "cuda-core", "cuda-bindings") if _installed(name)}
-    return {"gpu": found.name, "multiprocessors": found.multi_processor_count, "packages": packages}
+    return {
+        "gpu": found.name,
+        "capability": f"{found.major}.{found.minor}",
+        "multiprocessors": found.multi_processor_count,
+        "memory": found.total_memory,
+        "driver": _driver(),
+        "packages": {name: version(name) for name in _GPU_PACKAGES if _installed(name)},
+        "libraries": _libraries(),
+    }
+
+
+def _driver() -> str:
+    """The version of NVIDIA's driver, and of CUDA that it is for."""
+    number = ctypes.c_int()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
+    cuda = f"CUDA {number.value // 1000}.{number.value % 1000 // 10}"
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return f"{subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.splitlines()[0].strip()}, {cuda}"
+    return cuda
+
+
+def _libraries() -> dict[str, str]:
+    """Where NVIDIA's compiler, linker and BLAS are."""
+    from cuda import pathfinder
+
+    found = {}
+    for name in ("nvvm", "nvJitLink", "cublas"):
+        try:
+            found[name] = str(pathfinder.load_nvidia_dynamic_lib(name).abs_path)
+        except RuntimeError as error:
+            found[name] = f"not found ({type(error).__name__})"
+    return found
 
 
 def _installed(name: str) -> bool:

@@ -76,7 +76,11 @@ class Kernel:
             _need_here(arguments)
         if recording.recorders:
             recording.launched(self, handle, blocks, threads, shared, arguments)
-        launched(handle, blocks, threads, shared, *arguments)
+        try:
+            launched(handle, blocks, threads, shared, *arguments)
+        except RuntimeError as error:
+            error.add_note(f"in the launch of {self.name}: grid {blocks}, block {threads}, {shared} bytes of dynamic shared memory")
+            raise
 
 
 def _need_here(arguments: Sequence[Any]) -> None:
