@@ -37,7 +37,7 @@ def test_dir_lists_public_names_only() -> None:
     names = dir(tg)
     assert {"tensor", "nn", "optim", "Tensor", "float32", "elementwise", "compile", "testing", "autograd", "__version__"} <= set(names)
     modules = {n for n in names if isinstance(getattr(tg, n), ModuleType)}
-    assert modules == {"accelerator", "amp", "autograd", "backends", "cuda", "distributions", "dtypes", "io", "linalg", "nn", "optim", "random", "solver", "special", "testing", "utils"}
+    assert modules == {"accelerator", "amp", "autograd", "backends", "cuda", "distributions", "dtypes", "io", "linalg", "nn", "optim", "random", "solver", "special", "testing", "utils", "version"}
     assert [n for n in names if n[0] == "_"] == ["__version__"]
     assert not {"annotations", "Any", "TYPE_CHECKING"} & set(names)
 

@@ -1,8 +1,7 @@
 """Which dtype functions compute in under ``tg.autocast``: the table, and the call that casts their tensors.
 
-The lists are PyTorch's for CPUs (https://docs.pytorch.org/docs/stable/amp.html#cpu-op-specific-behavior), and are followed on GPUs,
-too, where PyTorch has more functions compute in float32: kernels here always do, and round results once. A function that is in none
-takes tensors as they are, and usually promotes. The casts are on the tape, so parameters get gradients in their own dtype.
+The lists are PyTorch's, for CPUs and for GPUs (https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference). A function that is
+in none takes tensors as they are, and usually promotes. The casts are on the tape, so parameters get gradients in their own dtype.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 LOWER = "lower"  # float32 becomes the lower dtype: fast, and exact enough for products
 FLOAT32 = "float32"  # the lower dtype becomes float32: sums over many elements, and what a few bits would spoil
 WIDEST = "widest"  # all become the widest dtype among them
+REFUSED = "refused"
 AS_THEY_ARE = "as they are"  # made of functions that would cast, although PyTorch's does not
 
 _TABLE = {
@@ -40,6 +40,30 @@ _TABLE = {
     AS_THEY_ARE: "addmv addr bilinear dot inner kron mv outer vdot",
 }
 POLICIES = {name: policy for policy, names in _TABLE.items() for name in names.split()}
+
+_GPU_TABLE = {
+    LOWER: """
+        addbmm addmm addmv addr baddbmm bmm chain_matmul einsum linear matmul mm mv prelu scaled_dot_product_attention
+        conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+    """,
+    FLOAT32: """
+        binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy hinge_embedding_loss huber_loss kl_div l1_loss
+        margin_ranking_loss mse_loss multi_margin_loss multilabel_margin_loss nll_loss poisson_nll_loss smooth_l1_loss soft_margin_loss
+        triplet_margin_loss
+        cdist cosine_similarity dist group_norm interpolate layer_norm pdist prod rms_norm
+    """,
+    WIDEST: "bilinear cross dot grid_sample index_put scatter_add tensordot vdot",
+    AS_THEY_ARE: "inner kron outer",
+    REFUSED: "binary_cross_entropy",
+}
+GPU_POLICIES = {name: policy for policy, names in _GPU_TABLE.items() for name in names.split()}
+# Ops that compute in float32 on GPUs, too, whatever function is made of them; they look at it themselves (see ``modes.local.careful``).
+GPU_OPS = frozenset(
+    """
+        acos asin cosh cumprod cumsum erfinv exp expm1 log log10 log1p log2 log_softmax logsumexp pow reciprocal rsqrt sinh softmax softplus
+        sum tan vector_norm
+    """.split()
+)
 
 
 # Some policies hold in some calls only, since PyTorch computes these in different functions.
@@ -65,6 +89,11 @@ def _unweighted(input: Any, target: Any, *rest: Any, weight: Any = None, **more:
     return weight is None and len(rest) < 4
 
 
+def _not_averages(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *rest: Any, **more: Any) -> bool:
+    return mode != "area"
+
+
+_GPU_ONLY_WHEN: dict[str, Callable[..., bool]] = {"interpolate": _not_averages}
 _ONLY_WHEN: dict[str, Callable[..., bool]] = {
     "inner": _of_vectors,
     "interpolate": _averages_volumes,
@@ -75,15 +104,26 @@ _ONLY_WHEN: dict[str, Callable[..., bool]] = {
 }
 
 
-def policy_of(function: Callable[..., Any]) -> str | None:
-    """The policy of a public function, by its name."""
-    return POLICIES.get(function.__name__)
+def has_policy(function: Callable[..., Any]) -> bool:
+    """Whether a public function is in a list."""
+    return function.__name__ in POLICIES or function.__name__ in GPU_POLICIES
 
 
-def applies(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether the policy of a function is followed in this call: some only are in certain modes."""
-    condition = _ONLY_WHEN.get(function.__name__)
-    return local.autocast and _device_type((args, kwargs)) in local.autocast_on and (condition is None or condition(*args, **kwargs))
+def policy_in(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """The policy that is followed in this call, or None: some only are in certain modes."""
+    where = _device_type((args, kwargs))
+    if not local.autocast or where not in local.autocast_on:
+        return None
+    policies, conditions = (GPU_POLICIES, _GPU_ONLY_WHEN) if where == "cuda" else (POLICIES, _ONLY_WHEN)
+    condition = conditions.get(function.__name__)
+    return policies.get(function.__name__) if condition is None or condition(*args, **kwargs) else None
+
+
+def for_op(name: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs of an op as autocast on GPUs wants them."""
+    if name in GPU_OPS and local.autocast and _device_type(inputs) == "cuda" and "cuda" in local.autocast_on:
+        return tuple([cast_nested(x, dtypes.float32) for x in inputs])
+    return inputs
 
 
 def _device_type(arguments: Any) -> str:
@@ -95,15 +135,24 @@ def _device_type(arguments: Any) -> str:
 
 
 def call(policy: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a function on cast tensors; inside it nothing is cast any more."""
+    """Call a function on cast tensors; inside it nothing is cast any more.
+
+    Raises:
+        RuntimeError: for a function that 16-bit numbers are too coarse for.
+    """
+    if policy == REFUSED:
+        raise RuntimeError(
+            f"{function.__name__} is unsafe to autocast on a GPU: probabilities in float16 are too coarse for their logarithms. Leave the "
+            "sigmoid before it out and use binary_cross_entropy_with_logits or nn.BCEWithLogitsLoss, which are safe"
+        )
     if policy != AS_THEY_ARE:
         to = _target(policy, (args, kwargs))
         args, kwargs = cast_nested(args, to), cast_nested(kwargs, to)
-    local.autocast = False
+    local.autocast, before, local.careful = False, local.careful, local.flags
     try:
         return function(*args, **kwargs)
     finally:
-        local.autocast = True
+        local.autocast, local.careful = True, before
 
 
 def as_they_are(function: F) -> F:

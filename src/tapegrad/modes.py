@@ -47,6 +47,7 @@ class Tracer(Protocol):
 class _Modes(threading.local):
     def __init__(self) -> None:  # in every thread
         self.flags = 0
+        self.careful = 0  # what ops read instead that autocast on a GPU has compute in float32: the same, and 4 where it does
         self.grad = True
         self.inference = False
         self.anomaly = False
@@ -62,6 +63,7 @@ class _Modes(threading.local):
 
     def refresh(self) -> None:
         self.flags = (0 if self.grad else 1) + (2 if self.listeners or self.saved_hooks or self.anomaly else 0)
+        self.careful = self.flags + (4 if self.autocast and "cuda" in self.autocast_on else 0)
 
 
 local = _Modes()

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from . import dtypes
+from .casting import GPU_OPS, for_op
 from .device import BACKENDS, backend
 from .generated import written_when_called
 from .graph import CALL_SLOTS, Call
@@ -125,7 +126,8 @@ def _write_call(op: Any, scope: dict[str, Any]) -> str:
     signature, passed, names = _signature(op, "_x", scope)
     xs, arrays, edges = ("".join(f"{letter}{i}, " for i in range(n)) for letter in ("_x", "_a", "_e"))
     params = "{" + ", ".join(f"{name!r}: {name}" for name in names) + "}"
-    out = [f"def call({signature}):", "    _flags = local.flags", f"    if _flags > 1: return general(op, ({xs}), {params})"]
+    flags = "careful" if op.name in GPU_OPS else "flags"
+    out = [f"def call({signature}):", f"    _flags = local.{flags}", f"    if _flags > 1: return general(op, ({xs}), {params})"]
     out += ["    _a0 = _x0._array; _e0 = _x0._entry"]
     for i in range(1, n):
         out += [f"    if _x{i} is None: _a{i} = _e{i} = None", f"    else: _a{i} = _x{i}._array; _e{i} = _x{i}._entry"]
@@ -205,6 +207,8 @@ def _kept(op: Any, name: str) -> tuple[str, str]:
 
 def run_generally(op: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Run an op on tensors (None for optional inputs left out), record it, and tell listeners."""
+    if local.careful > local.flags:
+        inputs = for_op(op.name, inputs)
     arrays = tuple([None if t is None else t._array for t in inputs])
     edges = tuple([None if t is None else t._entry for t in inputs])
     if any(a.__class__ is not arrays[0].__class__ for a in arrays):

@@ -118,7 +118,7 @@ def _method_of(given: F, checked: F) -> F:
     """The function as a method: as it was given where the tensor itself is all that would be checked, to save a call."""
     code = given.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    plain = not _renames(names) and _tensors_of(given, names) == list(names[:1]) and casting.policy_of(given) is None
+    plain = not _renames(names) and _tensors_of(given, names) == list(names[:1]) and not casting.has_policy(given)
     return given if plain else checked
 
 
@@ -137,8 +137,8 @@ def _checked(function: F) -> F:
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     renames = _renames(names)
     tensors = _tensors_of(function, names)
-    policy = casting.policy_of(function)
-    if not renames and not tensors and policy is None:
+    casts = casting.has_policy(function)
+    if not renames and not tensors and not casts:
         return function
 
     def explain(error: AttributeError, given: dict[str, Any]) -> None:
@@ -148,13 +148,15 @@ def _checked(function: F) -> F:
             if value is not None and value is error.obj and not isinstance(value, Tensor):
                 raise TypeError(f"{function.__name__}(): argument {name!r} must be a Tensor, not {no_tensor(value)}") from None
 
-    if renames and policy is None and not code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+    if renames and function.__name__ not in casting.POLICIES and not code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
         return _written(function, explain)
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        if policy is not None and local.autocast and casting.applies(function, args, kwargs):
-            return casting.call(policy, checked, args, kwargs)
+        if casts and local.autocast:
+            policy = casting.policy_in(function, args, kwargs)
+            if policy is not None:
+                return casting.call(policy, checked, args, kwargs)
         if renames and kwargs and not _NUMPY_NAMES.keys().isdisjoint(kwargs):
             kwargs = _renamed(function.__name__, kwargs)
         try:
@@ -170,7 +172,7 @@ def _written(function: F, explain: Callable[[AttributeError, dict[str, Any]], No
     """The checked function with its own parameters, and NumPy's names beside them, since it costs less than to look at keywords."""
 
     def write(scope: dict[str, Any]) -> str:
-        scope |= {"function": function, "explain": explain, "slowly": slowly, "ABSENT": _ABSENT}
+        scope |= {"function": function, "explain": explain, "slowly": slowly, "ABSENT": _ABSENT, "local": local, "cast": cast_first}
         takes: list[str] = []
         passed: list[str] = []
         names: list[str] = []
@@ -192,15 +194,20 @@ def _written(function: F, explain: Callable[[AttributeError, dict[str, Any]], No
         takes += ["*"] * ("*" not in takes) + [f"{n}=ABSENT" for n in others]
         odd = " or ".join([f"{n} is not ABSENT" for n in others] + [f"{n} is ABSENT" for n in needed])
         given, renamed = (f"dict({', '.join(f'{n}={n}' for n in some)})" for some in (names, others))
+        casts = f"if local.autocast: return cast({given})\n        " if casting.has_policy(function) else ""
         return f"""\
 def call({", ".join(takes)}):
     try:
         if {odd}: return slowly({given}, {renamed})
-        return function({", ".join(passed)})
+        {casts}return function({", ".join(passed)})
     except AttributeError as error:
         explain(error, {given})
         raise
 """
+
+    def cast_first(given: dict[str, Any]) -> Any:
+        policy = casting.policy_in(function, (), given)
+        return function(**given) if policy is None else casting.call(policy, function, (), given)
 
     def slowly(given: dict[str, Any], others: dict[str, Any]) -> Any:
         for name, value in others.items():

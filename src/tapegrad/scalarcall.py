@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .casting import GPU_OPS, for_op
 from .computation import NUMBERS
 from .graph import ENTRY_SLOTS, Entry
 from .kernels.native.objects import maker
@@ -59,7 +60,7 @@ def _generate(op: Any, scope: dict[str, Any]) -> Any:
     """The code of the specialised call: arity, the conditions of recording and what each case saves are written out."""
     n = len(op.inputs)
     names = _variables(op)
-    out = [f"def call({', '.join(names)}):", "    flags = local.flags"]
+    out = [f"def call({', '.join(names)}):", f"    flags = local.{'careful' if op.name in GPU_OPS else 'flags'}"]
     general = f"general(op, ({', '.join(names)},))"
     out += [f"    if flags > 1: return {general}"]
     for i, (x, name) in enumerate(zip(names, op.inputs, strict=True)):
@@ -135,6 +136,8 @@ def general_call(op: Any, operands: tuple[Any, ...]) -> Tensor:
     if op.of_complex is not None and any(isinstance(x, Tensor) and x.dtype.is_complex for x in operands):
         return op.of_complex(*operands)  # type: ignore[no-any-return]
     inputs = operands_of(op, operands)
+    if local.careful > local.flags:
+        inputs = for_op(op.name, inputs)
     arrays = tuple(x._array if isinstance(x, Tensor) else x for x in inputs)
     output = _finish(op, inputs, arrays, op.computation.general(arrays))
     if local.flags > 1:

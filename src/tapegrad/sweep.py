@@ -51,7 +51,8 @@ def sweep(roots: list[Tensor], seeds: list[Any], retain: bool, create_graph: boo
     # NumPy's error state by leaving a copy of the context, which is C too.
     modes, before = local.__dict__, snapshot()
     try:
-        modes.update(grad=create_graph, flags=local.flags & ~1 | (not create_graph))
+        flags = local.flags & ~1 | (not create_graph)
+        modes.update(grad=create_graph, flags=flags, careful=flags)
         staged: Staged = contextvars.copy_context().run(_run_sweep, roots, seeds, retain, create_graph, targets)
         return staged
     finally:

@@ -11,6 +11,7 @@ import tapegrad as tg
 from tapegrad import amp, casting, optim
 from tapegrad.nn import functional as F
 from tapegrad.public import FUNCTIONS
+from tapegrad.registry import REGISTRY
 
 
 def square(dtype=tg.float32, **options):
@@ -42,8 +43,11 @@ def test_who_casts():
 def test_the_table_names_functions_that_exist_once():
     assert casting.POLICIES.keys() <= FUNCTIONS.keys()
     assert casting._ONLY_WHEN.keys() <= casting.POLICIES.keys()
-    lists = [name for names in casting._TABLE.values() for name in names.split()]
-    assert len(lists) == len(set(lists))
+    assert casting.GPU_POLICIES.keys() <= FUNCTIONS.keys()
+    assert REGISTRY.keys() >= casting.GPU_OPS
+    for table in (casting._TABLE, casting._GPU_TABLE):
+        lists = [name for names in table.values() for name in names.split()]
+        assert len(lists) == len(set(lists))
 
 
 def test_regions_nest_and_belong_to_a_thread():

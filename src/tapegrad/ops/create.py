@@ -91,6 +91,14 @@ def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
 
+def _made(where: Device, name: str, requires_grad: bool, *args: Any) -> Tensor:
+    """What a function of the backend of a GPU makes there."""
+    B = cuda_backend()
+    with B.on_device(where.index):
+        made = wrap(getattr(B, name)(*args))
+    return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
+
+
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of ``data``: numbers, nested sequences of numbers or tensors, or a NumPy array.
 
@@ -344,6 +352,12 @@ def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = No
     checked_shape((math.ceil(count),), 8, "arange")
     integral = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
     d = (np.dtype(np.int64) if integral else dtypes.get_default_dtype().numpy) if dtype is None else dtypes.to_dtype(dtype).numpy
+    where = to_device(device)
+    if where.type == "cuda" and (integral or d.kind in "iu"):
+        n = len(range(start, end, step)) if integral else math.ceil(count)
+        return _made(where, "arange_integers", requires_grad, n, int(start), int(step), d)
+    if where.type == "cuda":
+        return _made(where, "arange_floats", requires_grad, math.ceil(count), start, step, d)
     if d.kind in "iu" and not integral:  # PyTorch counts in floats, and steps in integers
         return _finish((int(start) + int(step) * np.arange(math.ceil(count))).astype(d), requires_grad, device)
     return _finish(np.arange(start, end, step).astype(d), requires_grad, device)
@@ -361,8 +375,19 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
         dtype = dtypes.default_complex()
     if dtype is not None and dtypes.to_dtype(dtype).category == 1:
         start, end = int(start), int(end)
+    where, d = to_device(device), _resolve(dtype)
+    if where.type == "cuda" and d.kind == "f" and d.itemsize > 2 and _spaced_evenly(start, end, steps):
+        return _made(where, "linspace", requires_grad, steps, float(start), float(end), d)
     with np.errstate(all="ignore"):
         return _finish(converted("linspace", np.linspace(start, end, steps), _resolve(dtype)), requires_grad, device)
+
+
+def _spaced_evenly(start: Any, end: Any, steps: int) -> bool:
+    """Whether NumPy makes each number of a range by one multiplication and one addition."""
+    if isinstance(start, complex) or isinstance(end, complex):
+        return False
+    step = (float(end) - float(start)) / max(steps - 1, 1)
+    return math.isfinite(step) and (step != 0 or start == end)
 
 
 def logspace(

@@ -331,6 +331,7 @@ def _libdevice(name: str, operands: int = 1) -> Any:
 floor, ceil, trunc, rint, exp2 = (_libdevice(name) for name in ("floor", "ceil", "trunc", "rint", "exp2"))
 erfcx, erfinv, normcdf, normcdfinv, sinpi, cospi = (_libdevice(name) for name in ("erfcx", "erfinv", "normcdf", "normcdfinv", "sinpi", "cospi"))
 pow = _libdevice("pow", 2)
+rounded_product = cuda.libdevice.dmul_rn  # of doubles: never part of a fused multiply-add
 of_complex = cmath
 
 

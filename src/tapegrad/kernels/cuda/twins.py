@@ -281,6 +281,10 @@ def lgamma(x: Any) -> Any:
     return type(x)(math.inf) if x <= 0 and x == np.floor(x) else type(x)(math.lgamma(float(x)))
 
 
+def rounded_product(a: Any, b: Any) -> Any:
+    return a * b
+
+
 def pow(a: Any, b: Any) -> Any:
     return type(a)(np.power(np.longdouble(a), np.longdouble(b)))  # of doubles, NumPy takes a root of -inf to be NaN
 

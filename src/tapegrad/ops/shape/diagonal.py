@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes, inplace
-from ...device import placed, to_device
+from ...device import cuda_backend, placed, to_device
 from ...public import composite, method, public
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
@@ -242,6 +242,10 @@ def _triangle_indices(name: str, row: int, col: int, offset: int, dtype: Any, de
     if row < 0 or col < 0:
         raise RuntimeError(f"{name}: row {row} and col {col} must not be negative")
     wanted = dtypes.int64 if dtype is None else dtypes.to_dtype(dtype)
+    if where.type == "cuda":
+        B = cuda_backend()
+        with B.on_device(where.index):
+            return wrap(B.triangle_places(row, col, offset, find is np.triu, wanted.numpy))
     return wrap(placed(np.stack(np.nonzero(find(np.ones((row, col), np.bool_), offset))).astype(wanted.numpy), where))
 
 
