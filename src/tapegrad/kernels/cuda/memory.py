@@ -67,6 +67,7 @@ class Pool:
     """
 
     def __init__(self, device: int) -> None:
+        state.start()
         self.device = device
         self.driver = context.driver
         self.words = np.zeros(6, np.int64)
