@@ -89,7 +89,9 @@ def _entered() -> list[device | None]:
     return _default.entered
 
 
+_cuda_backend: Any = None
 _cuda_devices: dict[int, device] = {}
+_named: dict[str, device] = {}
 
 
 def backend(array: Any) -> ModuleType:
@@ -103,13 +105,13 @@ def cuda_backend() -> Any:
     Raises:
         RuntimeError: when no GPU can be used, with what is missing.
     """
-    from .kernels import cuda
+    global _cuda_backend
+    if _cuda_backend is None:
+        from .kernels import cuda
 
-    found = BACKENDS.get(cuda.CudaArray)
-    if found is None:
         cuda.need_device()
-        found = BACKENDS[cuda.CudaArray] = cuda if cuda_device_count() == 1 else cuda.Following(cuda)
-    return found
+        BACKENDS[cuda.CudaArray] = _cuda_backend = cuda if cuda_device_count() == 1 else cuda.Following(cuda)
+    return _cuda_backend
 
 
 def cuda_device_count() -> int:
@@ -153,8 +155,15 @@ def to_device(spec: Any) -> device:
     """
     if spec is None:
         return _default.device or CPU
-    found = spec if spec.__class__ is device else device(spec)
-    return found if found.type == "cpu" else cuda_backend().numbered(found)
+    found: Any = spec if spec.__class__ is device else _named.get(spec) if spec.__class__ is str else None
+    if found is None:
+        found = device(spec)
+        if spec.__class__ is str:
+            _named[spec] = found
+    if found.type == "cpu":
+        return found  # type: ignore[no-any-return]
+    number = cuda_backend().numbered(found)
+    return _cuda_devices.get(number) or _cuda_devices.setdefault(number, device("cuda", number))
 
 
 def placed(array: np.ndarray[Any, Any], where: device, *, blocking: bool = True) -> Any:

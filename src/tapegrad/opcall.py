@@ -47,6 +47,9 @@ def check_devices(op_name: str, tensors: Iterable[Any], numbers: bool = False) -
     tensors = [t for t in tensors if isinstance(t, Tensor)]
     if all(t._array.__class__ is np.ndarray for t in tensors):
         return None  # NumPy's arrays are all on the CPU
+    where = tensors[0].device
+    if all(t.device is where for t in tensors):
+        return where
     seen: dict[Any, Tensor] = {}
     for t in tensors:
         if t._array.ndim or not numbers or t._array.__class__ is not np.ndarray:

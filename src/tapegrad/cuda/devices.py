@@ -36,7 +36,7 @@ def numbered(which: Any = None) -> int:
     found = Device("cuda" if which is None else which)
     if found.type != "cuda":
         raise ValueError(f"expected a GPU, such as 'cuda:0', got {found}")
-    return int(cuda_backend().numbered(found).index)
+    return int(cuda_backend().numbered(found))
 
 
 def init() -> None:

@@ -183,17 +183,17 @@ def need_device() -> None:
         )
 
 
-def numbered(device: Any) -> Any:
-    """The device with its number: of "cuda" the current one's.
+def numbered(device: Any) -> int:
+    """A device's number: of "cuda" the current one's.
 
     Raises:
         RuntimeError: when there is none of that number.
     """
     if device.index is None:
-        return type(device)("cuda", context.device)
+        return context.device
     if device.index >= context.driver.count():
         raise RuntimeError(f"device {device} does not exist: this machine has {context.driver.count()} that can be used, from cuda:0 on")
-    return device
+    return int(device.index)
 
 
 def learn(fast: Any, body: Body, operands: Any, outputs: Any, compute: Any) -> None:

@@ -19,7 +19,7 @@ from . import memory, pinned, recording, state
 from .address import address_of
 from .context import context, on_device
 from .launching import filled
-from .new_array import array_at, new
+from .new_array import array_at, device_of, new
 
 
 class CudaArray(np.ndarray[Any, Any]):
@@ -48,10 +48,7 @@ class CudaArray(np.ndarray[Any, Any]):
             return found.owner
         return memory.Block(address_of(self)) if found is None else found
 
-    @property
-    def device(self) -> int:  # type: ignore[override]
-        """The number of the device."""
-        return int(self.owner.device)
+    device: Any  # the number of the device
 
     # ---------------------------------------------------------------------------------------------------- what it does
 
@@ -187,6 +184,10 @@ def _empty(shape: Any, dtype: Any) -> CudaArray:
     return made
 
 
+def _device(array: CudaArray) -> int:
+    return int(array.owner.device)
+
+
 def _zeros(shape: Any, dtype: Any) -> CudaArray:
     made = _empty(shape, dtype)
     fill_bytes(made, 0)
@@ -210,7 +211,8 @@ def new_empty(like: CudaArray, shape: Any, dtype: np.dtype[Any]) -> CudaArray:
 state.set_object(state.CLASS, CudaArray)
 rt.block[rt.DEVICE_ARRAY] = id(CudaArray)
 state.set_object(state.ACTIVATE, lambda device: context.driver.activate(device))
-cache.keep_until_exit(_empty, _zeros)
+cache.keep_until_exit(_empty, _zeros, _device)
+CudaArray.device = property(builtin(device_of, np.array([state.address, id(_device)], np.int64)))
 _array_at: Callable[..., CudaArray] = builtin(array_at, np.array([state.address], np.int64))
 
 empty: Callable[[Any, np.dtype[Any]], CudaArray] = builtin(new, np.array([state.address, 0, id(_empty)], np.int64))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from .drivers import Driver, Properties, driver
@@ -60,15 +58,22 @@ def blocks_for(units: int, threads: int, per_multiprocessor: int = 8) -> int:
     return max(1, min(-(-units // threads), properties(context.device).multiprocessors * per_multiprocessor))
 
 
-@contextlib.contextmanager
-def on_device(number: int) -> Iterator[None]:
-    """Make a device current."""
-    before = context.device
-    context.use(number)
-    try:
-        yield
-    finally:
-        context.use(before)
+class on_device:
+    """Make a device current; a context manager."""
+
+    __slots__ = ("_before", "_number")
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __enter__(self) -> None:
+        self._before = context.device
+        if self._before != self._number:
+            context.use(self._number)
+
+    def __exit__(self, *error: object) -> None:
+        if self._before != context.device:
+            context.use(self._before)
 
 
 def spans(n: int, tile: int, per_multiprocessor: int) -> tuple[int, int]:

@@ -168,6 +168,19 @@ def assign(target: CudaArray, value: Any) -> None:
     if context.only != context.device and target.device != context.device:
         with on_device(target.device):
             return assign(target, value)
+    if value.__class__ is CudaArray or (value.__class__ in (bool, int, float) and value in (0, 1)):
+        _assigned(target, value)
+    else:
+        _assign(target, value)
+
+
+@planned_once
+def _assigned(target: CudaArray, value: Any) -> CudaArray:
+    _assign(target, value)
+    return target
+
+
+def _assign(target: CudaArray, value: Any) -> None:
     if isinstance(value, np.ndarray) and value.__class__ is not CudaArray:
         value = to_device(value.astype(target.dtype)) if value.size > 1 else value.astype(target.dtype).item()
     if target.dtype.kind == "b" and not isinstance(value, np.ndarray):

@@ -63,6 +63,7 @@ class Pool:
     """
 
     def __init__(self, device: int) -> None:
+        state.start()
         self.device = device
         context.used(device)
         self.driver = context.driver

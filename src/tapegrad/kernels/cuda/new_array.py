@@ -8,8 +8,23 @@ from __future__ import annotations
 from ..native import runtime as rt
 from ..native.words import call, get, load, put, stack_words, store
 from .drivers.thread import ACTIVE, DEVICE, STREAM
-from .pieces import give, quickly_taken
-from .state import ACTIVATE, ALLOCATE, CLASS, FAILED, FILL, HANDLER, NEW_ARRAY, RECORDERS, RUNTIME, SET_BASE, answer, thread_of
+from .pieces import device_at, give, quickly_taken
+from .state import (
+    ACTIVATE,
+    ALLOCATE,
+    CLASS,
+    FAILED,
+    FILL,
+    HANDLER,
+    NEW_ARRAY,
+    NEW_INT,
+    RECORDERS,
+    RUNTIME,
+    SET_BASE,
+    SEVERAL,
+    answer,
+    thread_of,
+)
 
 _FLAGS = rt.ALIGNED | rt.WRITEABLE
 
@@ -141,3 +156,24 @@ def array_at(self: int, args: int, nargs: int) -> int:
         call(get(runtime, rt.INCREF), owner)
         call(get(state, SET_BASE), made, owner)
     return made
+
+
+def owner_of(state: int, array: int) -> int:
+    """Native code: the array that owns an array's memory, 0 where that is no array of ours."""
+    base = load(array + rt.BASE)
+    if base != 0:
+        array = base
+    return array if load(array + rt.TYPE) == get(state, CLASS) and load(array + rt.BASE) == 0 else 0
+
+
+def device_of(self: int, args: int, nargs: int) -> int:
+    """device_of(array): the number of its device; where there are several, Python knows that of memory that is not ours"""
+    control = load(self + rt.DATA)
+    state, otherwise = get(control, 0), get(control, 1)
+    number = 0
+    if get(state, SEVERAL) != 0:
+        owner = owner_of(state, get(args, 0))
+        number = device_at(state, load(owner + rt.DATA)) if owner != 0 else -1
+        if number < 0:
+            return call(get(get(state, RUNTIME), rt.VECTORCALL), otherwise, args, nargs, 0)
+    return call(get(state, NEW_INT), number)

@@ -12,7 +12,7 @@ from ..native.plans import MOST_ARGUMENTS, MOST_WORDS, describe, find
 from ..native.words import call, float32_bits, float_bits, get, load, put, stack_words
 from .drivers.thread import DEVICE, STREAM
 from .launching import FLOAT32, FLOAT64, SIZES, WORD, launch
-from .new_array import array_on, memory_for, ready, succeeded
+from .new_array import array_on, memory_for, owner_of, ready, succeeded
 from .pieces import device_at, give
 from .state import CLASS, FILL, NOTE, RECORDERS, SEVERAL, thread_of
 
@@ -71,10 +71,8 @@ def _here(state: int, device: int, args: int, nargs: int) -> int:
     for i in range(nargs):
         x = get(args, i)
         if load(x + rt.TYPE) == get(state, CLASS):
-            base = load(x + rt.BASE)
-            if base != 0:
-                x = base
-            if load(x + rt.TYPE) != get(state, CLASS) or load(x + rt.BASE) != 0 or device_at(state, load(x + rt.DATA)) != device:
+            owner = owner_of(state, x)
+            if owner == 0 or device_at(state, load(owner + rt.DATA)) != device:
                 return 0
     return 1
 
