@@ -1,4 +1,6 @@
-"""What all tests on a GPU share. Without one they run in the simulator, in processes of their own: ``tests/test_cuda_simulated.py``."""
+"""What all tests on a GPU share. Without one they run in the simulator and as PTX, in processes of their own:
+``tests/test_cuda_simulated.py`` and ``tests/test_cuda_ptx.py``.
+"""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def functions(compute: str) -> dict[str, Any]:
     scope |= {name: own[name] for name in ("maximum", "minimum", "sign")}
     if compute.startswith("complex"):
         scope |= {name: getattr(L.of_complex, name) for name in _COMPLEX}
-        scope |= {name: own[f"{name}_complex"] for name in ("conj", "pow", "div")}
-        return scope | {"isfinite": _isfinite_complex, "isinf": _isinf_complex}
+        scope |= {name: own[f"{name}_complex"] for name in ("conj", "div")}
+        return scope | {"pow": _pow_complex, "isfinite": _isfinite_complex, "isinf": _isinf_complex}
     scope["conj"] = own["identity"]
     if compute == "bool" or "int" in compute:
         return scope | scalar_bodies.of_integers(_written_out(), compute, device)
@@ -89,6 +89,23 @@ def _power(a, b):  # type: ignore[no-untyped-def]
         a = a * a
         b = b >> 1
     return result
+
+
+@device
+def _pow_complex(a, b):  # type: ignore[no-untyped-def]
+    # not Numba's, which takes a power of numbers that both have no real part to be 0
+    x = a.real
+    if (b.real == 0) & (b.imag == 0):
+        return complex(type(x)(1), type(x)(0))
+    length = L.hypot(x, a.imag)
+    if (length == 0) & (b.real > 0):
+        return complex(type(x)(0), type(x)(0))
+    angle = L.atan2(a.imag, x)
+    size, phase = L.pow(length, b.real), angle * b.real
+    if b.imag != 0:
+        size = size / L.exp(angle * b.imag)
+        phase = phase + b.imag * L.log(length)
+    return complex(size * L.cos(phase), size * L.sin(phase))
 
 
 @device

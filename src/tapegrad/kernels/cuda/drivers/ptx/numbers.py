@@ -33,11 +33,15 @@ def _to_odd(s: Any, e: Any) -> Any:
     return np.where(even & (e != 0) & np.isfinite(s), bits + toward, bits).view(f8)[()]
 
 
+def _risky(s: Any) -> bool:
+    """Whether rounding a rounded double again, to float32, may be wrong: halfway between two of them, or below the normal ones."""
+    return bool((((np.asarray(s).view(u8) & _BELOW) == _HALFWAY) | ((np.abs(s) < _SMALLEST) & (s != 0))).any())
+
+
 def rounded(s: Any, e: Any, mode: str) -> Any:
     """The sum of two doubles, the second less than half of the last place of the first, as float32; the mode is "rn", "rz", "rm" or "rp"."""
     if mode == "rn":
-        risky = ((np.asarray(s).view(u8) & _BELOW) == _HALFWAY) | (np.abs(s) < _SMALLEST)
-        return (_to_odd(s, e) if risky.any() else s).astype(f4)
+        return (_to_odd(s, e) if _risky(s) else s).astype(f4)
     near = s.astype(f4)
     rest = s - near
     rest = np.where(rest == 0, e, rest)
@@ -60,7 +64,7 @@ def mul32(a: Any, b: Any, mode: str) -> Any:
 def fma32(a: Any, b: Any, c: Any, mode: str = "rn") -> Any:
     p, c = a.astype(f8) * b, c.astype(f8)
     s = p + c
-    if mode == "rn" and not (((np.asarray(s).view(u8) & _BELOW) == _HALFWAY) | (np.abs(s) < _SMALLEST)).any():
+    if mode == "rn" and not _risky(s):
         return s.astype(f4)
     return rounded(*two_sum(p, c), mode)
 
