@@ -19,9 +19,8 @@ from ..native.handlers import Handler, capsule_of
 from . import pieces, state
 from .context import context
 from .drivers import OutOfMemory
-from .pieces import SMALL, STEP, Table, given, popped, pushed, taken
+from .pieces import MOST_DEVICES, SMALL, STEP, Table, given, popped, pushed, taken
 
-_MOST_DEVICES = 64
 
 class DeviceOutOfMemory(RuntimeError):
     """A GPU has too little memory left; ``tapegrad.cuda.OutOfMemoryError``, and called so where it is shown."""
@@ -246,7 +245,7 @@ _lock = threading.RLock()  # of what Python changes; a finalizer may run in the 
 _rows: dict[int, Any] = {}  # pieces by the address of their words
 _homes: dict[int, tuple[Pool, int]] = {}  # of a bin, by the address of its words: pool and stream
 _pools: dict[int, Pool] = {}
-_pools_by_number = np.zeros(_MOST_DEVICES, np.int64)
+_pools_by_number = np.zeros(MOST_DEVICES, np.int64)
 _bins, _pieces = Table(state.BINS), Table(state.PIECES)
 _handler = Handler(b"tapegrad_device", 1, state.address, free=cache.native_words(pieces.free))
 cache.keep_until_exit(_rows, _homes, _pools, _pools_by_number, _bins, _pieces, _handler)
