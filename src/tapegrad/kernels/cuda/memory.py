@@ -279,7 +279,12 @@ def pool(device: int | None = None) -> Pool:
     """The memory of a device, the current one by default."""
     device = context.device if device is None else device
     found = _pools.get(device)
-    return _pools.setdefault(device, Pool(device)) if found is None else found
+    if found is None:
+        with _lock:
+            found = _pools.get(device)
+            if found is None:
+                found = _pools[device] = Pool(device)
+    return found
 
 
 def pools() -> list[Pool]:
