@@ -71,7 +71,7 @@ from .index.shape import (
 from .index.sort import sort as sort, unique as unique, unique_consecutive as unique_consecutive
 from .linalg.matmul import linear as linear, matmul as matmul, matmul_add as matmul_add
 from .linalg.triangular import cholesky as cholesky, solve_triangular as solve_triangular
-from .nn.attention import attention as attention, attention_backward as attention_backward
+from .nn.attention import attention as _attention, attention_backward as _attention_backward
 from .nn.classes import (
     class_factors as class_factors,
     class_indices as class_indices,
@@ -105,6 +105,7 @@ from .nn.softmax import (
     softmax_backward as softmax_backward,
 )
 from .optim import Updated as Updated, update_kernel as update_kernel
+from .planned import planned as _planned
 from .quick import Quick as Quick
 from .random.distributions import (
     bernoulli as random_bernoulli,
@@ -162,7 +163,7 @@ from .reduction.scan import (
 from .reduction.statistics import kth_value as kth_value, median as median, mode as mode
 from .several import Following as Following
 from .values import checksum as checksum, has_nan as has_nan, span as span
-from .vision.conv import convolution as convolution, convolution_input as convolution_input, convolution_weight as convolution_weight
+from .vision.conv import convolution as _convolution, convolution_input as _convolution_input, convolution_weight as _convolution_weight
 from .vision.fold import col2im as col2im, im2col as im2col
 from .vision.max_pool import fractional_max_pool as fractional_max_pool, max_pool as max_pool, max_pool_backward as max_pool_backward
 from .vision.resample import pad_constant as pad_constant, resample as resample
@@ -172,6 +173,10 @@ def __getattr__(name: str) -> NoReturn:
     if name.startswith("__") or importlib.util.find_spec(f"{__name__}.{name}") is not None:  # a module, on the way to its import
         raise AttributeError(name)
     raise NotImplementedError(f"{name} has no implementation for CUDA yet; .cpu() moves a tensor to where it has one")
+
+
+attention, attention_backward = _planned(_attention), _planned(_attention_backward)
+convolution, convolution_input, convolution_weight = _planned(_convolution), _planned(_convolution_input), _planned(_convolution_weight)
 
 
 def need_device() -> None:

@@ -20,9 +20,8 @@ from ..native.handlers import Handler, capsule_of
 from . import pieces, state
 from .context import context
 from .drivers import OutOfMemory
-from .pieces import SMALL, STEP, Table, given, popped, pushed, taken
+from .pieces import MOST_DEVICES, SMALL, STEP, Table, given, popped, pushed, taken
 
-_MOST_DEVICES = 64
 
 
 def rounded(size: int) -> int:
@@ -243,7 +242,7 @@ _lock = threading.RLock()  # of what Python changes; a finalizer may run in the 
 _rows: dict[int, Any] = {}  # pieces by the address of their words
 _homes: dict[int, tuple[Pool, int]] = {}  # of a bin, by the address of its words: pool and stream
 _pools: dict[int, Pool] = {}
-_pools_by_number = np.zeros(_MOST_DEVICES, np.int64)
+_pools_by_number = np.zeros(MOST_DEVICES, np.int64)
 _bins, _pieces = Table(state.BINS), Table(state.PIECES)
 _handler = Handler(b"tapegrad_device", 1, state.address, free=cache.native_words(pieces.free))
 cache.keep_until_exit(_rows, _homes, _pools, _pools_by_number, _bins, _pieces, _handler)
@@ -277,7 +276,12 @@ def pool(device: int | None = None) -> Pool:
     """The memory of a device, the current one by default."""
     device = context.device if device is None else device
     found = _pools.get(device)
-    return _pools.setdefault(device, Pool(device)) if found is None else found
+    if found is None:
+        with _lock:
+            found = _pools.get(device)
+            if found is None:
+                found = _pools[device] = Pool(device)
+    return found
 
 
 def pools() -> list[Pool]:

@@ -20,6 +20,7 @@ from .state import BINS, ENDING, EXACT, FETCH, GIVE_LATER, NEW_INT, PIECES, POOL
 ALLOCATED, MOST_ALLOCATED, ALLOCATIONS, RELEASES, WAITING, DEVICE = range(6)
 HEAD, POOL, STREAM, ROOM = range(4)
 ADDRESS, BIN, NEXT, OTHERS = range(4)
+MOST_DEVICES = 64
 SMALL, STEP = 1 << 20, 512  # sizes up to the first are rounded to the second, larger ones to one of eight steps between powers of two
 
 

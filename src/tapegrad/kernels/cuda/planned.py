@@ -21,6 +21,7 @@ from .address import address_of
 from .array import CudaArray
 from .context import context
 from .launching import FLOAT32, FLOAT64, WORD
+from .pieces import MOST_DEVICES
 from .recording import Launch, Recorder, current
 from .replay import ARGUMENT, FILLED, INT, KERNEL, MEMORY, MOST_PARAMETERS, MOST_TAKEN, replay
 
@@ -39,7 +40,7 @@ def plans_of(numbers: int = 0, ints: int = 0) -> Plans:
 def key_here(args: Sequence[Any], numbers: int = 0, ints: int = 0) -> tuple[int, ...] | None:
     """The key of arguments on the current device."""
     key = key_of(tuple(args), CudaArray, _IN_VECTOR, numbers, ints)
-    return None if key is None else (*key, context.device)
+    return None if key is None else (*key, context.device + int(state.block[state.SETTINGS]) * MOST_DEVICES)
 
 
 class Planned(Generic[R]):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from . import state
 from .context import context
 
+R = TypeVar("R")
 recorders: list[Recorder] = []  # of all threads
 
 
@@ -86,6 +88,23 @@ def unnoted() -> Iterator[None]:
     finally:
         if recorder is not None:
             recorder.__enter__()
+
+
+def lasting_tables(function: Callable[..., R]) -> Callable[..., R]:
+    """A decorator for what makes constant arrays, alone or in a tuple: the results are kept, and plans may point to them."""
+    cached = functools.lru_cache(maxsize=1024)(function)
+
+    @functools.wraps(function)
+    def find(*args: Any) -> R:
+        if not recorders:
+            return cached(*args)
+        with unnoted():
+            found = cached(*args)
+        for x in found if isinstance(found, tuple) else (found,):
+            lasting(x)
+        return found
+
+    return find
 
 
 def lose() -> None:

@@ -1,7 +1,8 @@
 """Plans of what functions launch, and the native code that goes by them: it makes the arrays and launches, without the interpreter.
 
-A plan is found by the layouts of the arrays, the values of the parameters and the device; see ``native.plans``. Memory that a plan takes
-for values between its launches goes back when they are launched, since later work of the stream comes after them.
+A plan is found by the layouts of the arrays, the values of the parameters, the device, and the precision allowed (see
+``native.plans``). Memory that a plan takes for values between its launches goes back when they are launched, since later work of the stream
+comes after them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from ..native.words import call, float32_bits, float_bits, get, load, put, stack
 from .drivers.thread import DEVICE, STREAM
 from .launching import FLOAT32, FLOAT64, SIZES, WORD, launch
 from .new_array import array_on, memory_for, owner_of, ready, succeeded
-from .pieces import device_at, give
-from .state import CLASS, FILL, NOTE, RECORDERS, SEVERAL, thread_of
+from .pieces import MOST_DEVICES, device_at, give
+from .state import CLASS, FILL, NOTE, RECORDERS, SETTINGS, SEVERAL, thread_of
 
 # Words of the control block after the table: the backend's block, the arguments whose numbers are not part of the key, and those of them
 # that are ints of any size.
@@ -95,7 +96,7 @@ def replay(self: int, args: int, nargs: int) -> int:
     length = describe(runtime, get(state, CLASS), 15, get(control, NUMBERS), get(control, INTS), 0, args, nargs, key, data)
     plan = 0
     if length >= 0:
-        put(key, length, device)
+        put(key, length, device + get(state, SETTINGS) * MOST_DEVICES)
         length += 1
         plan = find(get(control, plans.TABLE), key, length)
     if plan == 0 or (get(state, SEVERAL) != 0 and _here(state, device, args, nargs) == 0):

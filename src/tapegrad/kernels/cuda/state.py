@@ -12,6 +12,7 @@ import numpy as np
 
 from ..native import cache, runtime as rt
 from ..native.words import call, get, load, put, stack_words
+from ..precision import allowed
 from .drivers import driver, thread
 
 # Words of the block: the runtime's; of the interpreter and NumPy; of the driver; of the memory; objects.
@@ -20,7 +21,8 @@ LAUNCH, FILL, DESCRIBED, SEVERAL = range(9, 13)
 POOLS, BINS, PIECES, EXACT, ENDING = range(13, 18)
 CLASS, HANDLER, KEY, ALLOCATE, GIVE_LATER, ACTIVATE, FAILED, NOTE, EMPTY = range(18, 27)
 RECORDERS = 27  # how many threads note what functions launch: arrays are then made and kernels launched where that is seen
-WORDS = 28
+SETTINGS = 28  # the number of what ``precision`` allows now
+WORDS = 29
 
 _FUNCTIONS = {
     THREAD_DICT: "PyThreadState_GetDict", DICT_GET: "PyDict_GetItem", FETCH: "PyErr_Fetch", RESTORE: "PyErr_Restore",
@@ -41,6 +43,17 @@ def set_object(word: int, thing: Any) -> None:
     """Let a word be an object, which then lives until the process ends."""
     kept[word] = thing
     block[word] = id(thing)
+
+
+_settings: dict[tuple[bool, ...], int] = {}
+
+
+def _set() -> None:
+    block[SETTINGS] = _settings.setdefault(allowed.settings(), len(_settings))
+
+
+allowed.watch(_set)
+_set()
 
 
 @functools.cache

@@ -91,12 +91,15 @@ def describe(runtime: int, array_type: int, place: int, free: int, ints: int, sl
         for k in range(count):
             x = get(items, k)
             parts, within = 1, items + 8 * k
-            if load(x + rt.TYPE) == slice_type:
+            inner = load(x + rt.TYPE)
+            if inner == slice_type or (inner == get(runtime, rt.TUPLE) and kind == inner):
                 parts, within = 3, x + rt.SLICE
+                if inner != slice_type:
+                    parts, within = load(x + rt.COUNT), x + rt.ITEMS
                 if length + 2 > MOST_WORDS:
                     return -1
-                put(key, length, slice_type)
-                put(key, length + 1, 3)
+                put(key, length, inner)
+                put(key, length + 1, parts)
                 length += 2
             if length + 2 * parts > MOST_WORDS:
                 return -1
@@ -151,9 +154,14 @@ def key_of(args: tuple[Any, ...], array_type: Any = np.ndarray, place: int = 0, 
         if x.__class__ is tuple:
             key += [id(tuple), len(x)]
         for item in x if x.__class__ is tuple else (x,):
+            parts: tuple[Any, ...] = (item,)
             if item.__class__ is slice:
-                key += [id(slice), 3]
-            for part in (item.start, item.stop, item.step) if item.__class__ is slice else (item,):
+                parts = (item.start, item.stop, item.step)
+            elif item.__class__ is tuple and x.__class__ is tuple:
+                parts = item
+            if item.__class__ is slice or parts is item:
+                key += [id(item.__class__), len(parts)]
+            for part in parts:
                 word = _identified(part)
                 if word is None:
                     return None

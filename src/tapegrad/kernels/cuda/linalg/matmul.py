@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...precision import allowed
 from .. import recording
 from ..planned import planned
 from . import gemm
@@ -18,12 +17,11 @@ def _product(a: Any, b: Any, start: Any = None) -> Any:
         made = library.matmul(a, b, start)
         if made is not None:
             return made
-    return _own(a, b, start, allowed.tf32, allowed.float16_sums, allowed.bfloat16_sums)
+    return _own(a, b, start)
 
 
 @planned
-def _own(a: Any, b: Any, start: Any, *settings: bool) -> Any:
-    """By our own kernels, which differ with the settings."""
+def _own(a: Any, b: Any, start: Any) -> Any:
     return gemm.matmul(a, b, start)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..array import CudaArray, to_device
+from ..recording import lasting_tables
 from .conv_kernels import SLAB
 from .conv_tile import OUTSIDE
 
@@ -75,7 +75,7 @@ def on_device(rows: _Array, wide: bool) -> CudaArray:
     return to_device(np.ascontiguousarray(rows, np.int64 if wide else np.int32))
 
 
-@functools.lru_cache(maxsize=1024)
+@lasting_tables
 def forward(
     n: int, channels: int, size: Sizes, out: Sizes, kernel: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, wide: bool, device: int
 ) -> Gather:
@@ -90,7 +90,7 @@ def forward(
     )
 
 
-@functools.lru_cache(maxsize=1024)
+@lasting_tables
 def transposed(
     n: int, channels: int, inside: int, size: Sizes, out: Sizes, kernel: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, wide: bool, device: int
 ) -> Gather:
@@ -139,7 +139,7 @@ def transposed(
     )
 
 
-@functools.lru_cache(maxsize=1024)
+@lasting_tables
 def columns_of(channels: int, size: Sizes, kernel: Sizes, dilation: Sizes, wide: bool, device: int) -> CudaArray:
     """:func:`entries` on the current device, which has this number."""
     return on_device(entries(channels, size, kernel, dilation), wide)
