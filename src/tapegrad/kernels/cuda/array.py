@@ -20,6 +20,7 @@ from .context import context, on_device
 # All addresses as one buffer, which an array of NumPy's can be made in without an object for each; NumPy takes 0 for no buffer.
 _FIRST = 4096
 _EVERYWHERE = (ctypes.c_char * (2**63 - 1 - _FIRST)).from_address(_FIRST)
+_STAGED = 1 << 16  # bytes that are copied once more rather than waited for
 _new: Callable[..., Any] = np.ndarray.__new__
 _base: Callable[..., Any] = np.ndarray.base.__get__  # type: ignore[attr-defined]
 
@@ -233,8 +234,10 @@ def contiguous(x: CudaArray) -> CudaArray:
 
 def to_device(array: np.ndarray[Any, Any], *, blocking: bool = True) -> CudaArray:
     """A copy of an array of the host on the current device, row-major. The host's memory may be written again at once, unless it is
-    pinned and the copy not ``blocking``."""
+    pinned and the copy not ``blocking``. Small ones go by way of pinned memory, so that the host need not wait for the device."""
     source = np.ascontiguousarray(array).reshape(array.shape)
+    if blocking and source.nbytes <= _STAGED:
+        source, blocking = pinned.copied(source), False
     made = empty(source.shape, source.dtype)
     context.driver.copy(context.device, context.stream, made.address, source.ctypes.data, source.nbytes, "to device")
     memory = None if blocking else pinned.memory_of(source)
