@@ -117,8 +117,8 @@ def repeat_interleave(
     at = normalize_dim(dim, input.ndim, name)
     n = int(input._array.shape[at])
     if isinstance(repeats, Tensor) and repeats.is_cuda and input.is_cuda and repeats.dtype.category == 1 and tuple(repeats.shape) == (n,):
-        places = _repeated(repeats, output_size)
-        return places if only_indices else index_select(input, at, places)
+        found = _repeated(repeats, output_size)
+        return found if only_indices else index_select(input, at, found)
     counts = read_values(repeats, "repeat_interleave()") if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.dtype.kind not in "iu":
         raise RuntimeError(f"{name}: repeats must be integers, got dtype {getattr(repeats, 'dtype', type(repeats).__name__)}")
