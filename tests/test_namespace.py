@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import tomllib
 from pathlib import Path
@@ -18,6 +19,22 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_version_is_the_package_s() -> None:
     assert tg.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_the_version_of_cuda_is_that_of_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        assert package == "cuda-bindings"
+        return "13.0.3"
+
+    def none(package: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert tg.version.cuda == "13.0" and tg.version.hip is None and tg.version.__version__ == tg.__version__
+    monkeypatch.setattr(importlib.metadata, "version", none)
+    assert tg.version.cuda is None
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = tg.version.no_such
 
 
 def test_memory_formats_are_accepted() -> None:

@@ -146,7 +146,7 @@ def test_gather_and_scatter(shape: tuple[int, ...], dim: int) -> None:
 )
 def test_an_index_out_of_range_is_noticed_when_the_host_looks(call: Any) -> None:
     made = call(tg.tensor([1, 3], device="cuda"))
-    with pytest.raises(IndexError, match=r"index 3 is out of range for size 3 in .* on cuda:0"):
+    with pytest.raises(IndexError, match=r"index 3 is out of range for size 3 in .* on cuda:"):
         made.cpu()
     assert tg.ones(1, device="cuda").item() == 1  # said once
 

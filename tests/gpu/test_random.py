@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import Tensor, nn
 
 N = 1003  # more than a block of threads makes, and its last block of words is cut
 
@@ -126,3 +127,32 @@ def test_default_generators_follow_seeds_and_generators_have_a_device() -> None:
     assert tg.rand(5, device="cuda").tolist() == c
     with pytest.raises(RuntimeError, match="expected a generator of device 'cuda:0', got one of 'cpu'"):
         tg.rand(3, generator=tg.Generator(), device="cuda")
+
+
+BAD_VALUES = [
+    ("bernoulli: p must be in", lambda x: tg.bernoulli(x), 1.5),
+    ("bernoulli: p must be in", lambda x: tg.bernoulli(x), float("nan")),
+    ("bernoulli_: p must be in", lambda x: tg.zeros(300, device=x.device).bernoulli_(x), -0.5),
+    ("multinomial: weights must be finite", lambda x: tg.multinomial(x, 2), -1.0),
+    ("multinomial: weights must be finite", lambda x: tg.multinomial(x, 2, replacement=True), float("inf")),
+    ("normal: std must not be negative", lambda x: tg.normal(0.0, x), -2.0),
+    ("poisson: rates must not be negative", lambda x: tg.poisson(x), -3.0),
+    ("binary_cross_entropy: the input needs probabilities", lambda x: nn.functional.binary_cross_entropy(x, x), 1.25),
+]
+
+
+@pytest.mark.parametrize(("message", "call", "value"), BAD_VALUES)
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64, tg.float16], ids=str)
+def test_values_out_of_range_are_noticed_when_the_host_looks(message: str, call: Callable[[Tensor], Tensor], value: float, dtype: Any, cuda: Any) -> None:
+    x = tg.full((300,), 0.5, dtype=dtype, device=cuda)
+    call(x)
+    tg.cuda.synchronize(cuda)
+    x[277] = value
+    made = call(x)
+    with pytest.raises(RuntimeError, match=rf"{message}.*, got {value:.6g} on {cuda}.*noticed at the first look") as raised:
+        made.cpu()
+    assert type(raised.value) is RuntimeError
+    made.cpu()  # said once
+    call(x)
+    with pytest.raises(RuntimeError, match="noticed"):
+        tg.cuda.synchronize(cuda)

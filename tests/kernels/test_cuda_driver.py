@@ -127,6 +127,19 @@ def test_when_memory_runs_out_unused_blocks_are_given_back_first() -> None:
     """)
 
 
+def test_the_error_of_a_full_gpu_is_one_class() -> None:
+    run("""
+        assert tg.OutOfMemoryError is tg.cuda.OutOfMemoryError is memory.DeviceOutOfMemory and issubclass(tg.OutOfMemoryError, RuntimeError)
+        assert str(tg.OutOfMemoryError) == "<class 'tapegrad.OutOfMemoryError'>"
+        try:
+            tg.empty(1 << 29, device="cuda")
+        except tg.OutOfMemoryError as error:
+            assert "out of memory" in str(error)
+        else:
+            raise AssertionError
+    """)
+
+
 def test_statistics_add_up() -> None:
     run("""
         start = tg.cuda.memory_allocated()
@@ -282,15 +295,17 @@ def test_copies_of_pinned_memory_do_not_wait() -> None:
         h = y.to("cpu", non_blocking=True)
         assert h.is_pinned() and asked("synchronize") == []
         t.to("cuda")
-        tg.ones(3).to("cuda", non_blocking=True)  # not pinned
+        tg.ones(3).to("cuda")  # small ones are copied to pinned memory first
+        assert asked("synchronize") == []
+        tg.ones(1 << 15).to("cuda", non_blocking=True)  # not pinned
         y.cpu()
-        assert asked("synchronize") == [(0, 0)] * 3
+        assert asked("synchronize") == [(0, 0)] * 2
         address = p.ctypes.data
         driver.reached = lambda device, event: False
         del p, t
         assert K.pinned.empty((3, 4), f32).ctypes.data != address  # its copy may be under way
         driver.reached = lambda device, event: True
-        q = [K.pinned.empty((3, 4), f32) for _ in range(3)]
+        q = [K.pinned.empty((3, 4), f32) for _ in range(9)]
         assert address in [a.ctypes.data for a in q]
     """)
 

@@ -351,3 +351,11 @@ def test_collate_like_torch(torch):
     assert isinstance(a["b"], list)
     assert isinstance(b["b"], list)
     assert torch.is_tensor(b["c"])
+
+
+def test_a_loader_that_cannot_pin_says_so(monkeypatch):
+    monkeypatch.setattr(tg.cuda, "is_available", lambda: False)
+    loader = DataLoader(TensorDataset(tg.arange(4)), 2, pin_memory=True)
+    with pytest.warns(UserWarning, match="'pin_memory' argument is set as true but no accelerator is found") as found:
+        assert [x.tolist() for (x,) in loader] == [[0, 1], [2, 3]]
+    assert len(found) == 1

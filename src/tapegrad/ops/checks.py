@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import dtypes
-from ..device import on_host
+from ..device import backend, on_host
 from ..modes import check_values, values_leave
 from ..opcall import check_devices
 from ..scalarops import elementwise_op
@@ -121,6 +122,15 @@ def index_array(index: Tensor, what: str, beside: Tensor | None = None) -> Any:
     if beside is not None and not index._array.__class__ is beside._array.__class__ is np.ndarray:
         check_devices(what, (beside, index))
     return index._array
+
+
+def need_values(tensor: Tensor, check: Callable[[Any], None], low: float, high: float, what: str, *, nan: bool = False) -> None:
+    """Call ``check`` with the array of a tensor (see ``check_values``), to raise for values outside [``low``, ``high``]; of a tensor on a GPU,
+    RuntimeError ``what`` is raised when the host looks at its results."""
+    if tensor.is_cuda:
+        backend(tensor._array).need_between(tensor._array, low, high, what, nan=nan)
+    else:
+        check_values(tensor, check)
 
 
 def need_in_range(

@@ -20,6 +20,7 @@ from .array import (
     to_host as to_host,
     zeros as zeros,
 )
+from .bounds import need_between as need_between
 from .complex_parts import (
     as_pairs as as_pairs,
     from_pairs as from_pairs,

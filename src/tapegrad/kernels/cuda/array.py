@@ -21,6 +21,8 @@ from .context import context, on_device
 from .launching import filled
 from .new_array import array_at, device_of, new
 
+_STAGED = 1 << 16  # bytes that are copied once more rather than waited for
+
 
 class CudaArray(np.ndarray[Any, Any]):
     """An array in the memory of a GPU, which it owns, or a view, whose ``base`` is the array that does."""
@@ -242,8 +244,10 @@ def contiguous(x: CudaArray) -> CudaArray:
 
 def to_device(array: np.ndarray[Any, Any], *, blocking: bool = True) -> CudaArray:
     """A copy of an array of the host on the current device, row-major. The host's memory may be written again at once, unless it is
-    pinned and the copy not ``blocking``."""
+    pinned and the copy not ``blocking``. Small ones go by way of pinned memory, so that the host need not wait for the device."""
     source = np.ascontiguousarray(array).reshape(array.shape)
+    if blocking and source.nbytes <= _STAGED:
+        source, blocking = pinned.copied(source), False
     made = empty(source.shape, source.dtype)
     context.driver.copy(context.device, context.stream, made.address, source.ctypes.data, source.nbytes, "to device")
     memory = None if blocking else pinned.memory_of(source)

@@ -1,7 +1,7 @@
-"""What kernels find wrong while the host is elsewhere: an index out of range.
+"""What kernels find wrong while the host is elsewhere: an index out of range, or a value that an operation can't take.
 
-A kernel that meets one touches no memory there and notes it in three words of its device: which operation, the index, and the size. Copies
-to the host and ``synchronize`` look at them, and raise.
+A kernel that meets one touches no memory there and notes it in three words of its device: which operation, the index, and the size; or which
+mistake, and the value. Copies to the host and ``synchronize`` look at them, and raise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from .context import context
 from .language import device, int64
 
 _atomic_cas = L.atomic_cas
-_OPERATIONS: list[str] = []
+_LATE = (
+    "A GPU works while Python goes on, so this was noticed at the first look at its results, maybe long after the call; on the CPU the call "
+    "itself raises"
+)
+_OPERATIONS: list[tuple[str, bool]] = []  # of which indices, or with True values, may be wrong
 _words: dict[int, CudaArray] = {}
 _unchecked: set[tuple[int, int]] = set()  # (device, stream) that kernels which may note something were given to
 
@@ -27,11 +31,11 @@ def report(words, operation, index, size):  # type: ignore[no-untyped-def]
         words[2] = int64(size)
 
 
-def operation(name: str) -> int:
-    """The number by which kernels name an operation."""
-    if name not in _OPERATIONS:
-        _OPERATIONS.append(name)
-    return _OPERATIONS.index(name) + 1
+def operation(name: str, of_values: bool = False) -> int:
+    """The number by which kernels name an operation, or what to say of a value, to which that is added."""
+    if (name, of_values) not in _OPERATIONS:
+        _OPERATIONS.append((name, of_values))
+    return _OPERATIONS.index((name, of_values)) + 1
 
 
 def words() -> CudaArray:
@@ -60,6 +64,7 @@ def check(device: int, stream: int | None) -> None:
 
     Raises:
         IndexError: when a kernel has met an index that is out of range.
+        RuntimeError: when one has met a value that its operation can't take.
     """
     looked = [key for key in _unchecked if key[0] == device and stream in (None, key[1])]
     if not looked:
@@ -71,7 +76,7 @@ def check(device: int, stream: int | None) -> None:
     context.driver.synchronize(device, stream)
     if found[0]:
         context.driver.fill(device, stream, _words[device].address, 0, found.nbytes)
-        raise IndexError(
-            f"index {found[1]} is out of range for size {found[2]} in {_OPERATIONS[int(found[0]) - 1]} on cuda:{device}. A GPU works while "
-            "Python goes on, so this was noticed at the first look at its results, maybe long after the call; on the CPU the call itself raises"
-        )
+        name, of_values = _OPERATIONS[int(found[0]) - 1]
+        if of_values:
+            raise RuntimeError(f"{name}, got {found[1:2].view(np.float64)[0]:.6g} on cuda:{device}. {_LATE}")
+        raise IndexError(f"index {found[1]} is out of range for size {found[2]} in {name} on cuda:{device}. {_LATE}")

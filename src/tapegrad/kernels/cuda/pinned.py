@@ -88,6 +88,13 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     return np.asarray(_pool.allocate(max(size, 1)))[:size].view(dtype).reshape(shape)
 
 
+def copied(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy of an array of the host in pinned memory."""
+    made = empty(array.shape, array.dtype)
+    made[...] = array
+    return made
+
+
 def memory_of(array: Any) -> Pinned | None:
     """The pinned memory that an array of the host lies in, if it does."""
     while array is not None and array.__class__ is not Pinned:

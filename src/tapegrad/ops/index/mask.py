@@ -15,10 +15,12 @@ from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, no_tensor
 from ..checks import index_array
 from ..elementwise.basic import where
+from ..reduction.scan import cumsum
+from ..shape.copy import to_dtype
 from ..shape.expand import expand
 from ..shape.reshape import reshape
 from ..shape.split import unbind
-from .index_put import constant
+from .index_put import constant, take
 from .indexing import picked, put as put_at
 
 __all__ = ["argwhere", "masked_fill", "masked_scatter", "masked_select", "nonzero"]
@@ -126,11 +128,21 @@ def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 def _scatter(name: str, input: Tensor, mask: Tensor, source: Tensor, in_place: bool) -> Tensor:
     _need_mask(mask, name)
     array = index_array(mask, f"{name}()", input)
+    if input.is_cuda and source.numel():
+        return _scatter_late(input, mask, source, in_place)
     places = backend(array).broadcast_to(array, tuple(input.shape))
     count = backend(array).true_count(places)
     if source.numel() < count:
         raise RuntimeError(f"{name}: the mask has {count} places, but source only {source.numel()} elements")
     return put_at(name, input, reshape(source, source.numel())[:count], (places,), in_place=in_place)
+
+
+def _scatter_late(input: Tensor, mask: Tensor, source: Tensor, in_place: bool) -> Tensor:
+    """Without waiting for the number of places: too many of them are noticed as an index of ``source`` out of range."""
+    given = expand(mask, *input.shape)
+    rank = cumsum(reshape(given, -1), 0).reshape(input.shape) - 1
+    chosen = take(to_dtype(source, input.dtype), where(given, rank, 0))
+    return input.copy_(where(given, chosen, input)) if in_place else where(given, chosen, input)  # type: ignore[no-any-return]
 
 
 # -------------------------------------------------------------------------------------------------------------- nonzero

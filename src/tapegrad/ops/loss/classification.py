@@ -9,13 +9,12 @@ import numpy as np
 
 from ...computation import broadcast_shape
 from ...device import backend
-from ...modes import check_values
 from ...primitives import E
 from ...public import composite, public
 from ...samples import REDUCE, EdgePoint, ErrorInput, Input, Sample, in_every_reduction, reduced_reference, wrong_reduction
 from ...scalarops import elementwise, elementwise_op
 from ...tensor import Tensor, wrap
-from ..checks import index_array, need_floating
+from ..checks import index_array, need_floating, need_values
 from ..elementwise.basic import where
 from ..index.gather import gather
 from ..nn.smooth_activation import logsigmoid, softplus_of
@@ -170,15 +169,18 @@ def binary_cross_entropy(
         RuntimeError: for inputs outside [0, 1].
     """
     need_equal_shapes("binary_cross_entropy", input=input, target=target)
-    check_values(input, _check_probabilities)
+    need_values(input, _check_probabilities, 0, 1, _NO_PROBABILITIES, nan=True)
     loss = elementwise_op("binary_cross_entropy").call(input, target)
     return reduce_loss(loss, size_average, reduce, reduction, "binary_cross_entropy", weight)
+
+
+_NO_PROBABILITIES = "binary_cross_entropy: the input needs probabilities, between 0 and 1; use binary_cross_entropy_with_logits for others"
 
 
 def _check_probabilities(x: Any) -> None:
     if x.size and not bool(((x >= 0) & (x <= 1)).all()):
         if not bool(np.isnan(x).any()) or bool(((x < 0) | (x > 1)).any()):
-            raise RuntimeError("binary_cross_entropy: the input needs probabilities, between 0 and 1; use binary_cross_entropy_with_logits for others")
+            raise RuntimeError(_NO_PROBABILITIES)
 
 
 elementwise(

@@ -12,7 +12,7 @@ from ...modes import check_values
 from ...public import composite
 from ...samples import ErrorInput
 from ...tensor import Tensor, wrap
-from ..checks import need_floating, need_ndim
+from ..checks import need_floating, need_ndim, need_values
 from ..shape.copy import to_dtype
 from ..shape.reshape import integer
 from .generator import Generator, drawn_like, randn
@@ -28,7 +28,7 @@ def need_probabilities(name: str, p: Tensor) -> None:
         if wrong.size:
             raise RuntimeError(f"{name}: p must be in [0, 1], got {wrong.flat[0]}")
 
-    check_values(p, check)
+    need_values(p, check, 0, 1, f"{name}: p must be in [0, 1]")
 
 
 def _need_weights(weights: Any) -> None:
@@ -99,7 +99,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     num_samples = integer(num_samples, "multinomial", "num_samples")
     if num_samples <= 0:
         raise RuntimeError(f"multinomial: num_samples must be positive, got {num_samples}")
-    check_values(input, _need_weights)
+    need_values(input, _need_weights, 0, np.finfo(np.float64).max, "multinomial: weights must be finite and not negative")
     rows = input if input.ndim == 2 else input.unsqueeze(0)
     if not replacement:
         check_values(rows, functools.partial(_need_positive, num_samples))
@@ -136,7 +136,8 @@ def normal(
     """
     given = {name: x for name, x in (("mean", mean), ("std", std)) if isinstance(x, Tensor)}
     need_floating("normal", complex=False, **given)
-    check_values(std if isinstance(std, Tensor) else wrap(np.asarray(std)), _need_deviations)
+    deviations = std if isinstance(std, Tensor) else wrap(np.asarray(std))
+    need_values(deviations, _need_deviations, 0, np.inf, "normal: std must not be negative")
     if given and size is not None:
         raise TypeError("normal: size is for numbers; tensors of means or deviations have their own")
     if not given:
@@ -167,5 +168,5 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
         RuntimeError: for negative rates, or such as are not finite.
     """
     need_floating("poisson", input=input)
-    check_values(input, _need_rates)
+    need_values(input, _need_rates, 0, 1e18, "poisson: rates must not be negative, and less than 1e18")
     return wrap(drawn_like(generator, "poisson", input, input._array))

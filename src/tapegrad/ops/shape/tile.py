@@ -11,8 +11,12 @@ from ...device import placed
 from ...public import composite
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
-from ..checks import read_values
+from ..checks import need_values, read_values
+from ..create import arange
+from ..index.index_select import index_select
 from ..index.indexing import getitem
+from ..index.search import searchsorted
+from ..reduction.scan import cumsum
 from .copy import clone
 from .expand import expand
 from .reshape import normalize_dim, reshape, sizes
@@ -65,6 +69,17 @@ def tile(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Tensor
     return _tiled(input, (1,) * (input.ndim - len(times)) + times, "tile")
 
 
+def _repeated(repeats: Tensor, output_size: int | None) -> Tensor:
+    """Each index as often as its number of repeats on a GPU says; the host waits for their sum unless it is given."""
+    need_values(repeats, lambda array: None, 0, np.inf, "repeat_interleave: repeats must not be negative")
+    ends = cumsum(repeats, 0)
+    if output_size is None:
+        output_size = int(read_values(ends[-1:], "repeat_interleave()")[0]) if repeats.numel() else 0
+    found: Tensor = searchsorted(ends, arange(output_size, device=repeats.device), right=True)
+    return found
+
+
+
 @composite(
     samples=[
         Sample((Input((3, 4)),), {"repeats": 2}),
@@ -101,6 +116,9 @@ def repeat_interleave(
         input = reshape(input, 1)
     at = normalize_dim(dim, input.ndim, name)
     n = int(input._array.shape[at])
+    if isinstance(repeats, Tensor) and repeats.is_cuda and input.is_cuda and repeats.dtype.category == 1 and tuple(repeats.shape) == (n,):
+        found = _repeated(repeats, output_size)
+        return found if only_indices else index_select(input, at, found)
     counts = read_values(repeats, "repeat_interleave()") if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.dtype.kind not in "iu":
         raise RuntimeError(f"{name}: repeats must be integers, got dtype {getattr(repeats, 'dtype', type(repeats).__name__)}")
