@@ -17,7 +17,7 @@ from ..language import cuda, device
 from ..linalg.tensor_tile import KINDS, scope_of
 from .attention_kernels import NUMBERS, PASSES, score_of
 
-WIDTHS = (16, 32, 128) if L.SIMULATED else (32, 64, 96, 128)  # elements of a row of an operand, zeros behind its own
+WIDTHS = (16, 32, 64) if L.SIMULATED else (32, 64, 96, 128)  # elements of a row of an operand, zeros behind its own
 _HALVES = 24576  # elements in shared memory
 
 
@@ -36,7 +36,7 @@ class Tile(NamedTuple):
 def tile_of(kind: str, width: int) -> Tile:
     """The largest tile that shared memory has room for."""
     if L.SIMULATED:
-        return Tile(16, 16, width)
+        return Tile(32, 16, width)
     rows, slabs = 64, 2 if kind in ("query", "key") else 1
     return Tile(rows, next(n for n in (64, 32) if (rows * slabs + 2 * n) * width <= _HALVES), width)
 
@@ -71,19 +71,23 @@ def _moved(width: int) -> tuple[int, int]:
 def _bring(rows: int, tile: Tile) -> Any:
     """The device function that starts to copy a slab: of its rows there are ``count``, of ``length`` elements; the others are 0."""
     int32, int64, copy_async = L.int32, L.int64, L.copy_async
-    width, threads, across = tile.width, tile.threads, tile.width // 8
-    rounds = rows * across // threads
+    width, across = tile.width, tile.width // 8
+    hop = min(rows, tile.threads // across // 8 * 8)  # rows at a time: in eight of them chunks change places as in the next eight
+    threads, rounds = hop * across, rows // hop
     shift, mask = _moved(width)
 
     @device
     def bring(slab, into, source, at, step, count, length, t):  # type: ignore[no-untyped-def]
-        for r in range(rounds):
-            c = int32(t + int32(int32(r) * int32(threads)))
-            row = int32(c // int32(across))
-            chunk = int32(c - row * int32(across))
-            to = int32(into + row * int32(width) + (chunk ^ ((row >> int32(shift)) & int32(mask))) * int32(8))
-            left = int32(max(min(int32(length - chunk * int32(8)), int32(8)), int32(0)) * int32(row < count))
-            copy_async(slab, to, source, at + int64(row) * step + int64(chunk * int32(8)), left)
+        row = int32(t // int32(across))
+        chunk = int32(t - row * int32(across))
+        to = int32(into + row * int32(width) + (chunk ^ ((row >> int32(shift)) & int32(mask))) * int32(8))
+        at += int64(row) * step + int64(chunk * int32(8))
+        left = int32(max(min(int32(length - chunk * int32(8)), int32(8)), int32(0)))
+        if t < threads:
+            for r in range(rounds):
+                copy_async(slab, int32(to + int32(int32(r) * int32(hop * width))), source, at, int32(left * int32(row < count)))
+                row = int32(row + int32(hop))
+                at += hop * step
 
     return bring
 
