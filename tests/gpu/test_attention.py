@@ -29,7 +29,7 @@ def expected(q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool, g: A
     return p @ v, slopes @ k, slopes.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g
 
 
-def compare(q: Any, k: Any, v: Any, mask: Any, causal: bool, g: Any, arrange: Any = lambda x: x) -> None:
+def compare(q: Any, k: Any, v: Any, mask: Any, causal: bool, g: Any, arrange: Any = lambda x: x, within: int = 32) -> None:
     dtype, scale = q.dtype.name, 0.7
     wide = [None if x is None else arrange(x).astype(np.float64) for x in (q, k, v)]
     m, slope = (None if x is None else x.astype(np.float64) for x in (mask, g))
@@ -42,7 +42,7 @@ def compare(q: Any, k: Any, v: Any, mask: Any, causal: bool, g: Any, arrange: An
     for found, other, wanted in zip((out, *grads), (out, *again), expected(*wide, m, scale, causal, slope), strict=True):
         x = K.to_host(found).astype(np.float64)
         assert found.dtype == q.dtype and x.shape == wanted.shape
-        assert np.abs(x - wanted).max() <= 32 * EPS[dtype] * max(1.0, np.abs(wanted).max())
+        assert np.abs(x - wanted).max() <= within * EPS[dtype] * max(1.0, np.abs(wanted).max())
         assert K.to_host(found).tobytes() == K.to_host(other).tobytes()
 
 
@@ -57,6 +57,23 @@ def test_attention_over_several_tiles(dtype: str, causal: bool, rng: np.random.G
 def test_attention_of_any_width(width: int, rng: np.random.Generator) -> None:
     q, k, v = values(rng, (9, width), "float32"), values(rng, (5, width), "float32"), values(rng, (5, width), "float32")
     compare(q, k, v, None, False, values(rng, (9, width), "float32"))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("widths", [(16, 16), (24, 32), (56, 40)] if SIMULATED else [(16, 16), (64, 64), (80, 96), (128, 72)])
+def test_attention_on_tensor_cores(widths: tuple[int, int], causal: bool, dtype: str, rng: np.random.Generator) -> None:
+    e, v = widths
+    length, sources = (34, 35) if SIMULATED else (LENGTH, SOURCES)
+    q, k, z = (values(rng, (2, 3, n, wide), dtype) for n, wide in ((length, e), (sources, e), (sources, v)))
+    mask = np.where(rng.random((sources,)) < 0.2, -math.inf, rng.normal(size=(sources,))).astype(np.float32) if e == 16 else None
+    compare(q[:, 1], k[:, 1], z[:, 1], mask, causal, values(rng, (2, length, v), dtype), within=1)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_on_tensor_cores_of_heads_between_features(causal: bool, rng: np.random.Generator) -> None:
+    q, k, v = (values(rng, (2, n, 3, 16), "bfloat16") for n in (33, 18, 18))
+    compare(q, k, v, None, causal, values(rng, (2, 3, 33, 16), "bfloat16"), lambda x: x.transpose(0, 2, 1, 3), within=1)
 
 
 def test_attention_of_heads_that_lie_between_features(rng: np.random.Generator) -> None:

@@ -200,9 +200,12 @@ mma_1688_tf32 = _mma("m16n8k8", "tf32")
 
 
 def _shared_address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """The 32-bit address of an element of a shared array."""
-    place = builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-    return builder.ptrtoint(builder.addrspacecast(place, ir.PointerType(context.get_data_type(kind.dtype), 3)), _I32)
+    """The 32-bit address of an element of a shared array; computed in 32 bits, so that constants stay apart."""
+    data = context.make_array(kind)(context, builder, array).data
+    start = builder.ptrtoint(builder.addrspacecast(data, ir.PointerType(context.get_data_type(kind.dtype), 3)), _I32)
+    if index.type != _I32:
+        index = builder.trunc(index, _I32)
+    return builder.add(start, builder.mul(index, ir.Constant(_I32, kind.dtype.bitwidth // 8)))
 
 
 def _load_matrices(transposed: str) -> Any:
@@ -292,11 +295,11 @@ def load_quad(typing_context, pointer, index):  # type: ignore[no-untyped-def]
 @intrinsic  # type: ignore[untyped-decorator]
 def store_quad(typing_context, array, index, values):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = builder.gep(context.make_array(array)(context, builder, args[0]).data, [args[1]])
+        place = _shared_address(context, builder, array, args[0], args[1])
         vector = ir.Constant(ir.VectorType(_I32, 4), ir.Undefined)
         for k in range(4):
             vector = builder.insert_element(vector, builder.extract_value(args[2], k), ir.Constant(_I32, k))
-        builder.store(vector, builder.bitcast(place, ir.VectorType(_I32, 4).as_pointer()), align=16)
+        builder.store(vector, builder.inttoptr(place, ir.PointerType(ir.VectorType(_I32, 4), 3)), align=16)
         return context.get_dummy_value()
 
     return types.void(array, index, types.UniTuple(uint32, 4)), generate

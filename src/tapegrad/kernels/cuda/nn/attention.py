@@ -19,7 +19,9 @@ from ..elements import computed, widest
 from ..index.shape import broadcast_to
 from ..kernel import Kernel
 from ..linalg.gemm_kernels import vector
+from ..linalg.tensor_tile import KINDS
 from .attention_kernels import attention_pass, row_dots, tile_of, widths
+from .attention_tensor import WIDTHS, tensor_attention, tile_of as tensor_tile_of
 
 _MAX_GRID = 65535
 _MAX_PLANS = 1024
@@ -79,14 +81,21 @@ def _pass(
     operands = [(a, step) for a, step in zip(arrays[:5], steps, strict=False) if a is not None]
     moves = [s for a, step in operands for s in (a.strides[-2] // a.itemsize if a.shape[-2] > 1 else 0, *step)]
     aligned = widest(*[a for a, _ in operands], limit=lanes * rows.itemsize) >= lanes and all(s % lanes == 0 for s in moves)
-    wide = widths(dtype, aligned)
-    chunk = next((n for n in wide if n >= width), wide[-1])
-    kernel = attention_pass(kind, dtype, "" if mask is None else mask.dtype.name, causal, chunk, aligned)
-    tile, matrices = tile_of(dtype), sizes[0] * sizes[1]
+    masked, matrices = "" if mask is None else mask.dtype.name, sizes[0] * sizes[1]
     depth = rows.shape[-1], u.shape[-1]
     numbers = (rows.shape[-2], columns.shape[-2], *depth, width, matrices, sizes[1], *strides)
-    grid = (-(-rows.shape[-2] // tile.side), min(matrices, _MAX_GRID), -(-width // chunk))
-    made = _plans[key] = _Pass(kernel, grid, tile.threads, numbers)
+    chunks = dtype in KINDS and all(a.address % 16 == 0 for a, _ in operands) and all(n % 8 == 0 for n in (*moves, *depth, width))
+    padded = next((n for n in WIDTHS if n >= max(*depth, width)), 0) if chunks else 0
+    if padded:
+        of_warps = tensor_tile_of(kind, padded)
+        kernel = tensor_attention(kind, dtype, masked, causal, padded)
+        grid, threads = (-(-rows.shape[-2] // of_warps.rows), min(matrices, _MAX_GRID), 1), of_warps.threads
+    else:
+        wide, tile = widths(dtype, aligned), tile_of(dtype)
+        chunk = next((n for n in wide if n >= width), wide[-1])
+        kernel = attention_pass(kind, dtype, masked, causal, chunk, aligned)
+        grid, threads = (-(-rows.shape[-2] // tile.side), min(matrices, _MAX_GRID), -(-width // chunk)), tile.threads
+    made = _plans[key] = _Pass(kernel, grid, threads, numbers)
     return made
 
 

@@ -82,7 +82,7 @@ def attention_pass(kind: str, dtype: str, mask: str, causal: bool, width: int, a
         aligned: operands can be read several elements at a time.
     """
     scope: dict[str, Any] = {"cuda": cuda, "int32": L.int32, "int64": L.int64, "T": type_of(dtype), "exp": L.exp, "INF": L.INF}
-    scope |= {"score": _score(type_of(dtype), to_computed(mask or dtype), kind in ("out", "query"), bool(mask), causal)}
+    scope |= {"score": score_of(type_of(dtype), to_computed(mask or dtype), kind in ("out", "query"), bool(mask), causal)}
     scope |= {name: getattr(L, name) for name in ("load2", "load4", "store2", "store4")}
     scope |= {f"fetch_{x}": fetch_of(vector(dtype) if aligned else 1, dtype) for x in OPERANDS}
     text = source(kind, dtype, causal, width, aligned)
@@ -216,7 +216,7 @@ def _scores() -> list[str]:
     return lines
 
 
-def _score(T: Any, get_mask: Any, by_query: bool, masked: bool, causal: bool) -> Any:
+def score_of(T: Any, get_mask: Any, by_query: bool, masked: bool, causal: bool) -> Any:
     """The device function that scales and masks a score."""
     nothing = L.INF
 
