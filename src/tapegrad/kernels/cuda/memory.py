@@ -23,7 +23,6 @@ from .drivers import OutOfMemory
 from .pieces import MOST_DEVICES, SMALL, STEP, Table, given, popped, pushed, taken
 
 
-
 def rounded(size: int) -> int:
     """The size of the block that serves ``size`` bytes."""
     step = STEP if size <= SMALL else 1 << (size.bit_length() - 4)
