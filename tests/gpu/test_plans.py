@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -107,3 +108,27 @@ def test_gradients_of_planned_operations() -> None:
         for ours, expected in zip(grads, found[0], strict=True):
             assert tg.allclose(ours, expected, rtol=1e-4, atol=1e-6)
         assert all(tg.equal(a, b) for a, b in zip(grads, found[1], strict=True))
+
+
+def test_a_call_with_one_array_twice_says_nothing_of_calls_with_two() -> None:
+    x, y, w = (tg.tensor(np.random.default_rng(k).standard_normal((8, 8)), dtype=tg.float32) for k in range(3))
+    calls: dict[str, Callable[[Any, Any], Any]] = {
+        "matmul": lambda a, b: a @ b,
+        "layer_norm": lambda a, b: tg.nn.functional.layer_norm(w.to(a.device), (8,), a[0], b[0]),
+        "take": lambda a, b: a.argsort(1)[0][b.argsort(1)[1]],
+        "in place": lambda a, b: a.clone().add_(b),
+    }
+    for name, call in calls.items():
+        for a, b in ((x, x), (x, y), (y, x), (y, y), (x, y)):
+            found = call(a.to("cuda"), b.to("cuda")) if a is not b else call(*[a.to("cuda")] * 2)
+            np.testing.assert_allclose(found.cpu().numpy(), call(a, b).numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_products_in_pieces_again_on_other_memory() -> None:
+    kept = []
+    for seed in range(4):
+        a, b = (tg.tensor(np.random.default_rng(seed).standard_normal(shape), dtype=tg.float32) for shape in ((2, 4, 1024), (2, 1024, 4)))
+        kept += [a.to("cuda"), b.to("cuda"), a.to("cuda") @ b.to("cuda")]
+        np.testing.assert_allclose(kept[-1].cpu().numpy(), (a @ b).numpy(), rtol=1e-4, atol=1e-4)
+        kept.append(a[0].to("cuda") @ b[0].to("cuda"))
+        np.testing.assert_allclose(kept[-1].cpu().numpy(), (a[0] @ b[0]).numpy(), rtol=1e-4, atol=1e-4)

@@ -19,8 +19,8 @@ from ..native import cache
 from ..native.handlers import Handler, capsule_of
 from . import pieces, state
 from .context import context
-from .drivers import OutOfMemory
-from .pieces import MOST_DEVICES, SMALL, STEP, Table, given, popped, pushed, taken
+from .drivers import OutOfMemory, driver
+from .pieces import LARGEST, MOST_DEVICES, SMALL, STEP, Table, given, popped, pushed, taken
 
 
 def rounded(size: int) -> int:
@@ -64,7 +64,7 @@ class Pool:
         state.start()
         self.device = device
         context.used(device)
-        self.driver = context.driver
+        self.driver = driver()  # not one that is watched (see ``recording``)
         self.words = np.zeros(6, np.int64)
         self.words[pieces.DEVICE] = device
         self.others: dict[int, set[int]] = {}  # address -> streams, but the piece's own, whose work uses it
@@ -100,6 +100,8 @@ class Pool:
         Raises:
             DeviceOutOfMemory: when the device has none left, also after unused pieces were given back to it.
         """
+        if size > LARGEST:
+            raise self._failure(size)
         stream = context.stream
         while True:
             if self.waiting:
@@ -139,14 +141,17 @@ class Pool:
                     self.retries += 1
                     self.release_unused()
                     continue
-                self.failures += 1
-                free, total = driver.memory(self.device)
-                raise DeviceOutOfMemory(
-                    f"cuda:{self.device} is out of memory: tried to allocate {shown(size)}; of {shown(total)}, {shown(free)} are free, and this "
-                    f"process has {shown(self.reserved)}, of which tensors use {shown(self.allocated)}"
-                    + (f" (limited to {self.limit:.0%})" if self.limit < 1 else "")
-                ) from None
+                raise self._failure(size) from None
         return address
+
+    def _failure(self, size: int) -> DeviceOutOfMemory:
+        self.failures += 1
+        free, total = self.driver.memory(self.device)
+        return DeviceOutOfMemory(
+            f"cuda:{self.device} is out of memory: tried to allocate {shown(size)}; of {shown(total)}, {shown(free)} are free, and this "
+            f"process has {shown(self.reserved)}, of which tensors use {shown(self.allocated)}"
+            + (f" (limited to {self.limit:.0%})" if self.limit < 1 else "")
+        )
 
     def share(self, address: int, stream: int) -> None:
         """Let a piece wait for another stream when it dies."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..native import runtime as rt
 from ..native.words import call, get, load, put, stack_words, store
 from .drivers.thread import ACTIVE, DEVICE, STREAM
-from .pieces import device_at, give, quickly_taken
+from .pieces import LARGEST, device_at, give, quickly_taken
 from .state import (
     ACTIVATE,
     ALLOCATE,
@@ -117,7 +117,7 @@ def new(self: int, args: int, nargs: int) -> int:
         return call(get(runtime, rt.VECTORCALL), otherwise, args, nargs, 0)
     size = load(get(args, 1) + rt.ITEMSIZE)
     for d in range(ndim):
-        if get(shape, d) != 0 and size > (1 << 62) // get(shape, d):
+        if get(shape, d) != 0 and size > LARGEST // get(shape, d):
             return call(get(runtime, rt.VECTORCALL), otherwise, args, nargs, 0)
         size *= get(shape, d)
     device, stream = get(thread, DEVICE), get(thread, STREAM)

@@ -21,6 +21,7 @@ ALLOCATED, MOST_ALLOCATED, ALLOCATIONS, RELEASES, WAITING, DEVICE = range(6)
 HEAD, POOL, STREAM, ROOM = range(4)
 ADDRESS, BIN, NEXT, OTHERS = range(4)
 MOST_DEVICES = 64
+LARGEST = 1 << 48  # bytes: more than any device has, and few enough to reckon with
 SMALL, STEP = 1 << 20, 512  # sizes up to the first are rounded to the second, larger ones to one of eight steps between powers of two
 
 

@@ -122,9 +122,10 @@ def _apart(args: Sequence[Any]) -> bool:
 def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder) -> tuple[list[int], list[int], list[Any]] | None:
     """The words of a plan, and what they point to; None where a launch takes memory of which it can't be told what will be in it."""
     pieces = [id(x) for x in recorder.made]
-    if not recorder.launches or len(pieces) > MOST_TAKEN:
-        return None
-    places = {id(_root(x)): i for i, x in enumerate(args) if x.__class__ is CudaArray} if _apart(args) else {}
+    if not recorder.launches or len(pieces) > MOST_TAKEN or not _apart(args):
+        return None  # of arguments that lie apart another time, there may be a plan
+    places = {id(_root(x)): i for i, x in enumerate(args) if x.__class__ is CudaArray}
+    known = [a for a in (*args, *recorder.made) if a.__class__ is CudaArray and a.nbytes]
     lasting = {id(x) for x in recorder.lasting}
     keep: list[Any] = [[launch.kernel for launch in recorder.launches], recorder.lasting]
 
@@ -132,11 +133,11 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder
         if x.__class__ is _Passed:
             return INT, x.index, 0
         if x.__class__ is not CudaArray:
-            return number(x)
+            return None if x.__class__ is int and any(_lies_in(x, a) for a in known) else number(x)
         root, address = _root(x), address_of(x)
         if id(root) in pieces:
             return MEMORY, pieces.index(id(root)), address - address_of(root)
-        same = next((i for i, a in enumerate(args) if a is x), places.get(id(root)))
+        same = places.get(id(root))
         if same is not None:
             return ARGUMENT, same, address - address_of(args[same])
         return (WORD, address, 0) if id(root) in lasting else None
@@ -164,6 +165,12 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder
     if len(set(given_back)) != len(given_back):
         return None
     return [len(pieces), len(results), len(recorder.launches), int(recorder.noted)], words, keep
+
+
+def _lies_in(address: int, array: CudaArray) -> bool:
+    """Whether an int may be an address in an array's memory, which would be another one at another time."""
+    root = _root(array)
+    return 0 <= address - address_of(root) < root.nbytes
 
 
 def number(x: Any) -> Parameter:

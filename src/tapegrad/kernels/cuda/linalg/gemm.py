@@ -15,7 +15,7 @@ import numpy as np
 
 from ...precision import allowed
 from .. import language as L
-from ..array import CudaArray, empty
+from ..array import CudaArray, at, empty
 from ..context import blocks_for, context, properties
 from ..dimensions import merged, strides_of
 from ..kernel import Kernel
@@ -105,7 +105,7 @@ def matmul(a: CudaArray, b: CudaArray, start: CudaArray | None = None) -> CudaAr
         plan.kernel.launch(plan.grid, plan.threads, a, b, start, out, *plan.numbers)
         return out
     for ahead in plan.offsets:
-        places = [None if x is None else x.address + n * x.itemsize for x, n in zip((a, b, start, out), ahead, strict=True)]
+        places = [None if x is None else _ahead(x, n) for x, n in zip((a, b, start, out), ahead, strict=True)]
         if plan.collect is None:
             plan.kernel.launch(plan.grid, plan.threads, *places, *plan.numbers)
             continue
@@ -114,6 +114,11 @@ def matmul(a: CudaArray, b: CudaArray, start: CudaArray | None = None) -> CudaAr
         plan.kernel.launch(plan.grid, plan.threads, *places[:3], parts, *plan.numbers)
         plan.collect.launch(blocks_for(size, L.BLOCK), L.BLOCK, parts, places[2], places[3], *plan.collected)
     return out
+
+
+def _ahead(x: CudaArray, n: int) -> CudaArray:
+    """What lies n elements behind the first one of x: the memory that a launch is given."""
+    return x if n == 0 else at(x.address + n * x.itemsize, (1,), x.dtype, None, x)
 
 
 def _make_plan(a: CudaArray, b: CudaArray, start: CudaArray | None) -> _Plan:
