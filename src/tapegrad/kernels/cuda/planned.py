@@ -170,7 +170,7 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder
 def _lies_in(address: int, array: CudaArray) -> bool:
     """Whether an int may be an address in an array's memory, which would be another one at another time."""
     root = _root(array)
-    return 0 <= address - address_of(root) < root.nbytes
+    return bool(0 <= address - address_of(root) < root.nbytes)
 
 
 def number(x: Any) -> Parameter:
