@@ -13,7 +13,7 @@ from op_matrix import EPS, Case, assert_close, function_cases, op_cases
 import tapegrad as tg
 from tapegrad import dtypes
 from tapegrad.kernels import cuda
-from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU
 from tapegrad.tensor import Tensor, wrap
 from tapegrad.testing.layouts import arranged
 
@@ -82,9 +82,9 @@ CASES = [c for c in [*op_cases(), *function_cases()] if c.name.rpartition("-")[0
 
 # In the simulator, the first sample of each op in float64 and bfloat16, and in each layout; on a GPU every sample.
 FLOATING = [c for c in CASES if "f" in c.kinds]
-CHOSEN = [c for c in FLOATING if is_first(c)] if SIMULATED else FLOATING
-DTYPES = ("float64", "bfloat16") if SIMULATED else ("float64", "float16", "bfloat16")
-LAYOUTS = ("transposed", "offset") if SIMULATED else ("transposed", "negative", "expanded", "offset")
+CHOSEN = [c for c in FLOATING if is_first(c)] if ON_CPU else FLOATING
+DTYPES = ("float64", "bfloat16") if ON_CPU else ("float64", "float16", "bfloat16")
+LAYOUTS = ("transposed", "offset") if ON_CPU else ("transposed", "negative", "expanded", "offset")
 # Of 16-bit numbers these say other things than of the same numbers in float64, as on the CPU.
 NOT_NARROW = {
     "complex()": "takes float32 and float64 only",
