@@ -10,7 +10,8 @@ import pytest
 from matrices import EPS, values
 
 from tapegrad.kernels import cpu, cuda as K
-from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU
+from tapegrad.kernels.cuda.language import SIMULATED
 
 LENGTH, SOURCES = (17, 20) if SIMULATED else (150, 333)
 
@@ -53,7 +54,7 @@ def test_attention_over_several_tiles(dtype: str, causal: bool, rng: np.random.G
     compare(q, k, v, None, causal, values(rng, (2, LENGTH, 20), dtype))
 
 
-@pytest.mark.parametrize("width", [1, 17, 40] if SIMULATED else [1, 17, 64, 100, 256, 300])
+@pytest.mark.parametrize("width", [1, 17, 40] if ON_CPU else [1, 17, 64, 100, 256, 300])
 def test_attention_of_any_width(width: int, rng: np.random.Generator) -> None:
     q, k, v = values(rng, (9, width), "float32"), values(rng, (5, width), "float32"), values(rng, (5, width), "float32")
     compare(q, k, v, None, False, values(rng, (9, width), "float32"))

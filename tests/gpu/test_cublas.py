@@ -12,7 +12,7 @@ from matrices import EPS, VIEWS, dtype_of, values
 from tapegrad import backends
 from tapegrad.kernels import cuda as K
 from tapegrad.kernels.cuda.context import context
-from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU
 from tapegrad.kernels.cuda.linalg import cublas
 
 TYPES = {0: "float32", 1: "float64", 2: "float16", 14: "bfloat16", 4: "complex64", 5: "complex128"}
@@ -92,7 +92,7 @@ class StandIn:
 
 @pytest.fixture
 def blas() -> Any:
-    found = cublas.Blas(StandIn(), lambda device: None) if SIMULATED else cublas.blas()
+    found = cublas.Blas(StandIn(), lambda device: None) if ON_CPU else cublas.blas()
     if found is None:
         pytest.skip("cuBLAS is not installed")
     return found
@@ -137,7 +137,7 @@ def test_what_it_does_not_compute(blas: Any) -> None:
         assert blas.matmul(K.zeros(a, np.dtype(dtype)), K.zeros(b, np.dtype(dtype)), None) is None
 
 
-@pytest.mark.skipif(not SIMULATED, reason="looks at what the stand-in is asked")
+@pytest.mark.skipif(not ON_CPU, reason="looks at what the stand-in is asked")
 def test_errors_streams_and_modes() -> None:
     library = StandIn()
     blas = cublas.Blas(library, lambda device: None)

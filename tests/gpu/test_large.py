@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 import tapegrad as tg
-from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU
 
-N = 4097 if SIMULATED else 2**31 + 1
+N = 4097 if ON_CPU else 2**31 + 1
 
 
 @pytest.fixture(autouse=True)
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the simulator, what counts as too many for 32 bits."""
-    if SIMULATED:
+    if ON_CPU:
         import sys
 
         monkeypatch.setattr(sys.modules["tapegrad.kernels.cuda.elementwise"], "_SMALL", 1000)
@@ -38,7 +38,7 @@ def test_elementwise_copies_and_sums_of_two_to_the_31_and_one() -> None:
 
 
 def test_strided_places_of_two_to_the_31_and_one() -> None:
-    rows = 3 if SIMULATED else 3 * 2**15
+    rows = 3 if ON_CPU else 3 * 2**15
     x = tg.ones(rows, N // rows, dtype=tg.uint8, device="cuda")
     x[-1, -1] = 5
     y = x.t().contiguous()

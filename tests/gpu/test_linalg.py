@@ -9,11 +9,12 @@ import pytest
 from matrices import EPS, VIEWS, Views, same, values
 
 from tapegrad.kernels import cuda as K
-from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU
+from tapegrad.kernels.cuda.language import SIMULATED
 from tapegrad.kernels.cuda.linalg import gemm
 
 DTYPES = (*EPS, "int64", "int32", "int8", "bool")
-SIZE = 37 if SIMULATED else 517
+SIZE = 37 if SIMULATED else 150 if ON_CPU else 517
 
 
 def check(a: Any, b: Any, start: Any = None, of_a: Views = same, of_b: Views = same) -> None:
@@ -86,7 +87,7 @@ def test_long_sums_are_cut_into_parts_always_the_same(rng: np.random.Generator) 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
 def test_factors_and_triangular_systems_of_several_blocks(dtype: str, rng: np.random.Generator) -> None:
-    n = 11 if SIMULATED else 301
+    n = 11 if SIMULATED else 70 if ON_CPU else 301
     eps = 100 * n * EPS[dtype]
     x = values(rng, (2, n, n), dtype)
     a = (x @ x.conj().swapaxes(-1, -2) + n * np.eye(n)).astype(dtype)

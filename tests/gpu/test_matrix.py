@@ -14,7 +14,7 @@ from op_matrix import EPS, Case, assert_close, function_cases, op_cases
 import tapegrad as tg
 from tapegrad import dtypes
 from tapegrad.kernels import cuda
-from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU
 from tapegrad.tensor import Tensor, wrap
 from tapegrad.testing.layouts import arranged
 
@@ -84,7 +84,7 @@ NO_CASES = {
 CASES = [c for c in [*op_cases(), *function_cases()] if c.name.rpartition("-")[0] not in NO_CASES]
 
 # In the simulator, and where that is asked for, the first sample of each op in float64 and bfloat16, and in two layouts; on a GPU every sample.
-FEW = SIMULATED or os.environ.get("TAPEGRAD_TEST_SAMPLES") == "first"
+FEW = ON_CPU or os.environ.get("TAPEGRAD_TEST_SAMPLES") == "first"
 FLOATING = [c for c in CASES if "f" in c.kinds]
 CHOSEN = [c for c in FLOATING if is_first(c)] if FEW else FLOATING
 DTYPES = ("float64", "bfloat16") if FEW else ("float64", "float16", "bfloat16")

@@ -12,7 +12,7 @@ import pytest
 from numpy_draws import numpy_draws
 
 import tapegrad as tg
-from tapegrad.kernels.cuda.drivers import ON_CPU as SIMULATED
+from tapegrad.kernels.cuda.drivers import ON_CPU
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 from test_scripts import COMPARED, run
@@ -23,7 +23,7 @@ FEW: dict[str, dict[str, Any]] = {
     "from_scratch": {"steps": 1},
     "gcn": {"epochs": 1},
 }
-SCRIPTS = FEW if SIMULATED else COMPARED
+SCRIPTS = FEW if ON_CPU else COMPARED
 
 
 def history(name: str, device: str) -> dict[str, Any]:
