@@ -11,34 +11,32 @@ import ctypes
 import itertools
 import threading
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from .. import simulator
 from . import OutOfMemory, Properties
-from .calls import Calls
-from .thread import activated
+from .calls import Called
 
 _FAR = 1 << 60
 _TOTAL = 1 << 32
 _ALIGNMENT = 256
 
 
-class Simulated:
+class Simulated(Called):
     """Work is done at once, in the order in which it is asked for, whatever the stream."""
 
-    exact = described = True
+    exact = True
 
     def __init__(self) -> None:
+        super().__init__()
         self._blocks: dict[int, np.ndarray[Any, Any]] = {}  # address on the device -> the bytes
         self._starts: list[int] = []
         self._pinned: dict[int, Any] = {}
         self._used = 0
         self._events: dict[int, float] = {}
         self._names = itertools.count(1)
-        self._programs: list[Any] = []
-        self._calls = Calls(self._launch, self._fill)
         self._running = threading.Lock()  # kernels of several threads run one after another
 
     def count(self) -> int:
@@ -97,25 +95,9 @@ class Simulated:
     def load(self, device: int, kernel: Any) -> Any:
         return simulator.Program(kernel.function(), kernel.signature())
 
-    def handle(self, loaded: Any) -> int:
-        self._programs.append(loaded)
-        return len(self._programs)
-
-    def functions(self) -> tuple[int, int]:
-        return self._calls.addresses
-
-    def failed(self, result: int) -> NoReturn:
-        self._calls.raise_error()
-
-    def activate(self, device: int) -> None:
-        activated(device)
-
-    def _launch(self, handle: int, grid: Any, block: Any, shared: int, stream: int, arguments: tuple[Any, ...]) -> None:
+    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
         with self._running:
-            self._programs[handle - 1].run(grid, block, shared, arguments, self.bytes_at)
-
-    def _fill(self, address: int, byte: int, size: int, stream: int) -> None:
-        self.fill(0, stream, address, byte, size)
+            loaded.run(grid, block, shared, arguments, self.bytes_at)
 
     def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None:
         if size:
