@@ -227,6 +227,20 @@ def test_a_function_that_asks_more_than_launches_has_no_plan() -> None:
     """)
 
 
+def test_an_array_that_is_given_twice_teaches_nothing() -> None:
+    run("""
+        other = tg.ones(4, 6, device="cuda")
+        f = planned.planned(K.added._function)
+        for _ in range(2):
+            f(x._array, x._array)
+        assert len(f._plans._known) == len(f._hopeless) == 0
+        for given in ((x, other), (x, other), (other, x), (x, x)):
+            f(given[0]._array, given[1]._array)
+            assert launches()[-1][-1][:2] == tuple(t.data_ptr() for t in given)
+        assert len(f._plans._known) == 1
+    """)
+
+
 def test_ints_that_are_passed_on_are_not_known_by_value() -> None:
     run("""
         before = tg.randn(5, device="cuda")

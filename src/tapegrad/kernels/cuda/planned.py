@@ -61,7 +61,8 @@ class Planned(Generic[R]):
         result: R | None = self.quick(*args)
         if result is not None:
             return result
-        key = None if current() is not None or not self._plans.wanted() else key_here(args, self._passed, self._passed)
+        learns = current() is None and self._plans.wanted() and _distinct(args)
+        key = key_here(args, self._passed, self._passed) if learns else None
         return self._function(*args) if key is None or key in self._hopeless else self._learn(key, args)
 
     @once
@@ -113,8 +114,14 @@ def _root(x: Any) -> Any:
     return x if base is None else base
 
 
+def _distinct(args: Sequence[Any]) -> bool:
+    """Whether no array is given twice: then it is known which argument a kernel was given."""
+    arrays = [id(x) for x in args if x.__class__ is CudaArray]
+    return len(set(arrays)) == len(arrays)
+
+
 def _apart(args: Sequence[Any]) -> bool:
-    """Whether no two arrays have the same memory: then it is known which one a kernel was given."""
+    """Whether no two arrays have the same memory: then it is known which one a view that a kernel was given is of."""
     roots = [id(_root(x)) for x in args if x.__class__ is CudaArray]
     return len(set(roots)) == len(roots)
 

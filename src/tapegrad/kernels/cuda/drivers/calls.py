@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
+
+from .thread import DEVICE, activated, thread_words
 
 _Int, _Word = ctypes.c_uint, ctypes.c_void_p
 _LAUNCH = ctypes.CFUNCTYPE(ctypes.c_int, _Word, _Int, _Int, _Int, _Int, _Int, _Int, _Int, _Word, _Word, _Word)  # cuLaunchKernel
@@ -15,38 +16,48 @@ _FILL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.c_ubyte, ctypes.c
 _FAILED = 999  # CUDA_ERROR_UNKNOWN
 
 
-class Calls:
-    """Functions with the addresses that native code has.
+class Called:
+    """A driver that launches by ``launch(device, stream, loaded, grid, block, shared, arguments)``, where addresses and ints are ints and other
+    numbers NumPy's, and writes bytes by ``fill(device, stream, address, byte, size)``."""
 
-    Args:
-        launch: ``launch(handle, grid, block, shared, stream, arguments)``.
-        fill: ``fill(address, byte, size, stream)``.
-    """
+    described = True
+    launch: Any
+    fill: Any
 
-    def __init__(self, launch: Callable[..., None], fill: Callable[..., None]) -> None:
+    def __init__(self) -> None:
+        self._loaded: list[Any] = []
         self._error = threading.local()
 
-        def launched(handle: Any, gx: int, gy: int, gz: int, x: int, y: int, z: int, shared: int, stream: Any, parameters: int, kinds: int) -> int:
-            return self._tried(launch, handle, (gx, gy, gz), (x, y, z), shared, stream or 0, _arguments(parameters, kinds))
+        def launched(handle: int, gx: int, gy: int, gz: int, x: int, y: int, z: int, shared: int, stream: Any, parameters: int, kinds: int) -> int:
+            loaded = self._loaded[handle - 1]
+            return self._tried(self.launch, stream, loaded, (gx, gy, gz), (x, y, z), shared, _arguments(parameters, kinds))
 
         def filled(address: int, byte: int, size: int, stream: Any) -> int:
-            return self._tried(fill, address, byte, size, stream or 0)
+            return self._tried(self.fill, stream, address, byte, size)
 
         self._functions = _LAUNCH(launched), _FILL(filled)
-        launch_address, fill_address = (ctypes.cast(f, _Word).value or 0 for f in self._functions)
-        self.addresses = launch_address, fill_address
 
-    def _tried(self, function: Callable[..., None], *arguments: Any) -> int:
+    def _tried(self, function: Any, stream: Any, *arguments: Any) -> int:
         try:
-            function(*arguments)
+            function(int(thread_words()[DEVICE]), stream or 0, *arguments)
         except BaseException as error:  # raised again where the call came from
             self._error.raised = error
             return _FAILED
         return 0
 
-    def raise_error(self) -> NoReturn:
-        """Raise what the last call of this thread failed with."""
+    def handle(self, loaded: Any) -> int:
+        self._loaded.append(loaded)
+        return len(self._loaded)
+
+    def functions(self) -> tuple[int, int]:
+        launch, fill = (ctypes.cast(f, _Word).value or 0 for f in self._functions)
+        return launch, fill
+
+    def failed(self, result: int) -> NoReturn:
         raise self._error.raised
+
+    def activate(self, device: int) -> None:
+        activated(device)
 
 
 def _arguments(parameters: int, kinds: int) -> tuple[Any, ...]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from typing import Any, NoReturn
+from typing import Any
 
 from . import OutOfMemory, Properties
-from .calls import Calls
-from .thread import DEVICE, activated, thread_words
+from .calls import Called
 
 _FIRST = 1 << 40
 
 
-class Null:
+class Null(Called):
     """Notes everything in ``log``, as tuples (what, ...); allocations beyond ``total`` bytes fail."""
 
     exact = False
-    described = True
 
     def __init__(self, total: int = 1 << 30, devices: int = 2) -> None:
+        super().__init__()
         self.total = total
         self.devices = devices
         self.log: list[tuple[Any, ...]] = []
@@ -28,8 +27,6 @@ class Null:
         self._addresses = itertools.count(_FIRST, 1 << 36)
         self._pinned: dict[int, Any] = {}
         self._names = itertools.count(1)
-        self._kernels: list[Any] = []
-        self._calls = Calls(self._launch, self._fill)
 
     def count(self) -> int:
         return self.devices
@@ -69,24 +66,8 @@ class Null:
     def load(self, device: int, kernel: Any) -> Any:
         return kernel
 
-    def handle(self, loaded: Any) -> int:
-        self._kernels.append(loaded)
-        return len(self._kernels)
-
-    def functions(self) -> tuple[int, int]:
-        return self._calls.addresses
-
-    def failed(self, result: int) -> NoReturn:
-        self._calls.raise_error()
-
-    def activate(self, device: int) -> None:
-        activated(device)
-
-    def _launch(self, handle: int, grid: Any, block: Any, shared: int, stream: int, arguments: tuple[Any, ...]) -> None:
-        self.log.append(("launch", int(thread_words()[DEVICE]), stream, self._kernels[handle - 1].name, grid, block, arguments))
-
-    def _fill(self, address: int, byte: int, size: int, stream: int) -> None:
-        self.fill(int(thread_words()[DEVICE]), stream, address, byte, size)
+    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
+        self.log.append(("launch", device, stream, loaded.name, grid, block, arguments))
 
     def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None:
         self.log.append(("copy", device, stream, size, kind))

@@ -178,7 +178,7 @@ class Nvidia:
 
     def failed(self, result: int) -> NoReturn:
         cuda = _bindings()
-        _checked("what was given to the device", (cuda.CUresult(result),))
+        _checked("launching", (cuda.CUresult(result),))
         raise AssertionError(result)
 
     # ----------------------------------------------------------------------------------------------- streams, events

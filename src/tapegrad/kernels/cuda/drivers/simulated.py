@@ -12,25 +12,25 @@ import functools
 import itertools
 import threading
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from . import OutOfMemory, Properties
-from .calls import Calls
-from .thread import DEVICE, activated, thread_words
+from .calls import Called
 
 _FAR = 1 << 60
 _TOTAL = 1 << 32
 _ALIGNMENT = 256
 
 
-class Simulated:
+class Simulated(Called):
     """Work is done at once, in the order in which it is asked for, whatever the stream. A device reads and writes its own memory only."""
 
-    exact = described = True
+    exact = True
 
     def __init__(self, devices: int = 1) -> None:
+        super().__init__()
         self._devices = devices
         self._homes: dict[int, int] = {}  # address of a block -> its device
         self._blocks: dict[int, np.ndarray[Any, Any]] = {}  # address on the device -> the bytes
@@ -39,8 +39,6 @@ class Simulated:
         self._used = [0] * devices
         self._events: dict[int, float] = {}
         self._names = itertools.count(1)
-        self._programs: list[Any] = []
-        self._calls = Calls(self._launch, self._fill)
         self._running = threading.Lock()  # kernels of several threads run one after another
 
     def count(self) -> int:
@@ -102,26 +100,9 @@ class Simulated:
 
         return simulator.Program(kernel.function(), kernel.signature())
 
-    def handle(self, loaded: Any) -> int:
-        self._programs.append(loaded)
-        return len(self._programs)
-
-    def functions(self) -> tuple[int, int]:
-        return self._calls.addresses
-
-    def failed(self, result: int) -> NoReturn:
-        self._calls.raise_error()
-
-    def activate(self, device: int) -> None:
-        activated(device)
-
-    def _launch(self, handle: int, grid: Any, block: Any, shared: int, stream: int, arguments: tuple[Any, ...]) -> None:
+    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
         with self._running:
-            device = int(thread_words()[DEVICE])
-            self._programs[handle - 1].run(grid, block, shared, arguments, functools.partial(self.bytes_at, device=device))
-
-    def _fill(self, address: int, byte: int, size: int, stream: int) -> None:
-        self.fill(int(thread_words()[DEVICE]), stream, address, byte, size)
+            loaded.run(grid, block, shared, arguments, functools.partial(self.bytes_at, device=device))
 
     def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None:
         if size:

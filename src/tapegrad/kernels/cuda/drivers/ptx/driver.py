@@ -45,8 +45,8 @@ class Interpreted(Simulated):
                 self._used[0] -= variable.size  # no tensor's
         return placed
 
-    def _launch(self, handle: int, grid: Any, block: Any, shared: int, stream: int, arguments: tuple[Any, ...]) -> None:
-        program, constants, kernel = self._programs[handle - 1]
+    def launch(self, device: int, stream: int, loaded: Any, grid: Any, block: Any, shared: int, arguments: tuple[Any, ...]) -> None:
+        program, constants, kernel = loaded
         if len(arguments) != len(program.parameters):
             raise TypeError(f"{kernel.name} takes {len(program.parameters)} arguments, got {len(arguments)}")
         most = kernel.threads[0] if isinstance(kernel.threads, tuple) else kernel.threads
