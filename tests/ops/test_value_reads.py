@@ -13,7 +13,11 @@ from tapegrad.nn import functional as F
 
 OPS = Path(tg.__file__).parent / "ops"
 METADATA = {"__class__", "dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"}
-NO_READ = {"apart", "backend", "check_values", "device_of", "drawn", "drawn_like", "may_share_memory"}  # these look at an array's type or place only, or tell the trace
+# These look at an array's type or place only, tell the trace, or leave what they find on a GPU.
+NO_READ = {
+    "apart", "backend", "bags_of_rows", "check_values", "device_of", "drawn", "drawn_like", "last_written", "may_share_memory", "need_between",
+    "number",
+}  # fmt: skip
 
 # What handles a tensor's array without showing its values to Python, or only while nothing is traced.
 ALLOWED = {
