@@ -12,7 +12,10 @@ from matrices import EPS, values
 
 import tapegrad as tg
 from tapegrad.kernels import cpu, cuda as K
+from tapegrad.kernels.cuda.language import SIMULATED
 from tapegrad.kernels.cuda.linalg import gemm
+from tapegrad.kernels.cuda.linalg.tensor_kernels import TILES
+from tapegrad.kernels.cuda.vision import conv, conv_tensor
 
 KINDS = ("float16", "bfloat16", "tf32")
 
@@ -63,6 +66,19 @@ def test_stacked_matrices_and_long_sums(kind: str, rng: np.random.Generator) -> 
     near(K.to_host(gemm.matmul(K.to_device(a), K.to_device(b))), a, b)
     a, b = values(rng, (5, 1111), dtype), values(rng, (1111, 6), dtype)
     near(K.to_host(gemm.matmul(K.to_device(a), K.to_device(b))), a, b)
+
+
+@pytest.mark.usefixtures("tf32")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tile", TILES)
+def test_every_tile_of_products(tile: str, kind: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemm, "_tile", lambda *given: tile)
+    monkeypatch.setattr(gemm, "_plans", {})
+    dtype = "float32" if kind == "tf32" else kind
+    a, b = values(rng, (TILES[tile].rows + 8, 72), dtype), values(rng, (72, TILES[tile].columns + 24), dtype)
+    near(K.to_host(gemm.matmul(K.to_device(a), K.to_device(b))), a, b)
+    across = (K.to_device(np.ascontiguousarray(x.T)).T for x in (a, b))
+    near(K.to_host(gemm.matmul(*across)), a, b)
 
 
 def test_float32_is_rounded_only_where_that_is_allowed(rng: np.random.Generator) -> None:
@@ -129,6 +145,22 @@ def test_convolution_and_its_transposes(kind: str, shape: str, rng: np.random.Ge
         found = [getattr(K, name)(K.to_device(left), K.to_device(right), last, *windows, groups) for _ in range(2)]
         close(found[0], of, magnitudes)
         assert K.to_host(found[0]).tobytes() == K.to_host(found[1]).tobytes()
+
+
+@pytest.mark.parametrize("tile", ["tiny"] if SIMULATED else [name for name in conv_tensor.TILES if name != "tiny"])
+def test_every_tile_of_convolution(tile: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv, "_tile", lambda *given: tile)
+    rows = conv_tensor.TILES[tile].rows + 8
+    x, w = values(rng, (3, 8, 8, 8), "float16"), values(rng, (rows, 8, 3, 3), "float16")
+    windows = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    wide = [a.astype(np.float64) for a in (x, w)]
+    found = K.convolution(K.to_device(x), K.to_device(w), None, *windows)
+    close(found, cpu.convolution(*wide, None, *windows), cpu.convolution(*map(np.abs, wide), None, *windows))
+    g = values(rng, found.shape, "float16")
+    wide = [a.astype(np.float64) for a in (g, x)]
+    found = K.convolution_weight(K.to_device(g), K.to_device(x), (3, 3), *windows)
+    of, magnitudes = (cpu.convolution_weight(f(wide[0]), f(wide[1]), (3, 3), *windows) for f in (np.positive, np.abs))
+    close(found, of, magnitudes)
 
 
 def test_convolution_of_float32_is_rounded_only_where_that_is_allowed(rng: np.random.Generator) -> None:

@@ -87,7 +87,7 @@ def _pass(
     chunks = dtype in KINDS and all(a.address % 16 == 0 for a, _ in operands) and all(n % 8 == 0 for n in (*moves, *depth, width))
     padded = next((n for n in WIDTHS if n >= max(*depth, width)), 0) if chunks else 0
     if padded:
-        of_warps = tensor_tile_of(kind, padded)
+        of_warps = tensor_tile_of(kind, padded, bool(masked))
         kernel = tensor_attention(kind, dtype, masked, causal, padded)
         grid, threads = (-(-rows.shape[-2] // of_warps.rows), min(matrices, _MAX_GRID), 1), of_warps.threads
     else:

@@ -18,7 +18,6 @@ from ..linalg.tensor_tile import KINDS, scope_of
 from .attention_kernels import NUMBERS, PASSES, score_of
 
 WIDTHS = (16, 32, 64) if L.SIMULATED else (32, 64, 96, 128)  # elements of a row of an operand, zeros behind its own
-_HALVES = 24576  # elements in shared memory
 
 
 class Tile(NamedTuple):
@@ -33,15 +32,15 @@ class Tile(NamedTuple):
         return self.rows * 2
 
 
-def tile_of(kind: str, width: int) -> Tile:
-    """The largest tile that shared memory has room for."""
+def tile_of(kind: str, width: int, masked: bool) -> Tile:
+    """The tile that registers and 48 KiB of shared memory have room for."""
     if L.SIMULATED:
         return Tile(32, 16, width)
-    rows, slabs = 64, 2 if kind in ("query", "key") else 1
-    return Tile(rows, next(n for n in (64, 32) if (rows * slabs + 2 * n) * width <= _HALVES), width)
+    columns = 32 if kind in ("query", "key") else 64
+    return Tile(64, columns // 2 if masked and width > 64 else columns, width)
 
 
-@family(threads=128, kind=PASSES, dtype=("bfloat16", "float16"), mask=("float32", ""), causal=(True, False), width=(128, 32, 64, 96))
+@family(threads=128, kind=PASSES, dtype=("bfloat16", "float16"), mask=("float32", ""), causal=(True,), width=(128, 64, 32, 96))
 def tensor_attention(kind: str, dtype: str, mask: str, causal: bool, width: int) -> tuple[Callable[..., Any], str]:
     """``attention_kernels.attention_pass`` on tensor cores. Grid: tiles of rows, matrices.
 
@@ -54,7 +53,7 @@ def tensor_attention(kind: str, dtype: str, mask: str, causal: bool, width: int)
         causal: keys after a query's own place are hidden.
         width: of ``WIDTHS``: no operand's row is longer.
     """
-    tile, made, by_query = tile_of(kind, width), KINDS[dtype], kind in ("out", "query")
+    tile, made, by_query = tile_of(kind, width, bool(mask)), KINDS[dtype], kind in ("out", "query")
     scope = scope_of(dtype) | {"cuda": cuda, "exp": L.exp, "INF": L.INF, "pair": getattr(L, f"pair_of_{dtype}")}
     scope |= {"score": score_of(L.float32, to_computed(mask or dtype), by_query, bool(mask), causal), "of_query": _of_query()}
     scope |= {"bring_rows": _bring(tile.rows, tile), "bring": _bring(tile.columns, tile), "write": _write(to_stored(dtype))}
@@ -149,11 +148,11 @@ def _source(kind: str, tile: Tile, masked: bool, causal: bool) -> str:
     if causal and by_query:
         head.append("tile = int64(cuda.gridDim.x) - 1 - tile")  # the longest first
     head += [
-        f"row0 = tile * {rows}",
-        f"row_count = int32(min(rows - row0, int64({rows})))",
+        f"row_start = tile * {rows}",
+        f"row_count = int32(min(rows - row_start, int64({rows})))",
         "depth = int32(depth); second = int32(second); width = int32(width)",
-        f"start = {'row0' if causal and not by_query else 'int64(0)'}",
-        f"stop = {f'min(columns, row0 + {rows})' if causal and by_query else 'columns'}",
+        f"start = {'row_start' if causal and not by_query else 'int64(0)'}",
+        f"stop = {f'min(columns, row_start + {rows})' if causal and by_query else 'columns'}",
         "matrix = int64(cuda.blockIdx.y)",
         "while matrix < matrices:",
     ]
@@ -161,13 +160,14 @@ def _source(kind: str, tile: Tile, masked: bool, causal: bool) -> str:
     for name in ("x", "y", *("uw" if second else "z")):
         inside.append(f"{name}_base = outer * {name}_outer + within * {name}_inner")
     inside += ["m_base = outer * m_outer + within * m_inner", f"statistics_at = matrix * 2 * {length}"]
-    inside.append("bring_rows(slab, int32(0), X, x_base + row0 * x_row_step, x_row_step, row_count, depth, t)")
+    inside.append("bring_rows(slab, int32(0), X, x_base + row_start * x_row_step, x_row_step, row_count, depth, t)")
     if second:
-        inside.append(f"bring_rows(slab, int32({rows * width}), U, u_base + row0 * u_row_step, u_row_step, row_count, second, t)")
+        inside.append(f"bring_rows(slab, int32({rows * width}), U, u_base + row_start * u_row_step, u_row_step, row_count, second, t)")
     inside += [_brought("y", y_at, "start", columns, "depth"), "commit_copies()"]
     inside += ["; ".join(f"o{j}_{e} = T(0)" for e in range(4)) for j in range(width // 8)]
     for h in range(2):
-        place = f"row0 + int64(own_row + int32({8 * h}))"
+        place = f"row{h}"
+        inside.append(f"row{h} = row_start + int64(own_row + int32({8 * h}))")
         if kind == "out":
             inside.append(f"level{h} = T(-INF); sum{h} = T(0)")
         if kind == "query":
@@ -233,15 +233,14 @@ def _mma(name: str, j: int, left: str) -> list[str]:
 def _masked(tile: Tile, masked: bool, causal: bool, by_query: bool) -> list[str]:
     """Scaled and masked; -inf where there are none."""
     every = [(j, e) for j in range(tile.columns // 8) for e in range(4)]
-    checked = []
+    checked = ["column = at + int64(own_column)"]
     for j, e in every:
-        row, column = f"row0 + int64(own_row + int32({e // 2 * 8}))", f"at + int64(own_column + int32({8 * j + e % 2}))"
-        checked.append(f"s{j}_{e} = score(s{j}_{e}, scale, {row}, {column}, rows, columns, mask, m_base, m_query, m_key)")
+        checked.append(f"s{j}_{e} = score(s{j}_{e}, scale, row{e // 2}, column + {8 * j + e % 2}, rows, columns, mask, m_base, m_query, m_key)")
     if masked:
         return checked
     whole = f"at + {tile.columns} <= columns"
     if causal:
-        whole = f"({whole}) & ({f'at + {tile.columns - 1} <= row0' if by_query else f'row0 + {tile.rows - 1} <= at'})"
+        whole = f"({whole}) & ({f'at + {tile.columns - 1} <= row_start' if by_query else f'row_start + {tile.rows - 1} <= at'})"
     plain = [f"s{j}_{e} *= scale" for j, e in every]
     return [f"if {whole}:", *["    " + line for line in plain], "else:", *["    " + line for line in checked]]
 
@@ -281,7 +280,7 @@ def _written(kind: str, tile: Tile) -> list[str]:
             scale = " * share"
             lines += [f"sum{h} += cuda.shfl_xor_sync(0xFFFFFFFF, sum{h}, {by})" for by in (1, 2)]
             lines.append(f"share = T(1) / sum{h} if sum{h} != T(0) else T(0)")
-        lines += [f"row = row0 + int64(own_row + int32({8 * h}))", "o_at = outer * o_outer + within * o_inner + row * o_row"]
+        lines += [f"row = row{h}", "o_at = outer * o_outer + within * o_inner + row * o_row"]
         for j in range(tile.width // 8):
             values = ", ".join(f"o{j}_{2 * h + v}{scale}" for v in range(2))
             lines.append(f"write(out, o_at + int64(own_column + int32({8 * j})), (row < rows) & (int32({8 * j}) < width), {values})")
