@@ -300,7 +300,7 @@ def test_what_kernels_are_kept_by() -> None:
         from tapegrad.kernels.cuda.kernel import FAMILIES
         import importlib, pkgutil
         for found in pkgutil.walk_packages(K.__path__, K.__name__ + "."):
-            if not found.name.endswith((".intrinsics", ".twins", ".simulator", ".simulated")):
+            if not found.name.endswith((".intrinsics", ".toolchain", ".twins", ".simulator", ".simulated")):
                 importlib.import_module(found.name)
         kernels = [kernel for family in FAMILIES.values() for kernel in family.members()]
         assert len(kernels) > 50
