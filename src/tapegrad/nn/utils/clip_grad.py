@@ -34,6 +34,11 @@ def _grads(given: Tensors, name: str) -> list[Tensor]:
     return [p.grad for p in found if p.grad is not None]
 
 
+def _on_device_of(x: Tensor, like: Tensor) -> Tensor:
+    """Parameters may be on several devices; the norm is on the first one's."""
+    return x if x.device is like.device else x.to(like.device)
+
+
 @no_grad()
 def get_total_norm(tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None) -> Tensor:
     """The norm of all tensors as one vector, 0-d.
@@ -51,7 +56,7 @@ def get_total_norm(tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite:
     norms = [norm(x, p) for x in _listed(tensors, "get_total_norm")]
     if not norms:
         return tensor(0.0)
-    total = norms[0] if len(norms) == 1 else norm(stack([x.to(norms[0].device) for x in norms]), p)  # of several GPUs on the first one's
+    total = norms[0] if len(norms) == 1 else norm(stack([_on_device_of(x, norms[0]) for x in norms]), p)
     if error_if_nonfinite and not bool(total.isfinite()):
         raise RuntimeError(
             f"the total norm of order {p} of the gradients is {total.item()}, so they can't be clipped; pass error_if_nonfinite=False to "
@@ -69,7 +74,7 @@ def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tens
 def _scale(grads: list[Tensor], max_norm: float, total_norm: Tensor) -> None:
     factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)  # multiplied always: asking whether it is 1 would show values to Python
     for grad in grads:
-        grad.mul_(factor.to(grad.device))
+        grad.mul_(_on_device_of(factor, grad))
 
 
 @no_grad()
