@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -92,3 +93,21 @@ def test_gradients_have_the_dtypes_of_inputs(cuda: Any) -> None:
     assert x.grad.cpu().double().allclose(values.grad, rtol=2e-3)
     with amp.autocast("cpu"):
         assert x.exp().dtype is tg.float16 and x.cpu().exp().dtype is tg.float16
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers_compute_in_the_lower_dtype_as_a_whole(kind: Any) -> None:
+    tg.manual_seed(0)
+    layer, x = kind(6, 8, 2, bidirectional=True).to("cuda"), tg.randn(5, 3, 6).to("cuda")
+    exact = layer(x)[0]
+    exact.sum().backward()
+    expected = layer.weight_ih_l0.grad.cpu().numpy()
+    layer.zero_grad()
+    with tg.autocast("cuda", dtype=tg.bfloat16):
+        out, _ = layer(nn.functional.linear(x, tg.eye(6, device="cuda")))
+    assert out.dtype is tg.bfloat16
+    out.float().sum().backward()
+    grad = layer.weight_ih_l0.grad
+    assert grad.dtype is tg.float32
+    np.testing.assert_allclose(out.float().cpu().numpy(), exact.detach().cpu().numpy(), atol=2**-6)
+    np.testing.assert_allclose(grad.cpu().numpy(), expected, atol=2**-6 * np.abs(expected).max())

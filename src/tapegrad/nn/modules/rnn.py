@@ -6,6 +6,7 @@ import numbers
 import warnings
 from typing import Any, ClassVar
 
+from ...modes import local
 from ...ops.create import empty, zeros
 from ...ops.index.index_select import index_select
 from ...ops.nn.recurrent import RECURRENCES, Recurrence, State, fits_kernels, through_time, whole_layer
@@ -150,7 +151,7 @@ class RNNBase(Layer):
         name, weight = type(self).__name__, self.weight_ih_l0
         if not right_dimensions or x.shape[-1] != self.input_size:
             raise RuntimeError(f"{name}: expected {expected.format(f'input_size={self.input_size}')}, got shape {tuple(x.shape)}")
-        if x.dtype is not weight.dtype:
+        if x.dtype is not weight.dtype and not local.autocast:  # under which they are cast
             raise ValueError(
                 f"{name}: input dtype {x.dtype} does not match the weights' {weight.dtype}; convert one: input.to({weight.dtype}) or "
                 f"model.to({x.dtype})"
@@ -172,7 +173,7 @@ class RNNBase(Layer):
             if tuple(x.shape) != expected:
                 shape = "layers * directions, batch, size" if batched else "layers * directions, size, as the input has no batch"
                 raise RuntimeError(f"{name}: expected {label} of shape {expected} ({shape}), got {tuple(x.shape)}")
-            if x.dtype is not like.dtype:
+            if x.dtype is not like.dtype and not local.autocast:
                 raise RuntimeError(f"{name}: expected {label} of the input's dtype {like.dtype}, got {x.dtype}")
         if not batched:
             given = tuple([x.unsqueeze(1) for x in given])

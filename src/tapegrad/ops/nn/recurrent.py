@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import dtypes
+from ... import casting
 from ...modes import enable_grad, local
 from ...plan import ON_TENSORS
 from ...registry import Op, register
@@ -339,8 +339,8 @@ _LAYERS["LSTM"] = register(
 
 
 def fits_kernels(x: Tensor) -> bool:
-    """Whether :func:`whole_layer` takes such input, in the modes of this thread."""
-    return x.dtype in (dtypes.float32, dtypes.float64) and not local.autocast
+    """Whether :func:`whole_layer` takes such input, in the modes of this thread: under autocast on GPUs only, as PyTorch's."""
+    return x.is_floating_point() and (not local.autocast or x.is_cuda)
 
 
 def whole_layer(mode: str, x: Tensor, weights: dict[str, Any], state: tuple[Tensor | None, ...], reverse: bool) -> tuple[Tensor, ...]:
@@ -348,10 +348,12 @@ def whole_layer(mode: str, x: Tensor, weights: dict[str, Any], state: tuple[Tens
 
     Args:
         mode: a key of ``RECURRENCES``.
-        x: float32 or float64, as all that follows.
+        x: of the dtype that all that follows has; under autocast all are cast to the lower dtype.
         weights: "weight_ih", "weight_hh", and "bias_ih" and "bias_hh" or None.
         state: the first one, (batch, size) each; None for zeros.
         reverse: begin at the last step.
     """
+    if local.autocast:
+        return casting.call(casting.LOWER, whole_layer, (mode, x, weights, state, reverse), {})  # type: ignore[no-any-return]
     parameters = [weights[name] for name in _NAMES[1:5]]
     return _LAYERS[mode].call(x, *parameters, *state, reverse=reverse)  # type: ignore[no-any-return]
