@@ -126,8 +126,12 @@ def joined(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list
 
 
 def _kernel(body: Body, dtypes: tuple[str | None, ...], inputs: int, compute: str, layout: Layout) -> Kernel:
-    source, signature = kernel_source(body, dtypes, inputs, compute, layout)
-    return kernel_of(source, signature, compute)
+    key = ("cuda kernel", dtypes, inputs, compute, layout)
+    found = body.plans.get(key)
+    if found is None:
+        source, signature = kernel_source(body, dtypes, inputs, compute, layout)
+        found = body.plans[key] = kernel_of(source, signature, compute)
+    return found  # type: ignore[no-any-return]
 
 
 @functools.cache

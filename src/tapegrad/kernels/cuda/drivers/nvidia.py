@@ -167,7 +167,7 @@ class Nvidia:
         return _core().ObjectCode.from_cubin(code.cubin).get_kernel(code.entry)
 
     def handle(self, loaded: Any) -> int:
-        return int(loaded.handle if hasattr(loaded, "handle") else loaded._handle)  # cuda-core 0.5 has only the latter
+        return int(loaded.handle if hasattr(loaded, "handle") else loaded._handle)  # its name before it was public
 
     def functions(self) -> tuple[int, int]:
         import ctypes
