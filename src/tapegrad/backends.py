@@ -1,4 +1,7 @@
-"""What scripts ask and set of PyTorch's backends, as ``torch.backends``. Of the settings, those of matrix products change what GPUs do."""
+"""What scripts ask and set of PyTorch's backends, as ``torch.backends``.
+
+Of the settings, those of matrix products and ``cudnn.allow_tf32`` change what GPUs do.
+"""
 
 from __future__ import annotations
 
