@@ -109,5 +109,5 @@ def test_recurrent_layers_compute_in_the_lower_dtype_as_a_whole(kind: Any) -> No
     out.float().sum().backward()
     grad = layer.weight_ih_l0.grad
     assert grad.dtype is tg.float32
-    np.testing.assert_allclose(out.float().cpu().numpy(), exact.detach().cpu().numpy(), atol=2**-6)
+    np.testing.assert_allclose(out.detach().float().cpu().numpy(), exact.detach().cpu().numpy(), atol=2**-6)
     np.testing.assert_allclose(grad.cpu().numpy(), expected, atol=2**-6 * np.abs(expected).max())
