@@ -14,6 +14,7 @@ Lanes = Any  # the threads that are there: their numbers, or None for all
 SHARED, LOCAL = 1 << 56, 1 << 57  # where generic addresses of these spaces begin
 _FIRST = 1024  # the lowest address of shared and local memory, so that a null pointer is none
 _RESERVED = 48 << 10
+_WARP = 32
 _UNSET = np.uint16(0xFFF5)  # what memory and registers hold first: NaN of every width, and large as integers
 
 
@@ -52,7 +53,7 @@ class Memory:
         blocks = int(block_of[-1]) + 1
         self._room = {"shared": unset(blocks * shared), "local": unset(self._threads * local)}
         self._start = {"shared": block_of * shared - _FIRST, "local": np.arange(self._threads) * local - _FIRST}
-        self._later: list[list[tuple[Any, Any, Any]]] = [[]]  # groups of copies that have not arrived
+        self._later: dict[int, list[list[tuple[Any, ...]]]] = {}  # of each warp, groups of copies that have not arrived
 
     def address(self, name: str) -> Any:
         """The address of a variable in its space."""
@@ -176,32 +177,49 @@ class Memory:
     def copy_later(self, to: Any, source: Any, size: int, given: Any, lanes: Lanes) -> None:
         """``cp.async``: the first ``given`` bytes, and zeros."""
         number = self._number(lanes)
-        to, source, given = (np.broadcast_to(x, (number,)).copy() for x in (to, source, given))
-        everyone = np.arange(self._threads) if lanes is None else lanes
-        self._parts("shared", to, size, np.uint8, lanes)
-        self._later[-1].append((everyone, (to, source, given), size))
+        to, source, given = (np.broadcast_to(x, (number,)) for x in (to, source, given))
+        for address in (to, source):
+            if np.bitwise_or.reduce(address) & u8(size - 1):
+                raise RuntimeError(f"cp.async of {size} bytes at {_odd(address, size):#x} is not aligned")
+        for warp, at, mine in self._warps(lanes):
+            self._later.setdefault(warp, [[]])[-1].append((mine, to[at], source[at], given[at], size))
 
     def commit(self, lanes: Lanes) -> None:
-        if lanes is not None and len(lanes) < self._threads:
-            raise NotImplementedError("cp.async.commit_group by some of the threads")
-        self._later.append([])
+        """``cp.async.commit_group``: groups are a thread's, and the threads of a warp commit together."""
+        for warp, _, _ in self._warps(lanes):
+            self._later.setdefault(warp, [[]]).append([])
 
     def arrive(self, left: int, everything: bool, lanes: Lanes) -> None:
         """The copies of all groups but the last ``left``, and of the one that is not committed if ``everything``."""
-        while len(self._later) - 1 > left:
-            self._arrive(self._later.pop(0))
-        if everything:
-            self._arrive(self._later[-1])
-            self._later[-1] = []
+        for warp, _, _ in self._warps(lanes):
+            groups = self._later.setdefault(warp, [[]])
+            while len(groups) - 1 > left:
+                self._arrive(groups.pop(0))
+            if everything:
+                self._arrive(groups[-1])
+                groups[-1] = []
 
-    def _arrive(self, copies: list[tuple[Any, Any, Any]]) -> None:
-        for lanes, (to, source, given), size in copies:
-            for k in range(0, size, 4):
+    def _warps(self, lanes: Lanes) -> list[tuple[int, Any, Any]]:
+        """Warp by warp: its number, which of the threads are its own, and their numbers.
+
+        Raises:
+            NotImplementedError: for a part of a warp.
+        """
+        everyone = np.arange(self._threads) if lanes is None else lanes
+        warps, counts = np.unique(everyone // _WARP, return_counts=True)
+        whole = np.minimum(_WARP, self._threads - warps * _WARP)
+        if (counts != whole).any():
+            raise NotImplementedError("cp.async by some of the threads of a warp")
+        return [(int(warp), at := np.flatnonzero(everyone // _WARP == warp), everyone[at]) for warp in warps]
+
+    def _arrive(self, copies: list[tuple[Any, ...]]) -> None:
+        for lanes, to, source, given, size in copies:
+            for k in range(size):
                 wanted = given > k
-                value = np.zeros(len(lanes), np.uint32)
+                value = np.zeros(len(lanes), np.uint8)
                 if wanted.any():
-                    value[wanted] = self.load("generic", source[wanted] + u8(k), np.uint32, 1, lanes[wanted])
-                self.store("shared", to + u8(k), np.uint32, (value,), lanes)
+                    value[wanted] = self.load("generic", source[wanted] + u8(k), np.uint8, 1, lanes[wanted])
+                self.store("shared", to + u8(k), np.uint8, (value,), lanes)
 
 
 def _odd(address: Any, size: int) -> int:
