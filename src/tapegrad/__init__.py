@@ -140,6 +140,7 @@ from .ops.nn.softmax import *
 from .ops.queries import *
 from .ops.random.generator import *
 from .ops.random.sampling import *
+from .ops.ranges import *
 from .ops.reduction.counting import *
 from .ops.reduction.covariance import *
 from .ops.reduction.difference import *

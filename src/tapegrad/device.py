@@ -174,6 +174,14 @@ def placed(array: np.ndarray[Any, Any], where: device, *, blocking: bool = True)
         return cuda_backend().to_device(array, blocking=blocking)
 
 
+def made_on(where: device, name: str, *args: Any) -> Any:
+    """What a function of the kernels of a device makes there."""
+    if where.type == "cpu":
+        return getattr(cpu, name)(*args)
+    with cuda_backend().on_device(where.index):
+        return getattr(cuda_backend(), name)(*args)
+
+
 def on_host(array: Any, *, blocking: bool = True) -> np.ndarray[Any, Any]:
     """The array, or a copy on the host of one on a GPU; see the backend's ``to_host``."""
     return array if BACKENDS.get(array.__class__, cpu) is cpu else cuda_backend().to_host(array, blocking=blocking)  # type: ignore[no-any-return]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..modes import no_grad
-from ..ops.create import arange
 from ..ops.elementwise.basic import where
 from ..ops.loss.classification import binary_cross_entropy_with_logits
 from ..ops.random.sampling import bernoulli
+from ..ops.ranges import arange
 from ..tensor import Tensor
 from . import constraints
 from .distribution import validated

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from .. import dtypes
 from ..computation import broadcast_shape
-from ..ops.create import arange
 from ..ops.elementwise.basic import clamp
 from ..ops.random.sampling import multinomial
+from ..ops.ranges import arange
 from ..tensor import Tensor
 from . import constraints
 from .constraints import Constraints

@@ -10,8 +10,9 @@ import numpy as np
 
 from .. import dtypes
 from ..modes import no_grad
-from ..ops.create import arange, eye as identity, from_numpy
+from ..ops.create import eye as identity, from_numpy
 from ..ops.random.generator import Generator, rand, randn
+from ..ops.ranges import arange
 from ..ops.shape.join import cat
 from ..tensor import Tensor
 from .old_names import without_underscore

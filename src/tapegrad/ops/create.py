@@ -18,7 +18,6 @@ from .checks import need_fit, read_values
 from .shape.reshape import sizes
 
 __all__ = [
-    "arange",
     "as_tensor",
     "asarray",
     "empty",
@@ -27,8 +26,6 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
-    "linspace",
-    "logspace",
     "ones",
     "ones_like",
     "scalar_tensor",
@@ -74,7 +71,7 @@ def checked_sizes(size: tuple[Any, ...], name: str) -> tuple[int, ...]:
         raise TypeError(f"{name}(): sizes must be integers, got {', '.join(map(repr, size))}") from None
 
 
-def _number(value: Any, name: str, argument: str) -> Any:
+def number(value: Any, name: str, argument: str) -> Any:
     """A bound of a range, as a Python number.
 
     Raises:
@@ -86,16 +83,8 @@ def _number(value: Any, name: str, argument: str) -> Any:
     return value
 
 
-def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
+def finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     made = wrap(placed(array, to_device(device)))
-    return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
-
-
-def _made(where: Device, name: str, requires_grad: bool, *args: Any) -> Tensor:
-    """What a function of the backend of a GPU makes there."""
-    B = cuda_backend()
-    with B.on_device(where.index):
-        made = wrap(getattr(B, name)(*args))
     return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
 
@@ -111,7 +100,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     if not isinstance(data, _PLAIN) and hasattr(data, "__cuda_array_interface__"):
         made = _from_gpu(data, dtype, device, copy=True)
         return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
-    return _finish(_as_array(data, dtype, copy=True), requires_grad, data.device if device is None and isinstance(data, Tensor) else device)
+    return finish(_as_array(data, dtype, copy=True), requires_grad, data.device if device is None and isinstance(data, Tensor) else device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -120,7 +109,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return data.to(dtype=dtype, device=device)  # type: ignore[no-any-return]
     if not isinstance(data, _PLAIN) and hasattr(data, "__cuda_array_interface__"):
         return _from_gpu(data, dtype, device, copy=False)
-    return _finish(_as_array(data, dtype, copy=False), False, device)
+    return finish(_as_array(data, dtype, copy=False), False, device)
 
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None) -> Tensor:
@@ -256,7 +245,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     return wrap(array)
 
 
-def _resolve(dtype: Any) -> Any:
+def resolve(dtype: Any) -> Any:
     return (dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype(dtype)).numpy
 
 
@@ -282,7 +271,7 @@ def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..
     """``zeros`` and ``zeros_like`` from a NumPy constructor."""
 
     def function(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-        where, d = to_device(device), _resolve(dtype)
+        where, d = to_device(device), resolve(dtype)
         shape = checked_shape(checked_sizes(args if size is None else (size,), name), d.itemsize, name)
         made = wrap(_constant(make, shape, d, where))
         return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
@@ -293,7 +282,7 @@ def _filled(name: str, make: Callable[..., Any], text: str) -> tuple[Callable[..
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}_like(): argument 'input' must be a Tensor, not {no_tensor(input)}")
         where = device_of(input._array) if device is None else to_device(device)
-        made = wrap(_constant(make, input._array.shape, input._array.dtype if dtype is None else _resolve(dtype), where))
+        made = wrap(_constant(make, input._array.shape, input._array.dtype if dtype is None else resolve(dtype), where))
         return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
 
     named(function, name, f"A tensor of shape ``size`` (ints or one sequence) {text}; of the default dtype unless given.")
@@ -327,90 +316,13 @@ def full_like(
     return full(input.shape, fill_value, dtype=input.dtype if dtype is None else dtype, device=where, requires_grad=requires_grad)
 
 
-def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Numbers from ``start`` (0) up to, not including, ``end``. int64 when all are integers, else the default dtype.
-
-    Raises:
-        RuntimeError: for a step of 0 or one that leads away from the end.
-    """
-    if end is None:
-        start, end = 0, start
-    elif start is None:
-        start = 0
-    start, end, step = (_number(x, "arange", name) for x, name in ((start, "start"), (end, "end"), (step, "step")))
-    if any(isinstance(x, complex) for x in (start, end, step)):
-        raise RuntimeError(f"arange: complex numbers have no order, got start {start}, end {end}, step {step}")
-    if dtype is not None and dtypes.to_dtype(dtype) is dtypes.int64:  # first of all, as in PyTorch
-        start, end, step = int(start), int(end), int(step)
-    if step == 0:
-        raise RuntimeError("arange: step must not be 0")
-    if (end - start) * step < 0:
-        raise RuntimeError(f"arange: step {step} leads away from {end} when starting at {start}")
-    count = (end - start) / step
-    if not math.isfinite(count):
-        raise RuntimeError(f"arange: from {start} to {end} in steps of {step} is no finite range")
-    checked_shape((math.ceil(count),), 8, "arange")
-    integral = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
-    d = (np.dtype(np.int64) if integral else dtypes.get_default_dtype().numpy) if dtype is None else dtypes.to_dtype(dtype).numpy
-    where = to_device(device)
-    if where.type == "cuda" and (integral or d.kind in "iu"):
-        n = len(range(start, end, step)) if integral else math.ceil(count)
-        return _made(where, "arange_integers", requires_grad, n, int(start), int(step), d)
-    if where.type == "cuda" and d != np.float16:  # which NumPy rounds to from doubles
-        return _made(where, "arange_floats", requires_grad, math.ceil(count), start, step, d)
-    if d.kind in "iu" and not integral:  # PyTorch counts in floats, and steps in integers
-        return _finish((int(start) + int(step) * np.arange(math.ceil(count))).astype(d), requires_grad, device)
-    return _finish(np.arange(start, end, step).astype(d), requires_grad, device)
-
-
-def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """``steps`` evenly spaced numbers from ``start`` to ``end``, both included.
-
-    Raises:
-        RuntimeError: for a negative number of steps.
-    """
-    checked_shape(checked_sizes((steps,), "linspace"), 8, "linspace")
-    start, end = (_number(x, "linspace", name) for x, name in ((start, "start"), (end, "end")))
-    if dtype is None and (isinstance(start, complex) or isinstance(end, complex)):
-        dtype = dtypes.default_complex()
-    if dtype is not None and dtypes.to_dtype(dtype).category == 1:
-        start, end = int(start), int(end)
-    where, d = to_device(device), _resolve(dtype)
-    if where.type == "cuda" and d.kind == "f" and d.itemsize > 2 and _spaced_evenly(start, end, steps):
-        return _made(where, "linspace", requires_grad, steps, float(start), float(end), d)
-    with np.errstate(all="ignore"):
-        return _finish(converted("linspace", np.linspace(start, end, steps), _resolve(dtype)), requires_grad, device)
-
-
-def _spaced_evenly(start: Any, end: Any, steps: int) -> bool:
-    """Whether NumPy makes each number of a range by one multiplication and one addition."""
-    if isinstance(start, complex) or isinstance(end, complex):
-        return False
-    step = (float(end) - float(start)) / max(steps - 1, 1)
-    return math.isfinite(step) and (step != 0 or start == end)
-
-
-def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """``base`` to the power of ``steps`` evenly spaced numbers from ``start`` to ``end``, both included.
-
-    Raises:
-        RuntimeError: for a negative number of steps.
-    """
-    checked_shape(checked_sizes((steps,), "logspace"), 8, "logspace")
-    start, end = (_number(x, "logspace", name) for x, name in ((start, "start"), (end, "end")))
-    with np.errstate(all="ignore"):
-        return _finish(converted("logspace", np.logspace(start, end, steps, base=base), _resolve(dtype)), requires_grad, device)
-
-
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """An n x m matrix (n x n by default) with ones on the diagonal."""
-    d = _resolve(dtype)
+    d = resolve(dtype)
     rows, columns = checked_shape(checked_sizes((n, n if m is None else m), "eye"), d.itemsize, "eye")
     where = to_device(device)
     if where.type == "cpu":
-        return _finish(np.eye(rows, columns, dtype=d), requires_grad, where)
+        return finish(np.eye(rows, columns, dtype=d), requires_grad, where)
     made = _constant(np.zeros, (rows, columns), d, where)
     made.diagonal().fill(1)
     return wrap(made).requires_grad_() if requires_grad else wrap(made)  # type: ignore[no-any-return]

@@ -79,6 +79,7 @@ from .random.philox import (
     permutation as random_permutation,
     uniform as random_uniform,
 )
+from .ranges import arange, linspace, triangle_places
 from .reduction.recurrence import linear_recurrence
 from .reduction.reduce import amax, amin, argmax, argmin, cumsum, logsumexp, max_with_index, mean, min_with_index, sum, sum_to, var
 from .reduction.statistics import (

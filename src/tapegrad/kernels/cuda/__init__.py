@@ -128,12 +128,7 @@ from .random.philox import (
     uniform as random_uniform,
 )
 from .random.rejection import log_gamma as random_log_gamma, log_gamma_slope as log_gamma_slope, poisson as random_poisson
-from .ranges import (
-    arange_floats as arange_floats,
-    arange_integers as arange_integers,
-    linspace as linspace,
-    triangle_places as triangle_places,
-)
+from .ranges import arange as arange, linspace as linspace, triangle_places as triangle_places
 from .reduction.reduce import (
     all_nonzero as all_nonzero,
     amax as amax,

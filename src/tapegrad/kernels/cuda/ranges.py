@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from . import language as L
-from .array import CudaArray, empty
+from .array import CudaArray, empty, to_device
 from .context import blocks_for
 from .elements import type_of
 from .kernel import family
@@ -48,24 +49,29 @@ def floats(dtype: str) -> Any:
     return kernel, f"{dtype}* float64 float64 float64 float64 int64"
 
 
-def arange_integers(n: int, start: int, step: int, dtype: np.dtype[Any]) -> CudaArray:
-    """n numbers from ``start`` on."""
-    out = empty((n,), _INT64)
-    if n:
-        integers().launch(blocks_for(n, L.BLOCK), L.BLOCK, out, start, step, n)
-    return out.astype(dtype, copy=False)  # type: ignore[no-any-return]
-
-
-def arange_floats(n: int, start: float, step: float, dtype: np.dtype[Any]) -> CudaArray:
-    """n numbers from ``start`` on, the same as NumPy's."""
+def arange(start: Any, end: Any, step: Any, dtype: np.dtype[Any]) -> CudaArray:
+    """Numbers from ``start`` up to, not including, ``end``; the same as NumPy's."""
+    integral = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
+    n = len(range(start, end, step)) if integral else math.ceil((end - start) / step)
+    if integral or dtype.kind in "iu":  # PyTorch counts in floats, and steps in integers
+        out = empty((n,), _INT64)
+        if n:
+            integers().launch(blocks_for(n, L.BLOCK), L.BLOCK, out, int(start), int(step), n)
+        return out.astype(dtype, copy=False)  # type: ignore[no-any-return]
+    if dtype == np.float16:  # which NumPy rounds to from doubles
+        return to_device(np.arange(start, end, step).astype(dtype))
     start, second = float(start), float(start + step)
     return _floats(n, start, second, second - start, start + (n - 1) * (second - start) if n != 2 else second, dtype)
 
 
-def linspace(n: int, start: float, stop: float, dtype: np.dtype[Any]) -> CudaArray:
-    """n numbers from ``start`` to ``stop``, the same as NumPy's; the difference must be a normal number, or 0."""
-    step = (stop - start) / max(n - 1, 1)
-    return _floats(n, start, start + step if n != 2 else stop, step, stop, dtype)
+def linspace(start: float, end: float, steps: int, dtype: np.dtype[Any]) -> CudaArray:
+    """``steps`` numbers from ``start`` to ``end``, the same as NumPy's."""
+    start, end = float(start), float(end)
+    step = (end - start) / max(steps - 1, 1)
+    if dtype.kind != "f" or dtype.itemsize == 2 or not math.isfinite(step) or (step == 0 and start != end):
+        with np.errstate(all="ignore"):  # rounded from doubles, or made otherwise
+            return to_device(np.linspace(start, end, steps).astype(dtype))
+    return _floats(steps, start, start + step if steps != 2 else end, step, end, dtype)
 
 
 def _floats(n: int, start: float, second: float, step: float, last: float, dtype: np.dtype[Any]) -> CudaArray:

@@ -7,10 +7,11 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ... import cuda, dtypes
-from ...ops.create import arange, as_tensor, full, zeros
+from ...ops.create import as_tensor, full, zeros
 from ...ops.index.index_put import index_put
 from ...ops.index.index_select import index_select
 from ...ops.index.sort import argsort, sort
+from ...ops.ranges import arange
 from ...ops.shape.join import cat
 from ...tensor import Tensor
 

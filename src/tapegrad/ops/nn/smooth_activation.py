@@ -14,9 +14,9 @@ from ...samples import EdgePoint, ErrorInput, Input, Sample, few
 from ...scalarops import elementwise
 from ...tensor import Tensor
 from ..checks import need_floating
-from ..create import arange
 from ..elementwise.basic import sigmoid
 from ..random.generator import rand
+from ..ranges import arange
 from ..shape.copy import to_dtype
 from ..shape.reshape import normalize_dim
 from ..shape.split import narrow

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes, inplace
-from ...device import cuda_backend, placed, to_device
+from ...device import made_on, to_device
 from ...public import composite, method, public
 from ...registry import Op, register
 from ...samples import ErrorInput, Input, Sample
@@ -237,16 +237,11 @@ def triu_(self: Tensor, diagonal: int = 0) -> Tensor:
     return inplace.write(_triu, self, (), {"diagonal": diagonal})
 
 
-def _triangle_indices(name: str, row: int, col: int, offset: int, dtype: Any, device: Any, find: Any) -> Tensor:
-    where = to_device(device)
+def _triangle_indices(name: str, row: int, col: int, offset: int, dtype: Any, device: Any, upper: bool) -> Tensor:
     if row < 0 or col < 0:
         raise RuntimeError(f"{name}: row {row} and col {col} must not be negative")
     wanted = dtypes.int64 if dtype is None else dtypes.to_dtype(dtype)
-    if where.type == "cuda":
-        B = cuda_backend()
-        with B.on_device(where.index):
-            return wrap(B.triangle_places(row, col, offset, find is np.triu, wanted.numpy))
-    return wrap(placed(np.stack(np.nonzero(find(np.ones((row, col), np.bool_), offset))).astype(wanted.numpy), where))
+    return wrap(made_on(to_device(device), "triangle_places", row, col, offset, upper, wanted.numpy))
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -255,7 +250,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, devi
     Raises:
         RuntimeError: for negative sizes.
     """
-    return _triangle_indices("tril_indices", row, col, offset, dtype, device, np.tril)
+    return _triangle_indices("tril_indices", row, col, offset, dtype, device, upper=False)
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -264,4 +259,4 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, devi
     Raises:
         RuntimeError: for negative sizes.
     """
-    return _triangle_indices("triu_indices", row, col, offset, dtype, device, np.triu)
+    return _triangle_indices("triu_indices", row, col, offset, dtype, device, upper=True)

@@ -12,8 +12,8 @@ from ...registry import as_tensor_input
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor
 from ..checks import need_ndim
-from ..create import arange
 from ..elementwise.basic import pow as pow_
+from ..ranges import arange
 from .expand import expand
 from .join import stack
 from .permute import transpose

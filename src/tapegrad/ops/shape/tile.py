@@ -12,10 +12,10 @@ from ...public import composite
 from ...samples import ErrorInput, Input, Sample
 from ...tensor import Tensor, wrap
 from ..checks import need_values, read_values
-from ..create import arange
 from ..index.index_select import index_select
 from ..index.indexing import getitem
 from ..index.search import searchsorted
+from ..ranges import arange
 from ..reduction.scan import cumsum
 from .copy import clone
 from .expand import expand
