@@ -18,7 +18,7 @@ PARTS = 16
 
 def run(driver: str, part: str, tests: Sequence[str]) -> int:
     """How many tests passed."""
-    settings = {"TAPEGRAD_CUDA_DRIVER": driver, "TAPEGRAD_TEST_PART": part}
+    settings = {"TAPEGRAD_CUDA_DRIVER": driver, "TAPEGRAD_TEST_PART": part, "TAPEGRAD_TEST_SAMPLES": "first"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TAPEGRAD_CUDA"))}
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short", *tests]
     done = subprocess.run(command, cwd=ROOT, env=kept | settings, capture_output=True, text=True, timeout=7200, check=False)

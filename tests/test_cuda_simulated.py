@@ -14,9 +14,10 @@ ROOT = Path(__file__).parent.parent
 PARTS = 8  # for the workers of a parallel run to share
 
 
+@pytest.mark.parametrize("samples", ["few", pytest.param("first", marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("part", range(PARTS))
-def test_the_tests_of_the_gpu_pass_in_the_simulator(part: int) -> None:
-    settings = {"TAPEGRAD_CUDA_DRIVER": "simulator", "TAPEGRAD_TEST_PART": f"{part}/{PARTS}"}
+def test_the_tests_of_the_gpu_pass_in_the_simulator(part: int, samples: str) -> None:
+    settings = {"TAPEGRAD_CUDA_DRIVER": "simulator", "TAPEGRAD_TEST_PART": f"{part}/{PARTS}", "TAPEGRAD_TEST_SAMPLES": samples}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TAPEGRAD_CUDA"))}
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short", "tests/gpu"]
     done = subprocess.run(command, cwd=ROOT, env=kept | settings, capture_output=True, text=True, timeout=1200, check=False)

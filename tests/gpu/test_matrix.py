@@ -83,12 +83,21 @@ NO_CASES = {
 }
 CASES = [c for c in [*op_cases(), *function_cases()] if c.name.rpartition("-")[0] not in NO_CASES]
 
-# In the simulator, and where that is asked for, the first sample of each op in float64 and bfloat16, and in two layouts; on a GPU every sample.
-FEW = ON_CPU or os.environ.get("TAPEGRAD_TEST_SAMPLES") == "first"
+# "all": every sample in every dtype and layout, as on a GPU; "first": the first sample of each op in fewer of them; "few": in one dtype and one
+# layout, another one for the next op, as on the CPU, where kernels are slow.
+SAMPLES = os.environ.get("TAPEGRAD_TEST_SAMPLES", "few" if ON_CPU else "all")
 FLOATING = [c for c in CASES if "f" in c.kinds]
-CHOSEN = [c for c in FLOATING if is_first(c)] if FEW else FLOATING
-DTYPES = ("float64", "bfloat16") if FEW else ("float64", "float16", "bfloat16")
-LAYOUTS = ("transposed", "offset") if FEW else ("transposed", "negative", "expanded", "offset")
+CHOSEN = FLOATING if SAMPLES == "all" else [c for c in FLOATING if is_first(c)]
+DTYPES = ("float64", "float16", "bfloat16") if SAMPLES == "all" else ("float64", "bfloat16")
+LAYOUTS = ("transposed", "negative", "expanded", "offset") if SAMPLES == "all" else ("transposed", "offset")
+
+
+def varied(ways: Sequence[str]) -> list[Any]:
+    """Parameters: the chosen cases in all these ways, or each in one of them."""
+    pairs = [(c, w) for k, c in enumerate(CHOSEN) for w in (ways[k % len(ways) :][:1] if SAMPLES == "few" else ways)]
+    return [pytest.param(c, w, id=f"{c.name}-{w}") for c, w in pairs]
+
+
 # Of 16-bit numbers these say other things than of the same numbers in float64, as on the CPU.
 NOT_NARROW = {
     "complex()": "takes float32 and float64 only",
@@ -104,15 +113,13 @@ def test_values_and_gradients(case: Case) -> None:
     check(case, "float32")
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CHOSEN])
+@pytest.mark.parametrize(("case", "dtype"), varied(DTYPES))
 def test_other_dtypes(case: Case, dtype: str) -> None:
     if dtype == "float64" or case.name.rpartition("-")[0] not in NOT_NARROW:
         check(case, dtype)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CHOSEN])
+@pytest.mark.parametrize(("case", "layout"), varied(LAYOUTS))
 def test_layouts(case: Case, layout: str) -> None:
     check(case, "float32", layout)
 
