@@ -207,6 +207,41 @@ def test_threads_share_plans_and_memory() -> None:
     """)
 
 
+def test_two_threads_that_meet_an_operation_first_share_its_plans() -> None:
+    run("""
+        from tapegrad.kernels.cuda import quick
+        made, both = [], threading.Barrier(2)
+        class Met(quick.Quick):
+            def __init__(self, *args, **named):
+                super().__init__(*args, **named)
+                made.append(self)
+                both.wait(20)
+        tg.kernels.cuda.Quick = Met
+        x, y = tg.zeros(5, device="cuda"), tg.zeros(2, 3, device="cuda")
+        threads = [threading.Thread(target=tg.erfinv, args=(t,)) for t in (x, y)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 2 and sorted(len(q._plans._known) for q in made) == [0, 2]
+    """)
+
+
+def test_native_code_keeps_the_plans_that_it_goes_by() -> None:
+    run("""
+        import weakref
+        plans = planned.plans_of()
+        plans.add((1, 2), [0, 0, 0, 0], [], [])
+        call, known = plans.quick(), weakref.ref(plans)
+        del plans
+        gc.collect()
+        assert known() is not None and call() is None
+        del call
+        gc.collect()
+        assert known() is None
+    """)
+
+
 def test_a_function_that_asks_more_than_launches_has_no_plan() -> None:
     run("""
         def asks(a):
