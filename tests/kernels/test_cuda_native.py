@@ -87,6 +87,8 @@ def test_plans_belong_to_a_device_and_take_its_stream() -> None:
                 y + 1
             s = side.cuda_stream
             assert [(device, stream) for device, stream, *_ in launches()] == [(0, 0)] * 2 + [(0, s)] * 2 + [(1, 0)] * 2
+        known = len(K.copy._plans._known)
+        assert K.copy(y._array).device == 1 and len(K.copy._plans._known) == known  # device 0 is the current one
         try:
             x + y
         except RuntimeError as error:
@@ -289,6 +291,23 @@ def test_ints_that_are_passed_on_are_not_known_by_value() -> None:
             tg.cuda.manual_seed(seed)
             tg.randn(5, device="cuda")
             assert launches()[-1][-1][2] == seed
+    """)
+
+
+def test_a_function_that_reckons_with_such_ints_has_no_plan() -> None:
+    run("""
+        from tapegrad.kernels.cuda.random import philox_kernels
+        def draws(n, counter, reckon):
+            out = K.empty((n,), f32)
+            philox_kernels.numbers("uniform", "float32").launch(1, 64, out, n, 7, reckon(counter), *map(np.float32, (0, 1, 0)))
+            return out
+        same = lambda c: c
+        for reckon in (lambda c: c + 1, lambda c: 1 - c, lambda c: -c, lambda c: c & 255, lambda c: int(c), lambda c: 3 if c > 5 else 4, same):
+            f = planned.planned_but_for("counter")(lambda n, counter: draws(n, counter, reckon))
+            for counter in (5, 9, 9):
+                f(4, counter)
+                assert launches()[-1][-1][3] == reckon(counter)
+            assert len(f._plans._known) == (reckon is same)
     """)
 
 
