@@ -98,6 +98,33 @@ def test_plans_belong_to_a_device_and_take_its_stream() -> None:
     """)
 
 
+def test_a_finalizer_that_uses_another_device_does_not_move_a_plan_there() -> None:
+    run("""
+        from tapegrad.kernels.cuda.drivers.thread import ACTIVE, activated, thread_words
+        x + 1
+        new_event, from_device, launch, active = driver.new_event, memory.Pool._from_device, driver.launch, []
+        def uses(device, timing):
+            activated(device)
+            return new_event(device, timing)
+        def collects(self, room, size):
+            gc.collect()
+            return from_device(self, room, size)
+        def launched(*given):
+            active.append(int(thread_words()[ACTIVE]))
+            launch(*given)
+        driver.new_event, memory.Pool._from_device, driver.launch = uses, collects, launched
+        cycle = [tg.ones(9, device="cuda:1")]
+        cycle[0].record_stream(tg.cuda.Stream("cuda:1"))
+        cycle.append(cycle)
+        gc.disable()
+        del cycle
+        memory.pool(0).release_unused()
+        log.clear()
+        x + 1
+        assert len(launches()) == 1 and active[-1] == 0 and asked("record")[0][0] == 1
+    """)
+
+
 def test_nothing_is_kept() -> None:
     run("""
         y = tg.ones(6, device="cuda")
