@@ -56,6 +56,9 @@ class Computation:
         dtype: "promote", "float" (integers become the default float) or "bool".
     """
 
+    _quick: Any = None  # the plans of another backend than the CPU's, once there are some
+    _quick_into: Any = None
+
     def __init__(
         self,
         name: str,
@@ -73,8 +76,6 @@ class Computation:
         self._promoting = [i for i, n in enumerate(inputs) if n not in booleans]
         self._bodies: dict[bool, Body] = {}
         self._plans: dict[Any, _Resolved] = {}
-        self._quick: Any = None  # the plans of another backend than the CPU's
-        self._quick_into: Any = None
         self._scopes: list[dict[str, Any]] = []  # of generated code that calls ``elsewhere``
         self.fast = Fast(len(inputs), len(outputs[0]))
 
@@ -134,17 +135,17 @@ class Computation:
         if learn and out is None:
             B.learn(self.fast, resolved.body, ready, outputs, resolved.promoted.numpy)
             if B.Quick is not None:
-                if self._quick is None:
-                    self._quick = B.Quick(len(operands))
+                quick = self._quick
+                if quick is None:
+                    quick = vars(self).setdefault("_quick", B.Quick(len(operands)))  # the first thread's, if two come here
                     for scope in self._scopes:
-                        scope["elsewhere"] = self._quick.call
-                self._quick.learn(resolved.body, operands, outputs, resolved.promoted.numpy)
+                        scope["elsewhere"] = quick.call
+                quick.learn(resolved.body, operands, outputs, resolved.promoted.numpy)
         elif learn and out.dtype == resolved.outputs[0]:
             B.learn(self.fast_into, resolved.body, ready, outputs, resolved.promoted.numpy)
             if B.Quick is not None:
-                if self._quick_into is None:
-                    self._quick_into = B.Quick(len(operands), given=True)
-                self._quick_into.learn(resolved.body, operands, outputs, resolved.promoted.numpy)
+                quick = self._quick_into or vars(self).setdefault("_quick_into", B.Quick(len(operands), given=True))
+                quick.learn(resolved.body, operands, outputs, resolved.promoted.numpy)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def resolve(self, operands: Sequence[Any]) -> _Resolved:

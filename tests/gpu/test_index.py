@@ -187,6 +187,20 @@ def test_writes_through_indices() -> None:
     np.testing.assert_array_equal(x.cpu().numpy(), [[5, 0, 5], [7, 7, 7], [1, 2, 3], [4, 5, 6]])
 
 
+@pytest.mark.parametrize("value", [(), (1,), (3,), (1, 3), (2, 1), (1, 2, 3), (1, 1, 1, 1), (4,), (2,), (3, 2), (2, 2, 3), (0,)])
+def test_what_is_written_fits_as_on_the_cpu(value: tuple[int, ...]) -> None:
+    source = tg.arange(int(np.prod(value))).float().reshape(value)
+    found: list[Any] = []
+    for device in ("cpu", "cuda"):
+        x = tg.zeros(2, 3, device=device)
+        try:
+            x[:] = source.to(device)
+            found.append(x.tolist())
+        except RuntimeError:
+            found.append(None)
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])
 def test_bags_that_end_before_the_indices_do(mode: str) -> None:
     rng = np.random.default_rng(0)

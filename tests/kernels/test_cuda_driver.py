@@ -272,6 +272,40 @@ def test_finalizers_may_run_in_the_middle_of_an_allocation() -> None:
     """)
 
 
+def test_calls_of_nvidias_driver_are_made_with_their_device_current() -> None:
+    run("""
+        import types
+        from tapegrad.kernels.cuda.drivers import nvidia
+        from tapegrad.kernels.cuda.drivers.thread import ACTIVE, thread_words
+        made = []
+        class Bindings:
+            CUresult = types.SimpleNamespace(CUDA_SUCCESS=0, CUDA_ERROR_NOT_READY=600)
+            CUevent_flags = types.SimpleNamespace(CU_EVENT_DEFAULT=0, CU_EVENT_DISABLE_TIMING=2)
+            def __getattr__(self, name):
+                return lambda *args: made.append((name, int(thread_words()[ACTIVE]))) or (0, 1)
+        nvidia._bindings = Bindings
+        nvidia._core = lambda: types.SimpleNamespace(Device=lambda number: types.SimpleNamespace(set_current=lambda: None))
+        gpus = nvidia.Nvidia()
+        gpus.activate(0)
+        event = gpus.new_event(1, False)
+        gpus.record(1, event, 0)
+        gpus.release_event(1, event)
+        assert made == [("cuEventCreate", 1), ("cuEventRecord", 1), ("cuEventDestroy", 1)]
+        assert thread_words()[ACTIVE] == 0  # finalizers do these, in the middle of anything
+        made.clear()
+        gpus.reached(1, event), gpus.synchronize_event(0, event), gpus.elapsed(1, event, event), gpus.release_stream(0, 3)
+        assert [device for _, device in made] == [1, 0, 1, 0]
+        def elsewhere():
+            made.clear()
+            gpus.release_pinned(5)
+            assert made == [("cuMemFreeHost", 0)]
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert made
+    """)
+
+
 def test_copies_between_devices_follow_both_streams() -> None:
     run("""
         y = x.to("cuda:1")

@@ -87,12 +87,41 @@ def test_plans_belong_to_a_device_and_take_its_stream() -> None:
                 y + 1
             s = side.cuda_stream
             assert [(device, stream) for device, stream, *_ in launches()] == [(0, 0)] * 2 + [(0, s)] * 2 + [(1, 0)] * 2
+        known = len(K.copy._plans._known)
+        assert K.copy(y._array).device == 1 and len(K.copy._plans._known) == known  # device 0 is the current one
         try:
             x + y
         except RuntimeError as error:
             assert "cuda:1" in str(error)
         else:
             raise AssertionError
+    """)
+
+
+def test_a_finalizer_that_uses_another_device_does_not_move_a_plan_there() -> None:
+    run("""
+        from tapegrad.kernels.cuda.drivers.thread import ACTIVE, activated, thread_words
+        x + 1
+        new_event, from_device, launch, active = driver.new_event, memory.Pool._from_device, driver.launch, []
+        def uses(device, timing):
+            activated(device)
+            return new_event(device, timing)
+        def collects(self, room, size):
+            gc.collect()
+            return from_device(self, room, size)
+        def launched(*given):
+            active.append(int(thread_words()[ACTIVE]))
+            launch(*given)
+        driver.new_event, memory.Pool._from_device, driver.launch = uses, collects, launched
+        cycle = [tg.ones(9, device="cuda:1")]
+        cycle[0].record_stream(tg.cuda.Stream("cuda:1"))
+        cycle.append(cycle)
+        gc.disable()
+        del cycle
+        memory.pool(0).release_unused()
+        log.clear()
+        x + 1
+        assert len(launches()) == 1 and active[-1] == 0 and asked("record")[0][0] == 1
     """)
 
 
@@ -207,6 +236,41 @@ def test_threads_share_plans_and_memory() -> None:
     """)
 
 
+def test_two_threads_that_meet_an_operation_first_share_its_plans() -> None:
+    run("""
+        from tapegrad.kernels.cuda import quick
+        made, both = [], threading.Barrier(2)
+        class Met(quick.Quick):
+            def __init__(self, *args, **named):
+                super().__init__(*args, **named)
+                made.append(self)
+                both.wait(20)
+        tg.kernels.cuda.Quick = Met
+        x, y = tg.zeros(5, device="cuda"), tg.zeros(2, 3, device="cuda")
+        threads = [threading.Thread(target=tg.erfinv, args=(t,)) for t in (x, y)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 2 and sorted(len(q._plans._known) for q in made) == [0, 2]
+    """)
+
+
+def test_native_code_keeps_the_plans_that_it_goes_by() -> None:
+    run("""
+        import weakref
+        plans = planned.plans_of()
+        plans.add((1, 2), [0, 0, 0, 0], [], [])
+        call, known = plans.quick(), weakref.ref(plans)
+        del plans
+        gc.collect()
+        assert known() is not None and call() is None
+        del call
+        gc.collect()
+        assert known() is None
+    """)
+
+
 def test_a_function_that_asks_more_than_launches_has_no_plan() -> None:
     run("""
         def asks(a):
@@ -254,6 +318,23 @@ def test_ints_that_are_passed_on_are_not_known_by_value() -> None:
             tg.cuda.manual_seed(seed)
             tg.randn(5, device="cuda")
             assert launches()[-1][-1][2] == seed
+    """)
+
+
+def test_a_function_that_reckons_with_such_ints_has_no_plan() -> None:
+    run("""
+        from tapegrad.kernels.cuda.random import philox_kernels
+        def draws(n, counter, reckon):
+            out = K.empty((n,), f32)
+            philox_kernels.numbers("uniform", "float32").launch(1, 64, out, n, 7, reckon(counter), *map(np.float32, (0, 1, 0)))
+            return out
+        same = lambda c: c
+        for reckon in (lambda c: c + 1, lambda c: 1 - c, lambda c: -c, lambda c: c & 255, lambda c: int(c), lambda c: 3 if c > 5 else 4, same):
+            f = planned.planned_but_for("counter")(lambda n, counter: draws(n, counter, reckon))
+            for counter in (5, 9, 9):
+                f(4, counter)
+                assert launches()[-1][-1][3] == reckon(counter)
+            assert len(f._plans._known) == (reckon is same)
     """)
 
 

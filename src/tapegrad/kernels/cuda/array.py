@@ -138,7 +138,7 @@ class CudaArray(np.ndarray[Any, Any]):
             raise TypeError("an array of a GPU can't be written to one of the host by NumPy; .cpu() copies it")
         if source.__class__ is CudaArray and np.may_share_memory(source, target):
             source = source.copy()  # elements are read and written in any order
-        assign(target, source)
+        assign(target, _fitting(source, target.shape) if isinstance(source, np.ndarray) else source)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -186,6 +186,20 @@ def _empty(shape: Any, dtype: Any) -> CudaArray:
     return made
 
 
+def _fitting(source: Any, shape: tuple[int, ...]) -> Any:
+    """What is written to an array of this shape, without the leading dimensions of size 1 that NumPy does not mind there.
+
+    Raises:
+        ValueError: when it can't be broadcast to the shape.
+    """
+    extra = source.ndim - len(shape)
+    if extra > 0 and source.shape[:extra] == (1,) * extra:
+        source = source.reshape(source.shape[extra:])
+    if source.shape != shape and np.broadcast_shapes(source.shape, shape) != shape:
+        raise ValueError(f"an array of shape {source.shape} can't be written to one of shape {shape}")
+    return source
+
+
 def _device(array: CudaArray) -> int:
     return int(array.owner.device)
 
@@ -199,7 +213,7 @@ def _zeros(shape: Any, dtype: Any) -> CudaArray:
 def fill_bytes(array: CudaArray, byte: int) -> None:
     """Write one byte everywhere in a contiguous array."""
     state.start()
-    if recording.recorders:
+    if recording.recorders and array.size:
         recording.filled(array, byte)
     filled(array, byte)
 

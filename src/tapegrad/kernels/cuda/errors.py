@@ -40,13 +40,14 @@ def operation(name: str, of_values: bool = False) -> int:
 
 def words() -> CudaArray:
     """The current device's words, for a kernel that is launched now."""
-    note()
     recording.notes()
     found = _words.get(context.device)
     if found is None:
         with recording.unnoted():
-            found = _words[context.device] = zeros((3,), np.dtype(np.int64))
+            made = zeros((3,), np.dtype(np.int64))
             context.driver.synchronize(context.device, context.stream)  # other streams see it, too
+            found = _words.setdefault(context.device, made)
+    note()
     recording.lasting(found)
     return found
 
@@ -66,7 +67,7 @@ def check(device: int, stream: int | None) -> None:
         IndexError: when a kernel has met an index that is out of range.
         RuntimeError: when one has met a value that its operation can't take.
     """
-    looked = [key for key in _unchecked if key[0] == device and stream in (None, key[1])]
+    looked = [key for key in _unchecked.copy() if key[0] == device and stream in (None, key[1])]
     if not looked:
         return
     _unchecked.difference_update(looked)

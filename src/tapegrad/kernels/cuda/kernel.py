@@ -61,7 +61,7 @@ class Kernel:
         if found is None:
             state.start()
             loaded = context.driver.load(device, self)
-            found = self.handles[device] = context.driver.handle(loaded), loaded
+            found = self.handles.setdefault(device, (context.driver.handle(loaded), loaded))  # the first thread's: plans may have it
         return found[0]
 
     def launch(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any, shared: int = 0) -> None:

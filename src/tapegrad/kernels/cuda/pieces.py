@@ -170,7 +170,6 @@ class Table:
     def __init__(self, word: int) -> None:
         self._word = word
         self.rows: dict[tuple[int, ...], Any] = {}
-        self._old: list[Any] = []
         self._build(64)
 
     def add(self, key: tuple[int, ...], row: Any) -> None:
@@ -183,16 +182,20 @@ class Table:
 
     def remove(self, keys: list[tuple[int, ...]]) -> None:
         """Forget rows."""
-        for key in keys:
-            del self.rows[key]
+        gone = [self.rows.pop(key) for key in keys]
         self._build(len(self._table) - 1)
+        del gone  # now that no table has them
 
     def _build(self, places: int) -> None:
-        table = np.zeros(1 + places, np.int64)
-        table[0] = places - 1
-        for key, row in self.rows.items():
-            self._enter(table, key, row)
-        state.block[self._word] = table.ctypes.data
+        rows: list[tuple[tuple[int, ...], Any]] | None = None
+        while rows is None or [key for key, _ in rows] != list(self.rows):  # else a finalizer has changed them meanwhile
+            rows = list(self.rows.items())
+            table = np.zeros(1 + places, np.int64)
+            table[0] = places - 1
+            for key, row in rows:
+                self._enter(table, key, row)
+            address = table.ctypes.data
+        state.block[self._word] = address
         self._table = table
 
     @staticmethod

@@ -22,7 +22,7 @@ from .array import CudaArray
 from .context import context
 from .launching import FLOAT32, FLOAT64, WORD
 from .pieces import MOST_DEVICES
-from .recording import Launch, Recorder, current
+from .recording import Launch, Recorder, current, lose
 from .replay import ARGUMENT, FILLED, INT, KERNEL, MEMORY, MOST_PARAMETERS, MOST_TAKEN, replay
 
 _MOST_HOPELESS = 2048
@@ -61,7 +61,7 @@ class Planned(Generic[R]):
         result: R | None = self.quick(*args)
         if result is not None:
             return result
-        learns = current() is None and self._plans.wanted() and _distinct(args)
+        learns = current() is None and self._plans.wanted() and _distinct(args) and _here(args)
         key = key_here(args, self._passed, self._passed) if learns else None
         return self._function(*args) if key is None or key in self._hopeless else self._learn(key, args)
 
@@ -83,7 +83,7 @@ class Planned(Generic[R]):
 
 
 class _Passed(int):
-    """An int argument that a function only passes on to kernels."""
+    """An int argument that a function only passes on to kernels; one that does more with it has no plan."""
 
     index: int
 
@@ -91,6 +91,21 @@ class _Passed(int):
         made = super().__new__(cls, value)
         made.index = index
         return made
+
+
+def _seen(name: str) -> Callable[..., Any]:
+    def compute(self: Any, *others: Any) -> Any:
+        lose()  # what comes of it would be this call's in every call
+        return getattr(int, name)(self, *others)
+
+    return compute
+
+
+for _name in (
+    "add radd sub rsub mul rmul floordiv rfloordiv truediv rtruediv mod rmod divmod rdivmod pow rpow lshift rlshift rshift rrshift and rand or ror "
+    "xor rxor neg pos abs invert lt le gt ge eq ne bool int float"
+).split():
+    setattr(_Passed, f"__{_name}__", _seen(f"__{_name}__"))
 
 
 def planned(function: Callable[..., R]) -> Planned[R]:
@@ -107,6 +122,11 @@ def planned_but_for(*names: str) -> Callable[[Callable[..., R]], Planned[R]]:
         return Planned(function, sum(1 << order.index(name) for name in names))
 
     return decorate
+
+
+def _here(args: Sequence[Any]) -> bool:
+    """Whether all arrays are on the current device, to which plans belong."""
+    return context.only == context.device or all(x.device == context.device for x in args if x.__class__ is CudaArray)
 
 
 def _root(x: Any) -> Any:

@@ -101,8 +101,6 @@ def replay(self: int, args: int, nargs: int) -> int:
         plan = find(get(control, plans.TABLE), key, length)
     if plan == 0 or (get(state, SEVERAL) != 0 and _here(state, device, args, nargs) == 0):
         return none(runtime)
-    if ready(state, thread) == 0:
-        return 0
     taken, count, done = stack_words(MOST_TAKEN), get(plan, TAKEN), 0
     at = plan + 8 * (plans.HEAD + length)
     while done < count:
@@ -113,6 +111,8 @@ def replay(self: int, args: int, nargs: int) -> int:
         done += 1
     good = 0
     if done == count:
+        good = ready(state, thread)  # after what may run Python, which may have used another device
+    if good != 0:
         at += 8 * count
         values, pointers, kinds = stack_words(MOST_PARAMETERS), stack_words(MOST_PARAMETERS), stack_words(MOST_PARAMETERS + 1)
         saved = call(get(runtime, rt.SAVE_THREAD))

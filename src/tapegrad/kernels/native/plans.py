@@ -177,6 +177,12 @@ def _identified(x: Any) -> int | None:
     return id(x) if constant else None  # which does not change, and so its identity says all
 
 
+class _Control(np.ndarray[Any, Any]):
+    """A builtin's control block, which keeps what native code finds by it: a thread may be in there when nothing else does."""
+
+    plans: Plans
+
+
 class Plans:
     """A table of plans, and the builtin that searches it.
 
@@ -197,7 +203,8 @@ class Plans:
         """The builtin."""
         with cache.lock:
             if self._control is None:
-                self._control = np.array([rt.address, self._table.ctypes.data, *self._more()], np.int64)
+                self._control = np.array([rt.address, self._table.ctypes.data, *self._more()], np.int64).view(_Control)
+                self._control.plans = self
         return builtin(self._function, self._control)
 
     def wanted(self) -> bool:

@@ -27,6 +27,7 @@ class Called:
     def __init__(self) -> None:
         self._loaded: list[Any] = []
         self._error = threading.local()
+        self._lock = threading.RLock()  # of the books; a finalizer may run in the middle
 
         def launched(handle: int, gx: int, gy: int, gz: int, x: int, y: int, z: int, shared: int, stream: Any, parameters: int, kinds: int) -> int:
             loaded = self._loaded[handle - 1]
@@ -46,8 +47,9 @@ class Called:
         return 0
 
     def handle(self, loaded: Any) -> int:
-        self._loaded.append(loaded)
-        return len(self._loaded)
+        with self._lock:
+            self._loaded.append(loaded)
+            return len(self._loaded)
 
     def functions(self) -> tuple[int, int]:
         launch, fill = (ctypes.cast(f, _Word).value or 0 for f in self._functions)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any, NoReturn
 
@@ -98,6 +100,17 @@ class Nvidia:
             activated(device)
         return ready
 
+    @contextlib.contextmanager
+    def _meanwhile(self, device: int) -> Iterator[None]:
+        """Make the device current, then again the one that was: for what finalizers do, in the middle of anything in this thread."""
+        before = int(thread_words()[ACTIVE])
+        self._use(device)
+        try:
+            yield
+        finally:
+            if before not in (NONE, device):
+                self._use(before)
+
     def properties(self, device: int) -> Properties:
         cuda = _bindings()
         self._use(device)
@@ -145,6 +158,7 @@ class Nvidia:
         return int(_checked("cuMemHostAlloc", _bindings().cuMemHostAlloc(max(size, 1), 0)))
 
     def release_pinned(self, address: int) -> None:
+        self._use(max(int(thread_words()[ACTIVE]), 0))
         _checked("cuMemFreeHost", _bindings().cuMemFreeHost(address))
 
     def copy(self, device: int, stream: int, to: int, source: int, size: int, kind: str) -> None:
@@ -190,6 +204,7 @@ class Nvidia:
         return int(_checked("cuStreamCreate", cuda.cuStreamCreateWithPriority(flags, priority)))
 
     def release_stream(self, device: int, stream: int) -> None:
+        self._use(device)
         _checked("cuStreamDestroy", _bindings().cuStreamDestroy(stream))
 
     def synchronize(self, device: int, stream: int | None) -> None:
@@ -203,28 +218,32 @@ class Nvidia:
 
     def new_event(self, device: int, timing: bool) -> int:
         cuda = _bindings()
-        self._use(device)
         flag = cuda.CUevent_flags.CU_EVENT_DEFAULT if timing else cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING
-        return int(_checked("cuEventCreate", cuda.cuEventCreate(flag)))
+        with self._meanwhile(device):
+            return int(_checked("cuEventCreate", cuda.cuEventCreate(flag)))
 
     def release_event(self, device: int, event: int) -> None:
-        _checked("cuEventDestroy", _bindings().cuEventDestroy(event))
+        with self._meanwhile(device):
+            _checked("cuEventDestroy", _bindings().cuEventDestroy(event))
 
     def record(self, device: int, event: int, stream: int) -> None:
-        self._use(device)
-        _checked("cuEventRecord", _bindings().cuEventRecord(event, stream))
+        with self._meanwhile(device):
+            _checked("cuEventRecord", _bindings().cuEventRecord(event, stream))
 
     def wait(self, device: int, event: int, stream: int) -> None:
         self._use(device)
         _checked("cuStreamWaitEvent", _bindings().cuStreamWaitEvent(stream, event, 0))
 
     def reached(self, device: int, event: int) -> bool:
+        self._use(device)
         return self._done("cuEventQuery", _bindings().cuEventQuery(event))
 
     def synchronize_event(self, device: int, event: int) -> None:
+        self._use(device)
         _checked("cuEventSynchronize", _bindings().cuEventSynchronize(event))
 
     def elapsed(self, device: int, start: int, end: int) -> float:
+        self._use(device)
         return float(_checked("cuEventElapsedTime", _bindings().cuEventElapsedTime(start, end)))
 
     @staticmethod

@@ -54,24 +54,27 @@ class Simulated(Called):
         return _TOTAL - self._used[device], _TOTAL
 
     def allocate(self, device: int, size: int) -> int:
-        if self._used[device] + size > _TOTAL:
-            raise OutOfMemory
-        room = np.full(size + _ALIGNMENT, 0xA5, np.uint8)  # no zeros: a kernel must write what is read
-        skip = -room.ctypes.data % _ALIGNMENT
-        memory = room[skip : skip + size]
-        address = memory.ctypes.data + _FAR
-        self._blocks[address] = memory
-        self._homes[address] = device
-        bisect.insort(self._starts, address)
-        self._used[device] += size
+        with self._lock:
+            if self._used[device] + size > _TOTAL:
+                raise OutOfMemory
+            room = np.full(size + _ALIGNMENT, 0xA5, np.uint8)  # no zeros: a kernel must write what is read
+            skip = -room.ctypes.data % _ALIGNMENT
+            memory = room[skip : skip + size]
+            address = memory.ctypes.data + _FAR
+            self._blocks[address] = memory
+            self._homes[address] = device
+            bisect.insort(self._starts, address)
+            self._used[device] += size
         return int(address)
 
     def release(self, device: int, address: int) -> None:
-        self._used[self._homes.pop(address)] -= self._blocks.pop(address).size
-        self._starts.remove(address)
+        with self._lock:
+            self._used[self._homes.pop(address)] -= self._blocks.pop(address).size
+            self._starts.remove(address)
 
     def holder(self, address: int) -> int:
-        return self._homes.get(self._starts[bisect.bisect_right(self._starts, address) - 1], 0) if self._starts else 0
+        with self._lock:
+            return self._homes.get(self._starts[bisect.bisect_right(self._starts, address) - 1], 0) if self._starts else 0
 
     def pinned(self, size: int) -> int:
         memory = ctypes.create_string_buffer(max(size, 1))
@@ -88,10 +91,11 @@ class Simulated(Called):
         Raises:
             RuntimeError: where the address is in no block.
         """
-        k = bisect.bisect_right(self._starts, address) - 1
-        start = self._starts[k] if k >= 0 else 0
-        block = self._blocks.get(start)
-        if block is None or address - start > block.size or device not in (None, self._homes[start]):
+        with self._lock:
+            k = bisect.bisect_right(self._starts, address) - 1
+            start = self._starts[k] if k >= 0 else 0
+            block, home = self._blocks.get(start), self._homes.get(start)
+        if block is None or address - start > block.size or device not in (None, home):
             raise RuntimeError(f"address {address:#x} is not in the memory of the simulated device")
         return block, address - start
 
