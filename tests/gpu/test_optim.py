@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import optim
+from tapegrad import nn, optim
 from tapegrad.kernels.cuda import optim as kernels
 
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
@@ -116,3 +116,21 @@ def test_other_optimizers(name: str) -> None:
             optimizer.step(closure)
         made.append(x)
     compare(made[:1], made[1:], 2e-2 if name == "muon" else 1e-4)  # Muon computes in bfloat16
+
+
+@pytest.mark.parametrize(("here", "there"), [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_model_that_moves_away_from_its_state_is_noticed(here: str, there: str) -> None:
+    model = nn.Linear(3, 3).to(here)
+    optimizer = optim.Adam(model.parameters(), lr=0.1)
+    for device in (here, there):
+        model.to(device).zero_grad()
+        model(tg.ones(2, 3, device=device)).sum().backward()
+        if device == here:
+            optimizer.step()
+    before = model.weight.detach().cpu().clone()
+    with pytest.raises(RuntimeError, match="'exp_avg' of a parameter of shape"):
+        optimizer.step()
+    assert model.weight.detach().cpu().equal(before)
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert not model.weight.detach().cpu().equal(before)

@@ -167,3 +167,9 @@ def test_results_have_the_same_bits_each_time() -> None:
     again = [kernels.to_host(f) for f in (kernels.sum(x, (0,), False), kernels.logsumexp(x, (0,), False), kernels.cumsum(x, 0, x.dtype))]
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("values", [[1.0, np.inf], [1.0, np.inf, 2.0], [-np.inf, 1.0], [np.inf, np.inf]])
+def test_variances_of_infinite_numbers_are_nan(values: list[float]) -> None:
+    x = tg.tensor(values, device="cuda")
+    assert x.var().isnan().item() and tg.stack([x, x]).var(1).isnan().all().item() and tg.stack([x, x], 1).std(0).isnan().all().item()

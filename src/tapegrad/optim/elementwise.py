@@ -172,6 +172,12 @@ class _Plan:
                 self.begun[id(param)] = (state, [name for name in names if not isinstance(state.get(name), Tensor)])
             both = param.dtype.is_complex
             written = [param, *(slot(state, name, param, complex(value, value) if both else value) for name, value in names.items())]
+            for name, t in zip(names, written[1:], strict=True):
+                if t.device != param.device:
+                    raise RuntimeError(
+                        f"{type(optimizer).__name__}: {name!r} of a parameter of shape {tuple(param.shape)} is on {t.device}, the parameter on "
+                        f"{param.device}; move the model before the optimizer is made, or load the optimizer's state_dict() again"
+                    )
             if all(map(_is_simple, written)) and len({(t.dtype, t.shape) for t in written}) == 1:
                 step = state["step"]._array if optimizer.counts else None
                 key = (_REAL[param.dtype.name], first, param.device, None if step is None else (step.dtype, float(step)))

@@ -33,7 +33,7 @@ def variance(compute: str) -> Operation:
 
     @device
     def finish(s, c, scale):  # type: ignore[no-untyped-def]
-        return (s[1] / scale,)
+        return ((s[1] + (s[0] - s[0])) / scale,)  # NaN where the mean is infinite
 
     def batch(count: int) -> Any:
         names = [f"v{j}" for j in range(count)]
