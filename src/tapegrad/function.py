@@ -64,13 +64,13 @@ class _FunctionPlan:
 
     part = False
 
-    def __init__(self, function: type[Function], ctx: FunctionCtx, outputs: Sequence[Any]) -> None:
+    def __init__(self, function: type[Function], ctx: FunctionCtx, args: Sequence[Any], outputs: Sequence[Any]) -> None:
         self.function = function
         self.name = function.__name__
         self.ctx = ctx
         # per output, the shape and dtype, or None for what is no tensor
         self.outputs = [(o._array.shape, o._array.dtype) if isinstance(o, Tensor) else None for o in outputs]
-        self.devices = [device_of(o._array) if isinstance(o, Tensor) else CPU for o in outputs]
+        self.given_on, self.devices = ([device_of(x._array) if isinstance(x, Tensor) else CPU for x in xs] for xs in (args, outputs))
         self.places: list[Edge | int | None] = []
 
     def edge(self, entry: Call, index: int) -> Edge | None:
@@ -124,6 +124,11 @@ class _FunctionPlan:
             if value._array.shape != edge.shape:
                 raise RuntimeError(
                     f"{self.name}.backward returned a gradient of shape {tuple(value.shape)} for input {i} of shape {tuple(edge.shape)}"
+                )
+            if device_of(value._array) != self.given_on[i]:
+                raise RuntimeError(
+                    f"{self.name}.backward returned a gradient on {value.device} for input {i}, which is on {self.given_on[i]}; "
+                    f"move it with .to({str(self.given_on[i])!r})"
                 )
             if value._array.dtype != edge.dtype:
                 results[i] = value.to(edge.dtype)
@@ -188,7 +193,7 @@ class Function:
         cls._check_dirty(ctx, args, values)
         outputs = _separate(values, args, ctx, recording)
         if recording and any(isinstance(o, Tensor) for o in outputs):
-            cls._record(ctx, edges, values, outputs)
+            cls._record(ctx, edges, args, values, outputs)
         if local.flags > 1:
             tell(cls, tuple(a for a in args if isinstance(a, Tensor)), {}, outputs)
         return outputs if many else outputs[0]
@@ -202,11 +207,11 @@ class Function:
             inplace.check_writable(t, cls.__name__)
 
     @classmethod
-    def _record(cls, ctx: FunctionCtx, edges: Any, values: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
+    def _record(cls, ctx: FunctionCtx, edges: Any, args: tuple[Any, ...], values: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
         tensors = [o for o in outputs if isinstance(o, Tensor)]
         entry = Call.__new__(Call)
         entry.seq = tick()
-        plan = entry.op = _FunctionPlan(cls, ctx, outputs)
+        plan = entry.op = _FunctionPlan(cls, ctx, args, outputs)
         entry.edges = edges
         entry.params = {}
         entry.extra = None

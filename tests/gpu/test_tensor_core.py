@@ -549,3 +549,20 @@ def test_pickled(cuda: Any) -> None:
     assert again.device == cuda and again.requires_grad and again.tolist() == x.tolist()
     with pytest.raises(RuntimeError, match="only leaf tensors can be pickled"):
         pickle.dumps(x * 2)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_functions_gradient_must_be_where_its_input_is(device: str) -> None:
+    class Elsewhere(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g.to("cpu" if g.is_cuda else "cuda")
+
+    w = tg.ones(3, device=device, requires_grad=True)
+    with pytest.raises(RuntimeError, match="Elsewhere.backward returned a gradient on .* for input 0, which is on"):
+        Elsewhere.apply(w).sum().backward()
+    assert w.grad is None
