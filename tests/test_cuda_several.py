@@ -174,3 +174,11 @@ def test_what_makes_tensors_and_draws_numbers() -> None:
         assert repr(tg.zeros(2, device=there)) == "tensor([0., 0.], device='cuda:1')"
         assert tg.cuda.memory_allocated(1) > 0
     """)
+
+
+def test_functions_that_follow_no_array_are_known_by_name() -> None:
+    run("""
+        from tapegrad.kernels import cuda
+        from tapegrad.kernels.cuda.several import _ANYWHERE
+        assert _ANYWHERE and not [name for name in _ANYWHERE if not callable(getattr(cuda, name, None))]
+    """)

@@ -15,8 +15,8 @@ from ..native.call import builtin, none
 from ..native.words import call, get, load, load32, put, stack_array, stack_words
 from . import state
 from .drivers.thread import STREAM
-from .new_array import ready, succeeded
-from .state import CLASS, DESCRIBED, FILL, LAUNCH, RUNTIME, thread_of
+from .new_array import fill, ready, succeeded
+from .state import CLASS, DESCRIBED, LAUNCH, RUNTIME, thread_of
 
 # What a parameter is, which drivers that run Python ask for.
 WORD, FLOAT32, FLOAT64 = range(3)
@@ -97,7 +97,7 @@ def _fill(self: int, args: int, nargs: int) -> int:
     for d in range(load32(x + rt.NDIM)):
         size *= get(load(x + rt.SHAPE), d)
     byte = call(get(runtime, rt.LONG_AS_INT64), get(args, 1))
-    if size != 0 and succeeded(state, call(get(state, FILL), load(x + rt.DATA), byte, size, get(thread, STREAM))) == 0:
+    if size != 0 and succeeded(state, fill(state, load(x + rt.DATA), byte, size, get(thread, STREAM))) == 0:
         return 0
     return none(runtime)
 

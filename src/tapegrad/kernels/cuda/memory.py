@@ -20,13 +20,7 @@ from ..native.handlers import Handler, capsule_of
 from . import pieces, state
 from .context import context
 from .drivers import OutOfMemory, driver
-from .pieces import LARGEST, MOST_DEVICES, SMALL, STEP, Table, given, popped, pushed, taken
-
-
-def rounded(size: int) -> int:
-    """The size of the block that serves ``size`` bytes."""
-    step = STEP if size <= SMALL else 1 << (size.bit_length() - 4)
-    return (max(size, 1) + step - 1) // step * step
+from .pieces import LARGEST, MOST_DEVICES, Table, popped, pushed, rounded, taken
 
 
 class Block:
@@ -109,7 +103,7 @@ class Pool:
             address: int = taken(self.device, stream, size)
             if address:
                 return address
-            self._add(stream, max(size, 1) if self.driver.exact else rounded(size), size)
+            self._add(stream, rounded(size), size)
 
     def _add(self, stream: int, room: int, size: int) -> None:
         """Another free piece, from the device."""
@@ -269,11 +263,6 @@ state.set_object(state.HANDLER, capsule_of(_handler))
 state.set_object(state.ALLOCATE, _allocate)
 state.set_object(state.GIVE_LATER, _retire)
 atexit.register(_end)
-
-
-def give_back(address: int) -> None:
-    """Memory from ``Pool.allocate`` that no array has."""
-    given(address)
 
 
 def pool(device: int | None = None) -> Pool:

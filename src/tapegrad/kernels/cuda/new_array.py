@@ -69,6 +69,15 @@ def ready(state: int, thread: int) -> int:
     return 1
 
 
+def fill(state: int, address: int, byte: int, size: int, stream: int) -> int:
+    """Native code: write a byte everywhere in memory, without the interpreter's lock; the driver's result."""
+    runtime = get(state, RUNTIME)
+    saved = call(get(runtime, rt.SAVE_THREAD))
+    result = call(get(state, FILL), address, byte, size, stream)
+    call(get(runtime, rt.RESTORE_THREAD), saved)
+    return result
+
+
 def succeeded(state: int, result: int) -> int:
     """Native code: whether a result of the driver's says so; else 0 with an exception set."""
     result &= 0xFFFFFFFF
@@ -127,7 +136,7 @@ def new(self: int, args: int, nargs: int) -> int:
     if zero != 0 and size != 0:
         good = ready(state, thread)
         if good != 0:
-            good = succeeded(state, call(get(state, FILL), address, 0, size, stream))
+            good = succeeded(state, fill(state, address, 0, size, stream))
         if good == 0:
             give(state, address)
             return 0
@@ -154,7 +163,9 @@ def array_at(self: int, args: int, nargs: int) -> int:
     made = call(get(state, NEW_ARRAY), get(state, CLASS), dtype, ndim, shape, strides if steps != nothing else 0, address, _FLAGS, 0)
     if made != 0:
         call(get(runtime, rt.INCREF), owner)
-        call(get(state, SET_BASE), made, owner)
+        if call(get(state, SET_BASE), made, owner) & 0xFFFFFFFF != 0:
+            call(get(runtime, rt.DECREF), made)
+            made = 0
     return made
 
 

@@ -125,16 +125,19 @@ def _take(self: int, args: int, nargs: int) -> int:
     """take(device, stream, size): an address, or 0."""
     known = load(load(self + rt.DATA))
     as_int64 = get(get(known, RUNTIME), rt.LONG_AS_INT64)
-    device, stream = call(as_int64, get(args, 0)), call(as_int64, get(args, 1))
-    return call(get(known, NEW_INT), take(known, device, stream, call(as_int64, get(args, 2))))
+    device, stream, size = call(as_int64, get(args, 0)), call(as_int64, get(args, 1)), call(as_int64, get(args, 2))
+    if call(get(get(known, RUNTIME), rt.ERR_OCCURRED)) != 0:
+        return 0
+    return call(get(known, NEW_INT), take(known, device, stream, size))
 
 
-def _give(self: int, args: int, nargs: int) -> int:
-    """give(address)"""
+def _round(self: int, args: int, nargs: int) -> int:
+    """round(size): the size of the piece that serves ``size`` bytes, at most ``LARGEST``"""
     known = load(load(self + rt.DATA))
-    runtime = get(known, RUNTIME)
-    give(known, call(get(runtime, rt.LONG_AS_INT64), get(args, 0)))
-    return none(runtime)
+    size = call(get(get(known, RUNTIME), rt.LONG_AS_INT64), get(args, 0))
+    if call(get(get(known, RUNTIME), rt.ERR_OCCURRED)) != 0:
+        return 0
+    return call(get(known, NEW_INT), _room(known, min(size, LARGEST)))
 
 
 def _pop(self: int, args: int, nargs: int) -> int:
@@ -161,7 +164,7 @@ def _push(self: int, args: int, nargs: int) -> int:
 
 
 _control = np.array([state.address], np.int64)
-taken, given, popped, pushed = (builtin(f, _control) for f in (_take, _give, _pop, _push))
+taken, rounded, popped, pushed = (builtin(f, _control) for f in (_take, _round, _pop, _push))
 
 
 class Table:

@@ -19,10 +19,10 @@ from .drivers import driver, thread
 RUNTIME, THREAD_DICT, DICT_GET, FETCH, RESTORE, UNRAISABLE, NEW_ARRAY, SET_BASE, NEW_INT = range(9)
 LAUNCH, FILL, DESCRIBED, SEVERAL = range(9, 13)
 POOLS, BINS, PIECES, EXACT, ENDING = range(13, 18)
-CLASS, HANDLER, KEY, ALLOCATE, GIVE_LATER, ACTIVATE, FAILED, NOTE, EMPTY = range(18, 27)
-RECORDERS = 27  # how many threads note what functions launch: arrays are then made and kernels launched where that is seen
-SETTINGS = 28  # the number of what ``precision`` allows now
-WORDS = 29
+CLASS, HANDLER, KEY, ALLOCATE, GIVE_LATER, ACTIVATE, FAILED, NOTE = range(18, 26)
+RECORDERS = 26  # how many threads note what functions launch: arrays are then made and kernels launched where that is seen
+SETTINGS = 27  # the number of what ``precision`` allows now
+WORDS = 28
 
 _FUNCTIONS = {
     THREAD_DICT: "PyThreadState_GetDict", DICT_GET: "PyDict_GetItem", FETCH: "PyErr_Fetch", RESTORE: "PyErr_Restore",
