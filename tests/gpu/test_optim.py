@@ -86,6 +86,24 @@ def test_complex_parameters() -> None:
     compare(found, expected)
 
 
+@pytest.mark.parametrize("name", ["sgd with momentum", "adam", "rprop"])
+@pytest.mark.parametrize("first", ["cpu", "cuda"])
+def test_a_state_that_did_not_move_with_the_model_is_refused(name: str, first: str) -> None:
+    then = "cuda" if first == "cpu" else "cpu"
+    model = tg.nn.Linear(3, 3).to(first)
+    optimizer = OPTIMIZERS[name](model.parameters())
+    model(tg.ones(2, 3, device=first)).sum().backward()
+    optimizer.step()
+    model.to(then)
+    optimizer.zero_grad()
+    model(tg.ones(2, 3, device=then)).sum().backward()
+    with pytest.raises(RuntimeError, match="is on .* the parameter on .* state_dict"):
+        optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert all(t.device == p.device for p in model.parameters() for t in optimizer.state[p].values() if isinstance(t, tg.Tensor) and t.ndim)
+
+
 def test_a_state_of_the_cpu_goes_on_on_the_gpu() -> None:
     found, expected = parameters("cuda"), parameters("cpu", tg.float64)
     on_cpu, on_gpu = optim.Adam(expected, 0.05), optim.Adam(found, 0.05)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import expr
-from ..device import BACKENDS, backend
+from ..device import BACKENDS, apart, backend
 from ..kernels.cpu import Body, Counters
 from ..modes import counted, local
 from ..observing import tell
@@ -172,12 +172,12 @@ class _Plan:
                 self.begun[id(param)] = (state, [name for name in names if not isinstance(state.get(name), Tensor)])
             both = param.dtype.is_complex
             written = [param, *(slot(state, name, param, complex(value, value) if both else value) for name, value in names.items())]
-            for name, t in zip(names, written[1:], strict=True):
-                if t.device != param.device:
-                    raise RuntimeError(
-                        f"{type(optimizer).__name__}: {name!r} of a parameter of shape {tuple(param.shape)} is on {t.device}, the parameter on "
-                        f"{param.device}; move the model before the optimizer is made, or load the optimizer's state_dict() again"
-                    )
+            moved = next((name for name, t in zip(names, written[1:], strict=True) if apart(t._array, param._array)), None)
+            if moved is not None:
+                raise RuntimeError(
+                    f"{type(optimizer).__name__}: the state {moved!r} of a parameter of shape {tuple(param.shape)} is on {state[moved].device}, the "
+                    f"parameter on {param.device}; make the optimizer after moving the model, or load its state_dict again, which moves the state"
+                )
             if all(map(_is_simple, written)) and len({(t.dtype, t.shape) for t in written}) == 1:
                 step = state["step"]._array if optimizer.counts else None
                 key = (_REAL[param.dtype.name], first, param.device, None if step is None else (step.dtype, float(step)))

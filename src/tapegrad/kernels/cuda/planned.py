@@ -61,7 +61,7 @@ class Planned(Generic[R]):
         result: R | None = self.quick(*args)
         if result is not None:
             return result
-        learns = current() is None and self._plans.wanted() and _distinct(args) and _here(args)
+        learns = current() is None and self._plans.wanted() and _apart(args) and _here(args)
         key = key_here(args, self._passed, self._passed) if learns else None
         return self._function(*args) if key is None or key in self._hopeless else self._learn(key, args)
 
@@ -77,7 +77,7 @@ class Planned(Generic[R]):
         plan = None if recorder.lost else _plan_of(args, result if isinstance(result, tuple) else (result,), recorder)
         if plan is not None:
             self._plans.add(key, *plan)
-        elif len(self._hopeless) < _MOST_HOPELESS and _apart(args):
+        elif len(self._hopeless) < _MOST_HOPELESS:
             self._hopeless.add(key)
         return result
 
@@ -134,12 +134,6 @@ def _root(x: Any) -> Any:
     return x if base is None else base
 
 
-def _distinct(args: Sequence[Any]) -> bool:
-    """Whether no array is given twice: then it is known which argument a kernel was given."""
-    arrays = [id(x) for x in args if x.__class__ is CudaArray]
-    return len(set(arrays)) == len(arrays)
-
-
 def _apart(args: Sequence[Any]) -> bool:
     """Whether no two arrays have the same memory: then it is known which one a view that a kernel was given is of."""
     roots = [id(_root(x)) for x in args if x.__class__ is CudaArray]
@@ -149,8 +143,8 @@ def _apart(args: Sequence[Any]) -> bool:
 def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder) -> tuple[list[int], list[int], list[Any]] | None:
     """The words of a plan, and what they point to; None where a launch takes memory of which it can't be told what will be in it."""
     pieces = [id(x) for x in recorder.made]
-    if not recorder.launches or len(pieces) > MOST_TAKEN or not _apart(args):
-        return None  # of arguments that lie apart another time, there may be a plan
+    if not recorder.launches or len(pieces) > MOST_TAKEN:
+        return None
     places = {id(_root(x)): i for i, x in enumerate(args) if x.__class__ is CudaArray}
     known = [a for a in (*args, *recorder.made) if a.__class__ is CudaArray and a.nbytes]
     lasting = {id(x) for x in recorder.lasting}
