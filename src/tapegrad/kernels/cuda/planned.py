@@ -2,6 +2,8 @@
 
 ``planned(function)`` is for functions that do all their work by launches on their arguments and on arrays that they make, and that let nothing
 but layouts and parameters decide which. The first call with arguments of a kind runs the function and notes what it launches.
+
+A plan has all the arrays that the function makes at once, also those that this lets go before it makes the next.
 """
 
 from __future__ import annotations
