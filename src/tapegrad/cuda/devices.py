@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from .. import dtypes
 from ..device import cuda_backend, cuda_device_count, cuda_is_available, device as Device
 
 __all__ = [
@@ -141,8 +142,8 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
-    """Whether the GPU has instructions for bfloat16; False without one."""
-    return is_available() and get_device_capability() >= (8, 0)
+    """Whether the GPU has instructions for bfloat16, and the package ml_dtypes NumPy's; False without a GPU."""
+    return dtypes.bfloat16 is not None and is_available() and get_device_capability() >= (8, 0)
 
 
 def synchronize(device: Any = None) -> None:

@@ -16,7 +16,7 @@ from .language import device, int64
 _atomic_cas = L.atomic_cas
 _LATE = (
     "A GPU works while Python goes on, so this was noticed at the first look at its results, maybe long after the call; on the CPU the call "
-    "itself raises"
+    "itself raises, and under autograd.set_detect_anomaly(True) the line that it is in"
 )
 _OPERATIONS: list[tuple[str, bool]] = []  # of which indices, or with True values, may be wrong
 _words: dict[int, CudaArray] = {}
