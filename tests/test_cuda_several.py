@@ -41,8 +41,8 @@ def run(code: str) -> None:
 @pytest.mark.parametrize(
     "tests",
     [
-        ("tests/gpu/test_tensor_core.py", "tests/gpu/test_optim.py", "--deselect", "tests/gpu/test_tensor_core.py::test_numbers_of_devices"),
-        pytest.param(("tests/gpu/test_modules.py", "tests/gpu/test_random.py", "tests/gpu/test_attention.py"), marks=pytest.mark.nightly),
+        ("tests/gpu/test_tensor_core.py", "--deselect", "tests/gpu/test_tensor_core.py::test_numbers_of_devices"),
+        pytest.param(("tests/gpu/test_modules.py", "tests/gpu/test_optim.py", "tests/gpu/test_random.py", "tests/gpu/test_attention.py"), marks=pytest.mark.nightly),
         pytest.param(("tests/gpu/test_matrix.py", "-k", "test_values_and_gradients and -0]"), marks=pytest.mark.nightly),
     ],
     ids=["core", "modules", "matrix"],
