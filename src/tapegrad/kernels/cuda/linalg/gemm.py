@@ -20,7 +20,7 @@ from ..context import blocks_for, context, properties
 from ..dimensions import merged, strides_of
 from ..kernel import Kernel
 from .gemm_kernels import accumulated, product, sum_parts, tiles, vector
-from .tensor_kernels import TILES as TENSOR_TILES, tensor_product
+from .tensor_kernels import tensor_product, tiles_of as tensor_tiles_of
 from .tensor_tile import KINDS, kind_of
 
 _MAX_PLANS = 4096
@@ -136,8 +136,9 @@ def _make_plan(a: CudaArray, b: CudaArray, start: CudaArray | None) -> _Plan:
         return _Plan(shape, None, (0, 0, 0), 0, (), (), None, (), (not along[0], not along[1]))
     shaped: Any
     if kind:
-        tile = _tile(TENSOR_TILES, m, n, matrices)
-        shaped, depth = TENSOR_TILES[tile], KINDS[kind].depth
+        choice = tensor_tiles_of(kind)
+        tile = _tile(choice, m, n, matrices)
+        shaped, depth = choice[tile], KINDS[kind].depth
     else:
         tile = _tile(tiles(dtype), m, n, matrices)
         shaped = tiles(dtype)[tile]

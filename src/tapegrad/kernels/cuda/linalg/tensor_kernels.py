@@ -15,7 +15,12 @@ from .tensor_tile import KINDS, TensorTile, multiplied, scope_of, slabs_of
 STAGES = 3  # slabs in shared memory: one that is multiplied, two that are copied
 _TINY = {"tiny": TensorTile(32, 32, 2, 1)}
 _TILES = {"large": TensorTile(128, 128, 2, 2), "medium": TensorTile(64, 64, 2, 2), "small": TensorTile(32, 32, 2, 2)}
-TILES = _TINY if L.SIMULATED else _TILES  # the largest first
+_SINGLE = {"large": TensorTile(128, 64, 2, 2)}  # of TF32, whose factors take twice the registers
+
+
+def tiles_of(kind: str, simulated: bool = L.SIMULATED) -> dict[str, TensorTile]:
+    """By name, the largest first."""
+    return _TINY if simulated else _TILES | (_SINGLE if kind == "tf32" else {})
 
 
 @family(
@@ -28,7 +33,7 @@ def tensor_product(tile: str, kind: str, a: str, b: str, extra: str) -> tuple[Ca
     Grid: tiles, matrices (two batch dimensions; a block computes several where there are too many), parts.
 
     Args:
-        tile: a name in ``TILES``.
+        tile: a name in ``tiles_of(kind)``.
         kind: a name in ``KINDS``.
         a, b: along what operands are contiguous: the products ("inner"), or rows of A and columns of B ("outer"). Their other strides
             and addresses are multiples of 16 bytes.
@@ -36,7 +41,7 @@ def tensor_product(tile: str, kind: str, a: str, b: str, extra: str) -> tuple[Ca
     dtype = KINDS[kind].dtype
     scope: dict[str, Any] = scope_of(kind) | {"cuda": cuda}
     scope["write"] = _write(unchanged if extra == "parts" else to_stored(dtype), to_computed(dtype), extra == "start")
-    kernel = from_text(_source((_TILES | _TINY)[tile], kind, a == "inner", b == "inner", extra), scope, "matrix product")
+    kernel = from_text(_source((tiles_of(kind, False) | _TINY)[tile], kind, a == "inner", b == "inner", extra), scope, "matrix product")
     element = f"{stored(dtype)}*"
     return kernel, " ".join([*[element] * 3, "float32*" if extra == "parts" else element, *["int64"] * len(NUMBERS)])
 
