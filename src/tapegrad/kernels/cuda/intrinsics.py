@@ -283,16 +283,6 @@ pair_of_float16, pair_of_bfloat16 = _pair("f16x2"), _pair("bf16x2")
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def load_quad(typing_context, pointer, index):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = builder.bitcast(builder.gep(args[0], [args[1]]), ir.VectorType(_I32, 4).as_pointer())
-        value = builder.load(place, align=16)
-        return cgutils.pack_array(builder, [builder.extract_element(value, ir.Constant(_I32, k)) for k in range(4)])
-
-    return types.UniTuple(uint32, 4)(pointer, index), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
 def store_quad(typing_context, array, index, values):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         place = _shared_address(context, builder, array, args[0], args[1])

@@ -234,14 +234,6 @@ def pair_of_bfloat16(low: Any, high: Any) -> Any:
     return np.array([low, high], np.float32).astype(ml_dtypes.bfloat16).view(np.uint32)[0]
 
 
-def load_quad(pointer: Any, index: Any) -> tuple[Any, ...]:
-    """16 bytes of device memory as four words."""
-    first = pointer.place(index, 16 // pointer.dtype.itemsize)
-    if first * pointer.dtype.itemsize % 16:
-        raise RuntimeError(f"16 bytes at element {first} of {pointer.dtype}, which is not aligned")
-    return tuple(pointer.values[first : first + 16 // pointer.dtype.itemsize].view(np.uint32))
-
-
 def store_quad(array: Any, index: Any, values: tuple[Any, ...]) -> None:
     """Four words to 16 bytes of a shared array."""
     memory, at = _bytes_of(array, index)

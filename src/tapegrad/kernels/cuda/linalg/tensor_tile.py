@@ -101,7 +101,7 @@ def scope_of(kind: str) -> dict[str, Any]:
     """What the text refers to."""
     names = (
         "int32", "int64", "uint16", "uint32", "load_matrices", "load_matrices_transposed", "copy_async", "commit_copies", "wait_copies",
-        "wait_copies_but_1", "round_tf32", "load_quad", "store_quad", "store2", "quotient", "bits_of_float32",
+        "wait_copies_but_1", "round_tf32", "store_quad", "store2", "quotient", "bits_of_float32",
     )  # fmt: skip
     scope = {name: getattr(L, name) for name in names}
     made = KINDS[kind]

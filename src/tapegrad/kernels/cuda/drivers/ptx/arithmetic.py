@@ -60,7 +60,8 @@ def _arithmetic(e: Emitter, parts: list[str], o: Operands) -> None:
             expression = f"{a} {'+-*/'[('add', 'sub', 'mul', 'div').index(name)]} {b}"
         _put(e, parts, o[0], dtype, expression)
     elif name == "mul":
-        _product(e, parts, o, dtype)
+        product, made = _product(e, parts, o, dtype)
+        e.define(o[0], made, product)
     elif name == "div":
         e.define(o[0], dtype, f"I.divided({e.value(o[1], dtype)}, {e.value(o[2], dtype)})")
     elif name in ("min", "max"):
@@ -82,15 +83,15 @@ def _narrow(e: Emitter, parts: list[str], o: Operands) -> None:
     e.define(o[0], dtype, f"C.narrow('{name}', '{kind}', {given})")
 
 
-def _product(e: Emitter, parts: list[str], o: Operands, dtype: str) -> None:
+def _product(e: Emitter, parts: list[str], o: Operands, dtype: str) -> tuple[str, str]:
+    """The product of two integers as an instruction wants it: the expression, and its type."""
     if "wide" in parts:
         wide = f"{dtype[0]}{2 * int(dtype[1])}"
-        e.define(o[0], wide, f"{e.value(o[1], dtype)}.astype({wide}) * {e.value(o[2], dtype)}")
-    elif "hi" in parts:
-        e.define(o[0], dtype, f"I.high_product({e.value(o[1], dtype)}, {e.value(o[2], dtype)})")
-    else:
-        dtype = unsigned(dtype)
-        e.define(o[0], dtype, f"{e.value(o[1], dtype)} * {e.value(o[2], dtype)}")
+        return f"{e.value(o[1], dtype)}.astype({wide}) * {e.value(o[2], dtype)}", wide
+    if "hi" in parts:
+        return f"I.high_product({e.value(o[1], dtype)}, {e.value(o[2], dtype)})", dtype
+    dtype = unsigned(dtype)
+    return f"{e.value(o[1], dtype)} * {e.value(o[2], dtype)}", dtype
 
 
 @handles("mad", "fma")
@@ -110,14 +111,9 @@ def _multiply_add(e: Emitter, parts: list[str], o: Operands) -> None:
         if mode_of(parts) != "rn":
             raise KeyError("rounding")
         e.define(o[0], dtype, f"N.fma64({', '.join(e.value(x, dtype) for x in o[1:])})")
-    elif "wide" in parts:
-        wide = f"{dtype[0]}{2 * int(dtype[1])}"
-        e.define(o[0], wide, f"{e.value(o[1], dtype)}.astype({wide}) * {e.value(o[2], dtype)} + {e.value(o[3], wide)}")
-    elif "hi" in parts:
-        e.define(o[0], dtype, f"I.high_product({e.value(o[1], dtype)}, {e.value(o[2], dtype)}) + {e.value(o[3], dtype)}")
     else:
-        dtype = unsigned(dtype)
-        e.define(o[0], dtype, f"{e.value(o[1], dtype)} * {e.value(o[2], dtype)} + {e.value(o[3], dtype)}")
+        product, made = _product(e, parts, o, dtype)
+        e.define(o[0], made, f"{product} + {e.value(o[3], made)}")
 
 
 @handles("addc", "subc", "madc")
