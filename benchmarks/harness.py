@@ -76,6 +76,7 @@ def libraries() -> dict[str, Any]:
 
     import tapegrad
 
+    gc.freeze()  # or each collection after a case would look through all of PyTorch
     torch.set_num_threads(THREADS)
     tapegrad.set_num_threads(THREADS)
     return {"tapegrad": tapegrad, "torch": torch}

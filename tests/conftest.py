@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -97,6 +98,13 @@ _STATE: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
     ("print options", printing.get_printoptions, lambda before: printing.set_printoptions(**before)),
     ("the kernel cache's settings", _cache_settings, _restore_cache_settings),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freeze() -> None:
+    """Keep what is there from the garbage collector: a million objects of pytest's, among which each ``gc.collect()`` and each child would search."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -145,9 +145,10 @@ def test_scans(shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> None:
     x = numbers(shape, dtype)
     size = math.sqrt(x.size)
     result = dtype if dtype.kind in "fcV" else np.dtype(np.int64)
+    shrinking = (x * dtype.type(0.5)).astype(dtype) if dtype.kind == "c" else x  # long products overflow elsewhere in another order
     for reverse in (False, True):
         check("cumsum", x, axis, result, reverse, size=size)
-        check("cumprod", x, axis, result, reverse)
+        check("cumprod", shrinking, axis, result, reverse)
         if dtype.kind in "fcV":
             factor = (x * dtype.type(0.3)).astype(dtype)
             found = kernels.linear_recurrence(kernels.to_device(factor), kernels.to_device(x), axis, reverse)

@@ -281,7 +281,7 @@ def columns(
 
 
 @family(
-    threads=L.BLOCK, doubles=True, op=OPERATIONS, source=("float32",), compute=("float32", "float64"), results=(("float32",),),
+    threads=(L.BLOCK, 2), doubles=True, op=OPERATIONS, source=("float32",), compute=("float32", "float64"), results=(("float32",),),
     G=(1, L.BLOCK), wide=(False,),
 )  # fmt: skip
 def join(op: str, source: str, compute: str, results: tuple[str, ...], G: int, wide: bool) -> tuple[Any, str]:

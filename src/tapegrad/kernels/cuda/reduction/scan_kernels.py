@@ -79,7 +79,7 @@ def _threads(op: Running, G: int) -> list[str]:
 
 
 @family(
-    threads=L.BLOCK, vectors=True, doubles=True, op=SCANS, source=("float32",), compute=("float64",), results=(("float32", "int64"),),
+    threads=(L.BLOCK, 2), vectors=True, doubles=True, op=SCANS, source=("float32",), compute=("float64",), results=(("float32", "int64"),),
     stage=("whole", "totals", "carried"), G=(L.BLOCK,), W=(4,), reverse=(False, True),
 )  # fmt: skip
 def rows(
