@@ -1,24 +1,21 @@
 """Functions whose work is planned once: a call with arguments seen before runs in native code, without the interpreter.
 
 ``planned(function)`` is for functions that do all their work by launches, on their arguments, on arrays made by ``fresh`` and on
-read-only tables of their own, and that let nothing but layouts and parameters decide which. The first call with arguments of a kind runs the
-function and notes its launches; the next ones find them by the arrays' shapes, strides and dtypes and by the parameters' values,
-make the arrays and launch.
+read-only tables of their own, and that let nothing but layouts and parameters decide which.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..native import plans, runtime as rt
 from ..native.call import Launches, as_word, none, recorder, recording, run
+from ..native.planned import Plan, Planned
 from ..native.plans import MOST_ARGUMENTS, MOST_WORDS, Plans, describe, find, key_of
 from ..native.words import call, get, load, put, stack_words
-from ..once import once
 from .arrays import empty, new_array
 
 # Words of a plan (see plans.py): the arrays it makes, how many of them it returns, its launches, and whether one needs threads. After the
@@ -27,7 +24,6 @@ from .arrays import empty, new_array
 _MADE, _RETURNED, _LAUNCHES, _THREADS = range(plans.FREE, plans.FREE + 4)
 _NUMBER, _ARGUMENT, _NEW = range(3)
 _MOST_MADE, _MOST_SLOTS = 8, 32
-_MOST_HOPELESS = 2048
 R = TypeVar("R")
 
 
@@ -87,49 +83,25 @@ def _planned(self: int, args: int, nargs: int) -> int:
     return result
 
 
-class Planned(Generic[R]):
-    """A function with plans; ``quick`` is its native form, which returns None where it has none. Arguments are given by position."""
+class _Planned(Planned[R]):
+    def _key(self, args: tuple[Any, ...]) -> tuple[int, ...] | None:
+        return None if recording() or not _begin_apart(args) else key_of(args)
 
-    def __init__(self, function: Callable[..., R]) -> None:
-        functools.update_wrapper(self, function)
-        self._function = function
-        self._plans = Plans(_planned)
-        self._hopeless: set[tuple[int, ...]] = set()  # keys of calls that can't be planned
-
-    def __call__(self, *args: Any) -> R:
-        result: R | None = self.quick(*args)
-        if result is not None:
-            return result
-        key = None if recording() or not self._plans.wanted() else key_of(args)
-        return self._function(*args) if key is None or key in self._hopeless else self._learn(key, args)
-
-    @once
-    def quick(self) -> Callable[..., Any]:
-        """``quick(*args)``: the result, or None where there is no plan for such arguments, or launches are being recorded."""
-        return self._plans.quick()
-
-    def _learn(self, key: tuple[int, ...], args: tuple[Any, ...]) -> R:
+    def _note(self, args: tuple[Any, ...]) -> tuple[R, Plan | None]:
         with Launches() as launches:
             result = self._function(*args)
-        plan = _plan_of(args, result if isinstance(result, tuple) else (result,), launches)
-        if plan is not None:
-            self._plans.add(key, *plan)
-        elif len(self._hopeless) < _MOST_HOPELESS and _begin_apart(args):
-            self._hopeless.add(key)
-        return result
+        return result, _plan_of(args, result if isinstance(result, tuple) else (result,), launches)
 
 
 def planned(function: Callable[..., R]) -> Planned[R]:
     """A decorator; see the module."""
-    return Planned(function)
+    return _Planned(function, Plans(_planned))
 
 
-def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], launches: Launches) -> tuple[list[int], list[int], list[Any]] | None:
+def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], launches: Launches) -> Plan | None:
     """The words of the plan, and what they point to; None where a launch takes memory of which it can't be told what will be in it."""
     made = [*results, *(x for x in launches.fresh if not any(x is r for r in results))]
     if not launches.rows or len(made) > _MOST_MADE or not all(any(r is x for x in launches.fresh) for r in results):
-        return None
-    if not _begin_apart(args):  # another time they will
         return None
     head = [len(made), len(results), len(launches.rows), int(any(n > grain for _, n, grain, _ in launches.rows))]
     words: list[int] = []
@@ -156,7 +128,7 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], launches: Launches
 
 
 def _begin_apart(args: tuple[Any, ...]) -> bool:
-    """Whether no two arrays among these begin at the same place."""
+    """Whether no two arrays among these begin at the same place: then it is known which one a launch was given."""
     starts = [x.ctypes.data for x in args if isinstance(x, np.ndarray)]
     return len(set(starts)) == len(starts)
 

@@ -8,16 +8,15 @@ A plan has all the arrays that the function makes at once, also those that this 
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..native.call import as_word
+from ..native.planned import Plan, Planned
 from ..native.plans import Plans, key_of
-from ..once import once
 from . import state
 from .address import address_of
 from .array import CudaArray
@@ -27,7 +26,6 @@ from .pieces import MOST_DEVICES
 from .recording import Launch, Recorder, current, lose
 from .replay import ARGUMENT, FILLED, INT, KERNEL, MEMORY, MOST_PARAMETERS, MOST_TAKEN, replay
 
-_MOST_HOPELESS = 2048
 _IN_VECTOR = 15  # of an address: where it lies in the widest vector
 R = TypeVar("R")
 Parameter = tuple[int, int, int]
@@ -45,43 +43,22 @@ def key_here(args: Sequence[Any], numbers: int = 0, ints: int = 0) -> tuple[int,
     return None if key is None else (*key, context.device + int(state.block[state.SETTINGS]) * MOST_DEVICES)
 
 
-class Planned(Generic[R]):
-    """A function with plans; ``quick`` is its native form, which returns None where it has none and takes arguments by position."""
+class _Planned(Planned[R]):
+    """``passed`` has a bit for each argument that the function only passes on to kernels."""
 
     def __init__(self, function: Callable[..., R], passed: int) -> None:
-        functools.update_wrapper(self, function)
-        self._function = function
+        super().__init__(function, plans_of(passed, passed))
         self._passed = passed
-        self._plans = plans_of(passed, passed)
-        self._hopeless: set[tuple[int, ...]] = set()  # keys of calls that can't be planned
 
-    def __call__(self, *args: Any, **named: Any) -> R:
-        if named:
-            bound = inspect.signature(self._function).bind(*args, **named)
-            bound.apply_defaults()
-            args = bound.args
-        result: R | None = self.quick(*args)
-        if result is not None:
-            return result
-        learns = current() is None and self._plans.wanted() and _apart(args) and _here(args)
-        key = key_here(args, self._passed, self._passed) if learns else None
-        return self._function(*args) if key is None or key in self._hopeless else self._learn(key, args)
+    def _key(self, args: tuple[Any, ...]) -> tuple[int, ...] | None:
+        learns = current() is None and _apart(args) and _here(args)
+        return key_here(args, self._passed, self._passed) if learns else None
 
-    @once
-    def quick(self) -> Callable[..., Any]:
-        """``quick(*args)``: the result, or None where there is no plan for such arguments."""
-        return self._plans.quick()
-
-    def _learn(self, key: tuple[int, ...], args: tuple[Any, ...]) -> R:
+    def _note(self, args: tuple[Any, ...]) -> tuple[R, Plan | None]:
         given = [_Passed(x, i) if self._passed >> i & 1 else x for i, x in enumerate(args)]
         with Recorder() as recorder:
             result = self._function(*given)
-        plan = None if recorder.lost else _plan_of(args, result if isinstance(result, tuple) else (result,), recorder)
-        if plan is not None:
-            self._plans.add(key, *plan)
-        elif len(self._hopeless) < _MOST_HOPELESS:
-            self._hopeless.add(key)
-        return result
+        return result, None if recorder.lost else _plan_of(args, result if isinstance(result, tuple) else (result,), recorder)
 
 
 class _Passed(int):
@@ -112,7 +89,7 @@ for _name in (
 
 def planned(function: Callable[..., R]) -> Planned[R]:
     """A decorator; see the module."""
-    return Planned(function, 0)
+    return _Planned(function, 0)
 
 
 def planned_but_for(*names: str) -> Callable[[Callable[..., R]], Planned[R]]:
@@ -121,7 +98,7 @@ def planned_but_for(*names: str) -> Callable[[Callable[..., R]], Planned[R]]:
 
     def decorate(function: Callable[..., R]) -> Planned[R]:
         order = list(inspect.signature(function).parameters)
-        return Planned(function, sum(1 << order.index(name) for name in names))
+        return _Planned(function, sum(1 << order.index(name) for name in names))
 
     return decorate
 
@@ -142,7 +119,7 @@ def _apart(args: Sequence[Any]) -> bool:
     return len(set(roots)) == len(roots)
 
 
-def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder) -> tuple[list[int], list[int], list[Any]] | None:
+def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder) -> Plan | None:
     """The words of a plan, and what they point to; None where a launch takes memory of which it can't be told what will be in it."""
     pieces = [id(x) for x in recorder.made]
     if not recorder.launches or len(pieces) > MOST_TAKEN:
