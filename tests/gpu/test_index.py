@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -156,6 +158,12 @@ def test_synchronize_notices_too() -> None:
     tg.ones(3, device="cuda")[tg.tensor([5], device="cuda")]
     with pytest.raises(IndexError, match="index 5 is out of range for size 3"):
         tg.cuda.synchronize()
+
+
+def test_what_nobody_looked_at_is_said_at_exit() -> None:
+    code = "import tapegrad as tg; tg.ones(3, device='cuda')[tg.tensor([5], device='cuda')]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0 and done.stderr.startswith("tapegrad, at exit: IndexError: index 5 is out of range for size 3"), done.stderr
 
 
 def test_an_index_of_the_host_is_checked_at_once() -> None:

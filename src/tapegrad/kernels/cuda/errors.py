@@ -6,6 +6,9 @@ mistake, and the value. Copies to the host and ``synchronize`` look at them, and
 
 from __future__ import annotations
 
+import atexit
+import sys
+
 import numpy as np
 
 from . import language as L, recording, state
@@ -81,3 +84,14 @@ def check(device: int, stream: int | None) -> None:
         if of_values:
             raise RuntimeError(f"{name}, got {found[1:2].view(np.float64)[0]:.6g} on cuda:{device}. {_LATE}")
         raise IndexError(f"index {found[1]} is out of range for size {found[2]} in {name} on cuda:{device}. {_LATE}")
+
+
+@atexit.register
+def _look_once_more() -> None:
+    """Say what kernels found wrong where nobody looked at the results."""
+    for number in sorted({key[0] for key in _unchecked}):
+        try:
+            context.driver.synchronize(number, None)
+            check(number, None)
+        except (RuntimeError, IndexError) as error:
+            print(f"tapegrad, at exit: {type(error).__name__}: {error}", file=sys.stderr)
