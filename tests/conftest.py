@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +28,50 @@ settings.register_profile("nightly", max_examples=1000, **_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
 
 TIERS = ("nightly", "compare", "gpu")
-_deselected = pytest.StashKey[dict[str, int]]()
+_left_out = pytest.StashKey[set[str]]()
+
+
+def _tier(markers: Iterable[pytest.Mark]) -> str | None:
+    return next((mark.name for mark in markers if mark.name in TIERS), None)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without -m, leave out the folder whose tests all need a GPU."""
+    if config.option.markexpr or collection_path.name != "gpu":
+        return None
+    config.stash.setdefault(_left_out, set()).add("gpu")
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> list[pytest.Item] | None:
+    """Without -m, leave out functions of the tiers that must be asked for: to make their 60,000 tests takes long."""
+    if collector.config.option.markexpr or not inspect.isfunction(obj):
+        return None
+    tier = _tier([*getattr(obj, "pytestmark", ()), *collector.iter_markers()])
+    if tier is None:
+        return None
+    collector.config.stash.setdefault(_left_out, set()).add(tier)
+    return []
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without -m, leave out the tiers that must be asked for."""
+    """The same for the parameters of other functions."""
     if config.option.markexpr:
         return
-    counts = config.stash[_deselected] = dict.fromkeys(TIERS, 0)
-    kept, left = [], []
-    for item in items:
-        tier = next((t for t in TIERS if item.get_closest_marker(t)), None)
-        if tier is None:
-            kept.append(item)
-        else:
-            counts[tier] += 1
-            left.append(item)
+    left = [item for item in items if _tier(item.iter_markers())]
     if left:
+        config.stash.setdefault(_left_out, set()).update(tier for item in left if (tier := _tier(item.iter_markers())))
         config.hook.pytest_deselected(items=left)
-        items[:] = kept
+        out = set(map(id, left))
+        items[:] = [item for item in items if id(item) not in out]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say what did not run."""
-    counts = config.stash.get(_deselected, {})
-    for tier, count in counts.items():
-        if count:
-            terminalreporter.write_line(f"{count} {tier} tests deselected; run them with -m {tier}")
+    for tier in sorted(config.stash.get(_left_out, ())):
+        terminalreporter.write_line(f"{tier} tests are left out; run them with -m {tier}")
 
 
 def _cache_settings() -> dict[str, str]:
