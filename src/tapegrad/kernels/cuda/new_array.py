@@ -24,6 +24,7 @@ from .state import (
     SEVERAL,
     answer,
     thread_of,
+    told,
 )
 
 _FLAGS = rt.ALIGNED | rt.WRITEABLE
@@ -62,11 +63,7 @@ def ready(state: int, thread: int) -> int:
     device = get(thread, DEVICE)
     if get(thread, ACTIVE) == device:
         return 1
-    done = answer(state, ACTIVATE, device)
-    if done == 0:
-        return 0
-    call(get(get(state, RUNTIME), rt.DECREF), done)
-    return 1
+    return told(state, ACTIVATE, device)
 
 
 def fill(state: int, address: int, byte: int, size: int, stream: int) -> int:
@@ -81,12 +78,10 @@ def fill(state: int, address: int, byte: int, size: int, stream: int) -> int:
 def succeeded(state: int, result: int) -> int:
     """Native code: whether a result of the driver's says so; else 0 with an exception set."""
     result &= 0xFFFFFFFF
-    if result == 0:
-        return 1
-    done = answer(state, FAILED, result)
-    if done != 0:
-        call(get(get(state, RUNTIME), rt.DECREF), done)
-    return 0
+    if result != 0:
+        told(state, FAILED, result)
+        return 0
+    return 1
 
 
 def _shaped(runtime: int, sizes: int, shape: int) -> int:

@@ -23,8 +23,8 @@ from .array import CudaArray
 from .context import context
 from .launching import FLOAT32, FLOAT64, WORD
 from .pieces import MOST_DEVICES
-from .recording import Launch, Recorder, current, lose
-from .replay import ARGUMENT, FILLED, INT, KERNEL, MEMORY, MOST_PARAMETERS, MOST_TAKEN, replay
+from .recording import FILLED, Launch, Recorder, current, lose
+from .replay import ARGUMENT, INT, MEMORY, MOST_PARAMETERS, MOST_TAKEN, replay
 
 _IN_VECTOR = 15  # of an address: where it lies in the widest vector
 R = TypeVar("R")
@@ -127,7 +127,7 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder
     places = {id(_root(x)): i for i, x in enumerate(args) if x.__class__ is CudaArray}
     known = [a for a in (*args, *recorder.made) if a.__class__ is CudaArray and a.nbytes]
     lasting = {id(x) for x in recorder.lasting}
-    keep: list[Any] = [[launch.kernel for launch in recorder.launches], recorder.lasting]
+    keep: list[Any] = [[launch.what for launch in recorder.launches], recorder.lasting]
 
     def parameter(x: Any) -> Parameter | None:
         if x.__class__ is _Passed:
@@ -147,7 +147,7 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder
         parameters = [parameter(x) for x in launch.arguments]
         if None in parameters or len(parameters) > MOST_PARAMETERS:
             return None
-        if launch.kernel is None:
+        if launch.kind == FILLED:
             kind, index, offset = parameters[0] or (0, 0, 0)
             if kind != MEMORY or offset:
                 return None
@@ -164,7 +164,8 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder
     given_back = [w for x in results if (w := _piece_of(x, pieces)) is not None]
     if len(set(given_back)) != len(given_back):
         return None
-    return [len(pieces), len(results), len(recorder.launches), int(recorder.noted)], words, keep
+    mode = 0 if recorder.mode is None else recorder.mode + 1
+    return [len(pieces), len(results), len(recorder.launches), int(recorder.noted), mode], words, keep
 
 
 def _lies_in(address: int, array: CudaArray) -> bool:
@@ -183,8 +184,8 @@ def number(x: Any) -> Parameter:
 
 
 def kernel_words(launch: Launch, parameters: Sequence[Any]) -> list[int]:
-    """The words of a kernel's launch."""
-    return [KERNEL, launch.handle, *map(int, launch.sizes), len(parameters), *(word for p in parameters for word in p)]
+    """The words of what is launched with parameters."""
+    return [launch.kind, launch.handle, *map(int, launch.sizes), len(parameters), *(word for p in parameters for word in p)]
 
 
 def _piece_of(x: Any, pieces: list[int]) -> int | None:

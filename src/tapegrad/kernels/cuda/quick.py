@@ -14,7 +14,7 @@ from .context import context
 from .elementwise import planned
 from .launching import FLOAT32, FLOAT64, WORD
 from .planned import Parameter, kernel_words, key_here, plans_of, result_words
-from .recording import Launch
+from .recording import KERNEL, Launch
 from .replay import ARGUMENT, FLOAT_AS_32, FLOAT_AS_64, INT, INT_AS_32, INT_AS_64, MEMORY, MOST_PARAMETERS, MOST_TAKEN
 
 _FLOATS = {("f", 4, float): FLOAT_AS_32, ("f", 4, int): INT_AS_32, ("f", 8, float): FLOAT_AS_64, ("f", 8, int): INT_AS_64}
@@ -52,11 +52,11 @@ class Quick:
         results = [result_words(x, args, pieces) for x in outputs]
         if len(parameters) > MOST_PARAMETERS or None in results:
             return
-        launch = Launch(plan.kernel, plan.kernel.handle_on(context.device), (*plan.blocks, L.BLOCK, 1, 1, 0), ())
+        launch = Launch(KERNEL, plan.kernel, plan.kernel.handle_on(context.device), (*plan.blocks, L.BLOCK, 1, 1, 0), ())
         words = [x.nbytes for x in outputs[: len(pieces)]] + kernel_words(launch, parameters)
         for result in results:
             words += result or []
-        self._plans.add(key, [len(pieces), len(outputs), 1, 0], words, [plan.kernel, *[x.dtype for x in (*args, *outputs) if x.__class__ is CudaArray]])
+        self._plans.add(key, [len(pieces), len(outputs), 1, 0, 0], words, [plan.kernel, *[x.dtype for x in (*args, *outputs) if x.__class__ is CudaArray]])
 
 
 def _number(i: int, value: Any, compute: np.dtype[Any]) -> list[Parameter] | None:

@@ -15,10 +15,14 @@ R = TypeVar("R")
 recorders: list[Recorder] = []  # of all threads
 
 
-class Launch(NamedTuple):
-    """A kernel that was launched; without one, bytes that were filled."""
+KERNEL, FILLED, PRODUCT = range(3)
 
-    kernel: Any
+
+class Launch(NamedTuple):
+    """A kernel that was launched, bytes that were filled, or a product that cuBLAS computes: its function, the handle left out."""
+
+    kind: int
+    what: Any
     handle: int
     sizes: tuple[int, ...]
     arguments: tuple[Any, ...]
@@ -31,6 +35,7 @@ class Recorder:
         launches, made: of what it does, and the arrays that it makes.
         lasting: arrays of others that live until the process ends.
         noted: kernels may note errors.
+        mode: that products need cuBLAS to be in, if there are any.
         lost: it did something else, too, which can't be done again without Python.
     """
 
@@ -39,6 +44,7 @@ class Recorder:
         self.made: list[Any] = []
         self.lasting: list[Any] = []
         self.noted = self.lost = False
+        self.mode: int | None = None
         self.thread = threading.get_ident()
 
     def __enter__(self) -> Recorder:
@@ -119,14 +125,23 @@ def launched(kernel: Any, handle: int, blocks: Any, threads: Any, shared: int, a
     recorder = current()
     if recorder is not None:
         sizes = [(*((x,) if x.__class__ is int else x), 1, 1)[:3] for x in (blocks, threads)]
-        recorder.launches.append(Launch(kernel, handle, (*sizes[0], *sizes[1], shared), arguments))
+        recorder.launches.append(Launch(KERNEL, kernel, handle, (*sizes[0], *sizes[1], shared), arguments))
 
 
 def filled(array: Any, byte: int) -> None:
     """Note that all bytes of an array are set."""
     recorder = current()
     if recorder is not None:
-        recorder.launches.append(Launch(None, 0, (byte, array.nbytes), (array,)))
+        recorder.launches.append(Launch(FILLED, None, 0, (byte, array.nbytes), (array,)))
+
+
+def product(function: Any, address: int, mode: int, arguments: tuple[Any, ...]) -> None:
+    """Note a product by cuBLAS."""
+    recorder = current()
+    if recorder is not None:
+        recorder.lost = recorder.lost or recorder.mode not in (None, mode)
+        recorder.mode = mode
+        recorder.launches.append(Launch(PRODUCT, function, address, (0,) * 7, arguments))
 
 
 def made(array: Any) -> None:

@@ -11,31 +11,50 @@ from ..native import plans, runtime as rt
 from ..native.call import none
 from ..native.plans import MOST_ARGUMENTS, MOST_WORDS, describe, find
 from ..native.words import call, float32_bits, float_bits, get, load, put, stack_words
-from .drivers.thread import DEVICE, STREAM
+from .drivers.thread import BLAS, BLAS_DEVICE, BLAS_MODE, BLAS_STREAM, DEVICE, STREAM
 from .launching import FLOAT32, FLOAT64, SIZES, WORD, launch
 from .new_array import array_on, memory_for, owner_of, ready, succeeded
 from .pieces import MOST_DEVICES, device_at, give
-from .state import CLASS, FILL, NOTE, RECORDERS, SETTINGS, SEVERAL, thread_of
+from .recording import FILLED, PRODUCT
+from .state import BLAS_FAILED, CLASS, FILL, NOTE, RECORDERS, SET_BLAS, SETTINGS, SEVERAL, thread_of, told
 
 # Words of the control block after the table: the backend's block, the arguments whose numbers are not part of the key, and those of them
 # that are ints of any size.
 STATE, NUMBERS, INTS = range(plans.MORE, plans.MORE + 3)
-# Of a plan: the pieces of memory that it takes, the results (of which several are a tuple), its launches, and whether kernels may note
-# errors. After the key: the sizes of the pieces; of each launch KERNEL, its handle, sizes and the number of parameters, then of each of them
-# what it is, a number or an index, and bytes ahead, or FILLED, the number of a piece, a byte and the number of bytes; of each result the
-# rank, the dtype, what it is, the index, the shape, and the strides.
-TAKEN, RETURNED, LAUNCHES, NOTED = range(plans.FREE, plans.FREE + 4)
-KERNEL, FILLED = range(2)
+# Of a plan: the pieces of memory that it takes, the results (of which several are a tuple), its launches, whether kernels may note errors,
+# and the mode that products need cuBLAS to be in, plus one (0: there are none). After the key: the sizes of the pieces; of each launch KERNEL
+# or PRODUCT, its handle or function, sizes and the number of parameters, then of each of them what it is, a number or an index, and bytes
+# ahead, or FILLED, the number of a piece, a byte and the number of bytes; of each result the rank, the dtype, what it is, the index, the
+# shape, and the strides.
+TAKEN, RETURNED, LAUNCHES, NOTED, MODE = range(plans.FREE, plans.FREE + 5)
 # What a parameter is: a word, float32 or float64 as it is (see ``launching``), an argument's or a piece's address, or an argument's number.
 ARGUMENT, MEMORY, FLOAT_AS_32, FLOAT_AS_64, INT_AS_32, INT_AS_64, INT = range(3, 10)
 MOST_TAKEN, MOST_PARAMETERS = 12, 80
+ONE, STACKED = 18, 22  # parameters of cuBLAS's two functions, beside the handle
 
 
-def _launches(state: int, at: int, count: int, stream: int, data: int, taken: int, values: int, pointers: int, kinds: int) -> int:
-    """Do the launches that are written down at ``at``; the driver's result."""
+def _product(function: int, blas: int, values: int, count: int) -> int:
+    """Native code: what cuBLAS's function returns, an int."""
+    if count == ONE:
+        return call(
+            function, blas, get(values, 0), get(values, 1), get(values, 2), get(values, 3), get(values, 4), get(values, 5), get(values, 6),
+            get(values, 7), get(values, 8), get(values, 9), get(values, 10), get(values, 11), get(values, 12), get(values, 13), get(values, 14),
+            get(values, 15), get(values, 16), get(values, 17),
+        )  # fmt: skip
+    return call(
+        function, blas, get(values, 0), get(values, 1), get(values, 2), get(values, 3), get(values, 4), get(values, 5), get(values, 6),
+        get(values, 7), get(values, 8), get(values, 9), get(values, 10), get(values, 11), get(values, 12), get(values, 13), get(values, 14),
+        get(values, 15), get(values, 16), get(values, 17), get(values, 18), get(values, 19), get(values, 20), get(values, 21),
+    )  # fmt: skip
+
+
+def _launches(state: int, thread: int, at: int, count: int, data: int, taken: int, values: int, pointers: int, kinds: int) -> int:
+    """Do the launches that are written down at ``at``; the driver's result, or cuBLAS's in the upper half."""
+    stream = get(thread, STREAM)
     for _ in range(count):
-        if get(at, 0) == FILLED:
-            result = call(get(state, FILL), get(taken, get(at, 1)), get(at, 2), get(at, 3), stream)
+        code = get(at, 0)
+        if code == FILLED:
+            result = call(get(state, FILL), get(taken, get(at, 1)), get(at, 2), get(at, 3), stream) & 0xFFFFFFFF
             at += 32
         else:
             handle, sizes, parameters = get(at, 1), at + 16, get(at, 2 + SIZES)
@@ -61,10 +80,20 @@ def _launches(state: int, at: int, count: int, stream: int, data: int, taken: in
                 put(values, p, value)
                 put(kinds, p + 1, what)
                 at += 24
-            result = launch(state, handle, sizes, stream, values, pointers, kinds)
-        if result & 0xFFFFFFFF != 0:
+            if code == PRODUCT:
+                result = _product(handle, get(thread, BLAS), values, parameters) << 32
+            else:
+                result = launch(state, handle, sizes, stream, values, pointers, kinds) & 0xFFFFFFFF
+        if result != 0:
             return result
     return 0
+
+
+def _blas_ready(state: int, thread: int, mode: int) -> int:
+    """Native code: whether cuBLAS is set to the thread's device and stream and to a mode, after Python was asked to; 0 with an exception set."""
+    if get(thread, BLAS_DEVICE) == get(thread, DEVICE) and get(thread, BLAS_STREAM) == get(thread, STREAM) and get(thread, BLAS_MODE) == mode:
+        return 1
+    return told(state, SET_BLAS, mode)
 
 
 def _here(state: int, device: int, args: int, nargs: int) -> int:
@@ -111,15 +140,23 @@ def replay(self: int, args: int, nargs: int) -> int:
         done += 1
     good = 0
     if done == count:
+        good = 1
+        if get(plan, MODE) != 0:
+            good = _blas_ready(state, thread, get(plan, MODE) - 1)
+    if good != 0:
         good = ready(state, thread)  # after what may run Python, which may have used another device
     if good != 0:
         at += 8 * count
         values, pointers, kinds = stack_words(MOST_PARAMETERS), stack_words(MOST_PARAMETERS), stack_words(MOST_PARAMETERS + 1)
         saved = call(get(runtime, rt.SAVE_THREAD))
-        result = _launches(state, at, get(plan, LAUNCHES), stream, data, taken, values, pointers, kinds)
+        result = _launches(state, thread, at, get(plan, LAUNCHES), data, taken, values, pointers, kinds)
         call(get(runtime, rt.RESTORE_THREAD), saved)
         at = _end_of_launches(at, get(plan, LAUNCHES))
-        good = succeeded(state, result)
+        if result >> 32 != 0:
+            told(state, BLAS_FAILED, result >> 32)
+            good = 0
+        else:
+            good = succeeded(state, result)
         if good != 0 and get(plan, NOTED) != 0:
             good = call(get(runtime, rt.VECTORCALL), get(state, NOTE), 0, 0, 0)
             if good != 0:

@@ -19,10 +19,10 @@ from .drivers import driver, thread
 RUNTIME, THREAD_DICT, DICT_GET, FETCH, RESTORE, UNRAISABLE, NEW_ARRAY, SET_BASE, NEW_INT = range(9)
 LAUNCH, FILL, DESCRIBED, SEVERAL = range(9, 13)
 POOLS, BINS, PIECES, EXACT, ENDING = range(13, 18)
-CLASS, HANDLER, KEY, ALLOCATE, GIVE_LATER, ACTIVATE, FAILED, NOTE = range(18, 26)
-RECORDERS = 26  # how many threads note what functions launch: arrays are then made and kernels launched where that is seen
-SETTINGS = 27  # the number of what ``precision`` allows now
-WORDS = 28
+CLASS, HANDLER, KEY, ALLOCATE, GIVE_LATER, ACTIVATE, FAILED, NOTE, SET_BLAS, BLAS_FAILED = range(18, 28)
+RECORDERS = 28  # how many threads note what functions launch: arrays are then made and kernels launched where that is seen
+SETTINGS = 29  # the number of what ``precision`` allows now
+WORDS = 30
 
 _FUNCTIONS = {
     THREAD_DICT: "PyThreadState_GetDict", DICT_GET: "PyDict_GetItem", FETCH: "PyErr_Fetch", RESTORE: "PyErr_Restore",
@@ -85,3 +85,12 @@ def answer(state: int, function: int, number: int) -> int:
     result = call(get(from_words, rt.VECTORCALL), get(state, function), frame, 1, 0)
     call(get(from_words, rt.DECREF), made)
     return result
+
+
+def told(state: int, function: int, number: int) -> int:
+    """Native code: whether a Python function was told a number; 0 with an exception set."""
+    said = answer(state, function, number)
+    if said == 0:
+        return 0
+    call(get(get(state, RUNTIME), rt.DECREF), said)
+    return 1

@@ -1,4 +1,5 @@
-"""What of a thread native code looks up: its current device, that one's stream, and the device that the driver has active in it.
+"""What of a thread native code looks up: its current device, that one's stream, the device that the driver has active in it, and cuBLAS's
+handle, with the device, the stream and the mode that it is set to.
 
 These are words of an array that the interpreter's dictionary of the thread holds, so they end with it.
 """
@@ -11,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-DEVICE, STREAM, ACTIVE = range(3)
-NONE = -1  # active before a device is used
+DEVICE, STREAM, ACTIVE, BLAS, BLAS_DEVICE, BLAS_STREAM, BLAS_MODE = range(7)
+NONE = -1  # active before a device is used, and cuBLAS's
 
 
 class _Key:
@@ -24,7 +25,7 @@ KEY = _Key()
 
 class _Thread(threading.local):
     def __init__(self) -> None:
-        self.words: Any = np.array([0, 0, NONE], np.int64)
+        self.words: Any = np.array([0, 0, NONE, 0, NONE, 0, 0], np.int64)
         found = ctypes.pythonapi.PyThreadState_GetDict
         found.restype, found.argtypes = ctypes.c_void_p, []
         put = ctypes.pythonapi.PyDict_SetItem

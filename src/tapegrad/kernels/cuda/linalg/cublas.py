@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...precision import allowed
-from .. import language as L
+from .. import recording, state
 from ..array import CudaArray, empty
 from ..context import context
+from ..drivers import ON_CPU
+from ..drivers.thread import BLAS, thread_words
 from ..elementwise import assign
-from .gemm import Layout, layout
+from .gemm import Layout, ahead, layout
 
 KEEP, TRANSPOSE = 0, 1  # CUBLAS_OP_N, CUBLAS_OP_T
 # cudaDataType, and the cublasComputeType_t that sums in float32 or better.
@@ -88,6 +90,9 @@ class Blas:
         for name, arguments in SIGNATURES.items():
             function = getattr(library, name)
             function.argtypes, function.restype = arguments, _int
+        self._addresses = {name: int(ctypes.cast(getattr(library, name), _pointer).value or 0) for name in SIGNATURES}
+        state.set_object(state.SET_BLAS, self.set)
+        state.set_object(state.BLAS_FAILED, lambda status: self._check("a product by cuBLAS", status))
 
     def matmul(self, a: CudaArray, b: CudaArray, start: CudaArray | None) -> CudaArray | None:
         """``a @ b``, plus ``start``; None for what cuBLAS does not compute."""
@@ -109,27 +114,32 @@ class Blas:
         if allowed.tf32 and compute == 68 and kind in (0, 4):
             compute = _TF32
         exact = (kind == 2 and not allowed.float16_sums) or (kind == 14 and not allowed.bfloat16_sums)
-        handle = self._handle(_FULL_SUMS if exact else _DEFAULT_MATH)
+        mode = _FULL_SUMS if exact else _DEFAULT_MATH
         size = 8 if compute == 70 else 4
         scale, keep = _ONE[size], (_ZERO if start is None else _ONE)[size]
-        at, bt, ct = a.address, b.address, out.address
-        item, (n, m, k) = a.itemsize, plan.sizes
-        first = (handle, plan.b.operation, plan.a.operation, n, m, k, ctypes.addressof(scale))
+        n, m, k = plan.sizes
+        first = (plan.b.operation, plan.a.operation, n, m, k, ctypes.addressof(scale))
         for x, y, z in plan.offsets:
-            left, right = (at + x * item, kind, plan.a.leading), (bt + y * item, kind, plan.b.leading)
-            target = (ctypes.addressof(keep), ct + z * item, kind, n)
+            left, right = (ahead(a, x), kind, plan.a.leading), (ahead(b, y), kind, plan.b.leading)
+            target = (ctypes.addressof(keep), ahead(out, z), kind, n)
             if plan.matrices == 1:
-                status = self._library.cublasGemmEx(*first, *right, *left, *target, compute, _DEFAULT_ALGORITHM)
-                self._check("cublasGemmEx", status)
+                self._call("cublasGemmEx", mode, *first, *right, *left, *target, compute, _DEFAULT_ALGORITHM)
                 continue
             x_stride, y_stride = plan.strides
             last = (m * n, plan.matrices, compute, _DEFAULT_ALGORITHM)
-            status = self._library.cublasGemmStridedBatchedEx(*first, *right, y_stride, *left, x_stride, *target, *last)
-            self._check("cublasGemmStridedBatchedEx", status)
+            self._call("cublasGemmStridedBatchedEx", mode, *first, *right, y_stride, *left, x_stride, *target, *last)
         return out
 
-    def _handle(self, mode: int) -> int:
-        """This thread's handle for the current device, set to the current stream and this mode."""
+    def _call(self, name: str, mode: int, *arguments: Any) -> None:
+        """Let cuBLAS compute, and note that for plans."""
+        self.set(mode)
+        function = getattr(self._library, name)
+        handle = int(thread_words()[BLAS])
+        self._check(name, function(handle, *(x.address if x.__class__ is CudaArray else x for x in arguments)))
+        recording.product(function, self._addresses[name], mode, arguments)
+
+    def set(self, mode: int) -> None:
+        """Set this thread's handle for the current device to the current stream and this mode, and say so to native code."""
         device, stream = context.device, context.stream
         own: dict[Any, Any] = self._own.__dict__  # type: ignore[assignment]
         self._activate(device)
@@ -141,14 +151,15 @@ class Blas:
         if own.get((device, "stream")) != stream:
             workspace = own.get((device, stream))
             if workspace is None:
-                workspace = own[device, stream] = empty((_WORKSPACE,), np.dtype(np.uint8))
+                with recording.unnoted():
+                    workspace = own[device, stream] = empty((_WORKSPACE,), np.dtype(np.uint8))
             self._check("cublasSetStream", self._library.cublasSetStream_v2(handle, stream))
             self._check("cublasSetWorkspace", self._library.cublasSetWorkspace_v2(handle, workspace.address, _WORKSPACE))  # that forgot it
             own[device, "stream"] = stream
         if own.get((device, "mode"), _DEFAULT_MATH) != mode:
             self._check("cublasSetMathMode", self._library.cublasSetMathMode(handle, mode))
             own[device, "mode"] = mode
-        return int(handle)
+        thread_words()[BLAS:] = handle, device, stream, mode
 
     def _check(self, name: str, status: int) -> None:
         if status:
@@ -202,7 +213,7 @@ def _offsets(outside: list[tuple[int, int, int, int]], count: int, given: Layout
 @functools.cache
 def blas() -> Blas | None:
     """cuBLAS, or None where our own kernels do what it would."""
-    if L.SIMULATED or os.environ.get("TAPEGRAD_CUDA_BLAS") == "own":
+    if ON_CPU or os.environ.get("TAPEGRAD_CUDA_BLAS") == "own":
         return None
     library = _loaded()
     return None if library is None else Blas(library, context.driver.activate)  # type: ignore[attr-defined]

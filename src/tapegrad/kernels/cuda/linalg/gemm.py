@@ -104,8 +104,8 @@ def matmul(a: CudaArray, b: CudaArray, start: CudaArray | None = None) -> CudaAr
     if plan.collect is None and len(plan.offsets) == 1:
         plan.kernel.launch(plan.grid, plan.threads, a, b, start, out, *plan.numbers)
         return out
-    for ahead in plan.offsets:
-        places = [None if x is None else _ahead(x, n) for x, n in zip((a, b, start, out), ahead, strict=True)]
+    for moves in plan.offsets:
+        places = [None if x is None else ahead(x, n) for x, n in zip((a, b, start, out), moves, strict=True)]
         if plan.collect is None:
             plan.kernel.launch(plan.grid, plan.threads, *places, *plan.numbers)
             continue
@@ -116,7 +116,7 @@ def matmul(a: CudaArray, b: CudaArray, start: CudaArray | None = None) -> CudaAr
     return out
 
 
-def _ahead(x: CudaArray, n: int) -> CudaArray:
+def ahead(x: CudaArray, n: int) -> CudaArray:
     """What lies n elements behind the first one of x: the memory that a launch is given."""
     return x if n == 0 else at(x.address + n * x.itemsize, (1,), x.dtype, None, x)
 
