@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,15 +59,22 @@ def recurrent(
         biased = bias_hh is not None
         kernel, blocks = cell(mode, dtype.name, biased), blocks_for(batch * size, L.BLOCK)
         bias = None if bias_hh is None else contiguous(bias_hh)
-        weight = weight_hh.T
+        weight, gates, outs, kept = weight_hh.T, _steps(values), _steps(hidden), _steps(memory)
         for s in range(steps):
             t = steps - 1 - s if reverse else s
             before, after = (t + 1, t) if reverse else (t, t + 1)
             own = matmul(hidden[before], weight)
-            kept = (memory[before], memory[after]) if mode == "LSTM" else (None, memory[t] if mode == "GRU" else None)
-            kernel.launch(blocks, L.BLOCK, values[t], own, bias, hidden[before], hidden[after], *kept, batch, size)
+            cells = (kept[before], kept[after]) if mode == "LSTM" else (None, kept[t])
+            kernel.launch(blocks, L.BLOCK, gates[t], own, bias, outs[before], outs[after], *cells, batch, size)
     finals = [states[last].copy() for states in ((hidden, memory) if mode == "LSTM" else (hidden,))]
     return (hidden[:-1] if reverse else hidden[1:], *finals, hidden, memory, values)
+
+
+def _steps(x: CudaArray | None) -> Mapping[int, int] | Sequence[int]:
+    """Where the part of each step begins, 0 where there is nothing. To make views of them takes longer than to launch the kernels."""
+    if x is None or x.size == 0:
+        return defaultdict(int)
+    return range(x.address, x.address + x.nbytes, x.strides[0])
 
 
 def recurrent_backward(
@@ -110,13 +118,13 @@ def recurrent_backward(
     if batch * size:
         more = None if g_out is None else contiguous(g_out)
         kernel, blocks = cell_backward(mode, dtype.name, more is not None), blocks_for(batch * size, L.BLOCK)
+        gates, outs, kept, given, d_gates, d_shares = map(_steps, (values, hidden, memory, more, d_values, d_own))
         for s in range(steps):
             t = s if reverse else steps - 1 - s
             before, after = (t + 1, t) if reverse else (t, t + 1)
-            kept = (memory[before], memory[after]) if mode == "LSTM" else (None, memory[t] if mode == "GRU" else None)
-            given = None if more is None else more[t]
-            arrays = (values[t], hidden[before], hidden[after], *kept, given, d_h, past, d_values[t], d_own[t])
-            kernel.launch(blocks, L.BLOCK, *arrays, batch, size)
+            cells = (kept[before], kept[after]) if mode == "LSTM" else (None, kept[t])
+            step = (gates[t], outs[before], outs[after], *cells, given[t], d_h, past, d_gates[t], d_shares[t])
+            kernel.launch(blocks, L.BLOCK, *step, batch, size)
             d_h = matmul(d_own[t], weight_hh)
     if mode == "GRU":
         d_h = added(d_h, past)
