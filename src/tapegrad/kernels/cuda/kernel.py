@@ -17,6 +17,9 @@ from .array import CudaArray
 from .context import context
 from .launching import launched
 
+# What parameters are, or point to; 16-bit floats are read as uint16 (see ``elements``).
+PARAMETERS = frozenset("int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128".split())
+
 
 class Kernel:
     """One kernel, not compiled yet.
@@ -44,7 +47,10 @@ class Kernel:
 
     def _both(self) -> tuple[Callable[..., Any], str]:
         if self._made is None:
-            self._made = self._make()
+            function, types = self._make()
+            if unknown := [name for name in types.split() if name.rstrip("*") not in PARAMETERS]:
+                raise TypeError(f"{self.name} can't be compiled: no kernel takes {unknown[0]}")  # the simulator would
+            self._made = function, types
         return self._made
 
     def function(self) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from ..index.places import as_int64
 from ..kernel import family
 from ..language import cuda, device, int64
 
-_INT64 = np.dtype(np.int64)
+_SINGLE, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 _DTYPES = ("float32", "float64")
 _THREADS = L.BLOCK
 
@@ -185,6 +185,9 @@ def ctc(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, b
 
     Of ``targets`` (n, l), the first ``target_lengths`` (n,) count. Graves et al., ICML 2006, section 4.1.
     """
+    if log_probs.dtype.itemsize == 2:
+        made = ctc(log_probs.astype(_SINGLE), targets, input_lengths, target_lengths, blank)
+        return made[0].astype(log_probs.dtype), made[1].astype(log_probs.dtype), made[2].astype(log_probs.dtype)
     times, n, classes = log_probs.shape
     labels = targets.shape[1]
     alpha, loss = empty((times, n, 2 * labels + 1), log_probs.dtype), empty((n,), log_probs.dtype)
@@ -196,6 +199,9 @@ def ctc(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, b
 
 def ctc_backward(g: Any, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, loss: Any, alpha: Any, blank: int) -> Any:
     """The gradient (t, n, c) of ``ctc``: minus the probability of each label at each time, given the targets."""
+    if log_probs.dtype.itemsize == 2:
+        g, x, loss, alpha = (a.astype(_SINGLE) for a in (g, log_probs, loss, alpha))
+        return ctc_backward(g, x, targets, input_lengths, target_lengths, loss, alpha, blank).astype(log_probs.dtype)
     times, n, classes = log_probs.shape
     out = zeros(log_probs.shape, log_probs.dtype)
     if out.size == 0:
