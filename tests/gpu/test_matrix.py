@@ -94,9 +94,15 @@ LAYOUTS = ("transposed", "negative", "expanded", "offset") if SAMPLES == "all" e
 
 def varied(ways: Sequence[str]) -> list[Any]:
     """Parameters: the chosen cases in all these ways, or each in one of them."""
-    pairs = [(c, w) for k, c in enumerate(CHOSEN) for w in (ways[k % len(ways) :][:1] if SAMPLES == "few" else ways)]
-    return [pytest.param(c, w, id=f"{c.name}-{w}") for c, w in pairs]
+    return [pytest.param(c, w, id=f"{c.name}-{w}") for k, c in enumerate(CHOSEN) for w in some(ways, k)]
 
+
+def some(ways: Sequence[str], k: int) -> Sequence[str]:
+    """These ways, or the k-th of them, counted round and round."""
+    return [ways[k % len(ways)]] if SAMPLES == "few" and ways else ways
+
+
+OF_KIND = {"b": ("bool",), "i": ("int64", "uint8", "int32"), "c": ("complex64",), "f": ()}
 
 # Of 16-bit numbers these say other things than of the same numbers in float64, as on the CPU.
 NOT_NARROW = {
@@ -127,6 +133,21 @@ def test_layouts(case: Case, layout: str) -> None:
 @pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CASES if "f" not in c.kinds and c.kinds])
 def test_values_of_other_kinds(case: Case) -> None:
     check(case, {"b": "bool", "i": "int64", "c": "complex64"}[case.kinds[0]])
+
+
+OTHERS = [(c, [d for kind in c.kinds for d in OF_KIND[kind]]) for c in CASES if SAMPLES == "all" or is_first(c)]
+
+
+@pytest.mark.parametrize(("case", "dtype"), [pytest.param(c, d, id=f"{c.name}-{d}") for k, (c, ways) in enumerate(OTHERS) for d in some(ways, k)])
+def test_integers_and_complex_numbers_as_on_the_cpu(case: Case, dtype: str) -> None:
+    arrays = case.arrays(dtype, layout="transposed")
+    with tg.cuda.device(NUMBER):
+        inputs = [wrap(cuda.to_device(a)) for a in arrays]
+    outputs, expected = results(case.fn(*inputs)), results(case.fn(*case.tensors(arrays, requires_grad=False)))
+    assert [o.dtype for o in outputs] == [e.dtype for e in expected]
+    for o, e in zip(outputs, expected, strict=True):
+        eps = FACTOR * EPS[e.dtype.name] if e.dtype.name in EPS else 0.0
+        assert_close(o.cpu().numpy(), e.numpy(), eps, f"{case.name}, {dtype}")
 
 
 def check(case: Case, dtype: str, layout: str = "contiguous") -> None:
