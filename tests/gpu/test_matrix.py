@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -135,7 +136,17 @@ def test_values_of_other_kinds(case: Case) -> None:
     check(case, {"b": "bool", "i": "int64", "c": "complex64"}[case.kinds[0]])
 
 
-OTHERS = [(c, [d for kind in c.kinds for d in OF_KIND[kind]]) for c in CASES if SAMPLES == "all" or is_first(c)]
+# Samples of small integers without a sign have zeros to divide by: the CPU raises there, a GPU gives any number, as PyTorch's does.
+DIVIDING = {"floor_divide", "div_floor", "div_trunc", "remainder", "fmod"}
+
+
+def ways_of(case: Case) -> list[str]:
+    """The dtypes of other kinds that a case is run in."""
+    dividing = case.name.rpartition("-")[0] in DIVIDING
+    return [d for kind in case.kinds for d in OF_KIND[kind] if not (dividing and d == "uint8")]
+
+
+OTHERS = [(c, ways_of(c)) for c in CASES if SAMPLES == "all" or is_first(c)]
 
 
 @pytest.mark.parametrize(("case", "dtype"), [pytest.param(c, d, id=f"{c.name}-{d}") for k, (c, ways) in enumerate(OTHERS) for d in some(ways, k)])
@@ -143,7 +154,13 @@ def test_integers_and_complex_numbers_as_on_the_cpu(case: Case, dtype: str) -> N
     arrays = case.arrays(dtype, layout="transposed")
     with tg.cuda.device(NUMBER):
         inputs = [wrap(cuda.to_device(a)) for a in arrays]
-    outputs, expected = results(case.fn(*inputs)), results(case.fn(*case.tensors(arrays, requires_grad=False)))
+    try:
+        expected = results(case.fn(*case.tensors(arrays, requires_grad=False)))
+    except RuntimeError as error:  # of samples whose numbers are no integers
+        with pytest.raises(RuntimeError, match=re.escape(str(error))):
+            case.fn(*inputs)
+        return
+    outputs = results(case.fn(*inputs))
     assert [o.dtype for o in outputs] == [e.dtype for e in expected]
     for o, e in zip(outputs, expected, strict=True):
         eps = FACTOR * EPS[e.dtype.name] if e.dtype.name in EPS else 0.0
