@@ -28,7 +28,6 @@ settings.register_profile("nightly", max_examples=1000, **_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
 
 TIERS = ("nightly", "compare", "gpu")
-_left_out = pytest.StashKey[set[str]]()
 
 
 def _tier(markers: Iterable[pytest.Mark]) -> str | None:
@@ -37,10 +36,7 @@ def _tier(markers: Iterable[pytest.Mark]) -> str | None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Without -m, leave out the folder whose tests all need a GPU."""
-    if config.option.markexpr or collection_path.name != "gpu":
-        return None
-    config.stash.setdefault(_left_out, set()).add("gpu")
-    return True
+    return True if not config.option.markexpr and collection_path == Path(__file__).parent / "gpu" else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,11 +44,7 @@ def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: obje
     """Without -m, leave out functions of the tiers that must be asked for: to make their 60,000 tests takes long."""
     if collector.config.option.markexpr or not inspect.isfunction(obj):
         return None
-    tier = _tier([*getattr(obj, "pytestmark", ()), *collector.iter_markers()])
-    if tier is None:
-        return None
-    collector.config.stash.setdefault(_left_out, set()).add(tier)
-    return []
+    return [] if _tier([*getattr(obj, "pytestmark", ()), *collector.iter_markers()]) else None
 
 
 @pytest.hookimpl(trylast=True)
@@ -60,18 +52,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """The same for the parameters of other functions."""
     if config.option.markexpr:
         return
-    left = [item for item in items if _tier(item.iter_markers())]
-    if left:
-        config.stash.setdefault(_left_out, set()).update(tier for item in left if (tier := _tier(item.iter_markers())))
+    by_tier = [(item, _tier(item.iter_markers())) for item in items]
+    if left := [item for item, tier in by_tier if tier]:
         config.hook.pytest_deselected(items=left)
-        out = set(map(id, left))
-        items[:] = [item for item in items if id(item) not in out]
+        items[:] = [item for item, tier in by_tier if not tier]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say what did not run."""
-    for tier in sorted(config.stash.get(_left_out, ())):
-        terminalreporter.write_line(f"{tier} tests are left out; run them with -m {tier}")
+    if not config.option.markexpr:
+        terminalreporter.write_line(f"left out were tests of {', '.join(TIERS)}; they run with -m")
 
 
 def _cache_settings() -> dict[str, str]:

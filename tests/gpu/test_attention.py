@@ -133,6 +133,20 @@ def test_recurrent_layers_as_on_the_cpu(mode: str, dtype: str, reverse: bool, rn
         close(K.recurrent_backward(mode, *placed, *on_device[-3:], needs=needs, reverse=reverse), wanted, dtype)
 
 
+@pytest.mark.parametrize("mode", ["LSTM", "RNN_TANH"])
+def test_one_step_whose_stride_means_nothing(mode: str, rng: np.random.Generator) -> None:
+    gates, size = 4 if mode == "LSTM" else 1, 3
+    x, w_ih, w_hh, g = (K.to_device(values(rng, s, "float32")) for s in ((1, 2, 5), (gates * size, 5), (gates * size, size), (2, size)))
+    kept = K.recurrent(mode, x, w_ih, w_hh, None, None, None, None, False)[-3:]
+    needs = (True,) * 6 + (mode == "LSTM",)
+    wanted = None
+    for g_out in (g.reshape(1, 2, size), g[None], g[None][::-1]):
+        made = K.recurrent_backward(mode, g_out, None, None, x, w_ih, w_hh, *kept, needs=needs, reverse=False)
+        found = [None if a is None else K.to_host(a) for a in made]
+        wanted = wanted or found
+        close(made, wanted, "float32")
+
+
 def close(made: Any, wanted: Any, dtype: str) -> None:
     assert len(made) == len(wanted)
     for x, y in zip(made, wanted, strict=True):

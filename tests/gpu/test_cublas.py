@@ -12,6 +12,7 @@ from matrices import EPS, VIEWS, dtype_of, values
 
 from tapegrad import backends
 from tapegrad.kernels import cuda as K
+from tapegrad.kernels.cuda import replay
 from tapegrad.kernels.cuda.context import context
 from tapegrad.kernels.cuda.drivers import ON_CPU, driver
 from tapegrad.kernels.cuda.linalg import cublas
@@ -184,6 +185,16 @@ def test_plans_set_cublas_to_streams_and_modes_and_raise_its_errors() -> None:
         context.use(context.device, before)
     y = x.copy()
     multiply(x, y, None)
+    assert replay.GEMM == len(cublas.SIGNATURES["cublasGemmEx"]) - 1
+    library.do_cublasSetWorkspace_v2 = lambda *_: 3  # type: ignore[attr-defined]
+    context.use(context.device, 12345)
+    try:
+        with pytest.raises(RuntimeError, match="cublasSetWorkspace failed: CUBLAS_STATUS_ALLOC_FAILED"):
+            multiply.quick(x, y, None)
+    finally:
+        context.use(context.device, before)
+    library.do_cublasSetWorkspace_v2 = lambda *_: 0  # type: ignore[attr-defined]
+    assert asked(x, y, None) == ["SetStream_v2", "SetWorkspace_v2", "GemmEx"]  # which was left on the other stream
     library.do_cublasGemmEx = lambda *_: 13  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="a product by cuBLAS failed: CUBLAS_STATUS_EXECUTION_FAILED"):
         multiply.quick(x, y, None)

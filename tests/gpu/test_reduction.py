@@ -145,7 +145,7 @@ def test_scans(shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> None:
     x = numbers(shape, dtype)
     size = math.sqrt(x.size)
     result = dtype if dtype.kind in "fcV" else np.dtype(np.int64)
-    shrinking = (x * dtype.type(0.5)).astype(dtype) if dtype.kind == "c" else x  # long products overflow elsewhere in another order
+    shrinking = (x * dtype.type(0.5)).astype(dtype) if dtype.kind == "c" else x  # in another order, a long product overflows at another place
     for reverse in (False, True):
         check("cumsum", x, axis, result, reverse, size=size)
         check("cumprod", shrinking, axis, result, reverse)

@@ -1,4 +1,4 @@
-"""Functions whose work is planned once: a call with arguments seen before runs in native code, without the interpreter.
+"""Plans of what functions launch on the CPU (see ``native.planned``).
 
 ``planned(function)`` is for functions that do all their work by launches, on their arguments, on arrays made by ``fresh`` and on
 read-only tables of their own, and that let nothing but layouts and parameters decide which.
@@ -36,7 +36,8 @@ def fresh(shape: int | tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any,
     return made
 
 
-def _planned(self: int, args: int, nargs: int) -> int:
+def _replay(self: int, args: int, nargs: int) -> int:
+    """The builtin: what the plan for such arguments gives, or None where there is none."""
     control = load(self + rt.DATA)
     runtime = load(control)
     if nargs > MOST_ARGUMENTS or get(runtime, rt.RECORDERS) != 0:
@@ -85,7 +86,11 @@ def _planned(self: int, args: int, nargs: int) -> int:
 
 class _Planned(Planned[R]):
     def _key(self, args: tuple[Any, ...]) -> tuple[int, ...] | None:
-        return None if recording() or not _begin_apart(args) else key_of(args)
+        return None if recording() else key_of(args)
+
+    def _apart(self, args: tuple[Any, ...]) -> bool:
+        starts = [x.ctypes.data for x in args if isinstance(x, np.ndarray)]
+        return len(set(starts)) == len(starts)
 
     def _note(self, args: tuple[Any, ...]) -> tuple[R, Plan | None]:
         with Launches() as launches:
@@ -95,7 +100,7 @@ class _Planned(Planned[R]):
 
 def planned(function: Callable[..., R]) -> Planned[R]:
     """A decorator; see the module."""
-    return _Planned(function, Plans(_planned))
+    return _Planned(function, Plans(_replay))
 
 
 def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], launches: Launches) -> Plan | None:
@@ -125,12 +130,6 @@ def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], launches: Launches
             else:
                 return None
     return head, words, keep
-
-
-def _begin_apart(args: tuple[Any, ...]) -> bool:
-    """Whether no two arrays among these begin at the same place: then it is known which one a launch was given."""
-    starts = [x.ctypes.data for x in args if isinstance(x, np.ndarray)]
-    return len(set(starts)) == len(starts)
 
 
 def _place(array: Any, among: Any) -> int | None:

@@ -18,7 +18,7 @@ from .language import device, int64
 
 _atomic_cas = L.atomic_cas
 _LATE = (
-    "A GPU works while Python goes on, so this was noticed at the first look at its results, maybe long after the call; on the CPU the call "
+    "A GPU works while Python goes on, so this was noticed later than it happened, maybe long after the call; on the CPU the call "
     "itself raises, and under autograd.set_detect_anomaly(True) the line that it is in"
 )
 _OPERATIONS: list[tuple[str, bool]] = []  # of which indices, or with True values, may be wrong
@@ -89,7 +89,7 @@ def check(device: int, stream: int | None) -> None:
 @atexit.register
 def _look_once_more() -> None:
     """Say what kernels found wrong where nobody looked at the results."""
-    for number in sorted({key[0] for key in _unchecked}):
+    for number in sorted({key[0] for key in _unchecked.copy()}):
         try:
             context.driver.synchronize(number, None)
             check(number, None)

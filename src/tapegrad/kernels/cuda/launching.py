@@ -27,10 +27,10 @@ def launch(state: int, handle: int, sizes: int, stream: int, values: int, pointe
     """Native code, without the interpreter's lock: the driver's result. ``kinds`` are the number of parameters and what each of them is."""
     for i in range(load(kinds)):
         put(pointers, i, values + 8 * i)
-    told = kinds if get(state, DESCRIBED) else 0
+    described = kinds if get(state, DESCRIBED) else 0
     return call(
         get(state, LAUNCH), handle, get(sizes, 0), get(sizes, 1), get(sizes, 2), get(sizes, 3), get(sizes, 4), get(sizes, 5), get(sizes, 6),
-        stream, pointers, told,
+        stream, pointers, described,
     )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def fill(state: int, address: int, byte: int, size: int, stream: int) -> int:
 
 
 def succeeded(state: int, result: int) -> int:
-    """Native code: whether a result of the driver's says so; else 0 with an exception set."""
+    """Native code: 1 for a result of the driver's that says so, else 0 with an exception set."""
     result &= 0xFFFFFFFF
     if result != 0:
         told(state, FAILED, result)

@@ -1,7 +1,7 @@
-"""Functions whose work is planned once: a call with arguments like those of an earlier one is native code (see ``replay``).
+"""Plans of what functions launch on a GPU (see ``native.planned``, and ``replay`` for what goes by them).
 
 ``planned(function)`` is for functions that do all their work by launches on their arguments and on arrays that they make, and that let nothing
-but layouts and parameters decide which. The first call with arguments of a kind runs the function and notes what it launches.
+but layouts and parameters decide which.
 
 A plan has all the arrays that the function makes at once, also those that this lets go before it makes the next.
 """
@@ -51,8 +51,11 @@ class _Planned(Planned[R]):
         self._passed = passed
 
     def _key(self, args: tuple[Any, ...]) -> tuple[int, ...] | None:
-        learns = current() is None and _apart(args) and _here(args)
-        return key_here(args, self._passed, self._passed) if learns else None
+        return key_here(args, self._passed, self._passed) if current() is None and _here(args) else None
+
+    def _apart(self, args: tuple[Any, ...]) -> bool:
+        roots = [id(_root(x)) for x in args if x.__class__ is CudaArray]
+        return len(set(roots)) == len(roots)
 
     def _note(self, args: tuple[Any, ...]) -> tuple[R, Plan | None]:
         given = [_Passed(x, i) if self._passed >> i & 1 else x for i, x in enumerate(args)]
@@ -111,12 +114,6 @@ def _here(args: Sequence[Any]) -> bool:
 def _root(x: Any) -> Any:
     base = x.base
     return x if base is None else base
-
-
-def _apart(args: Sequence[Any]) -> bool:
-    """Whether no two arrays have the same memory: then it is known which one a view that a kernel was given is of."""
-    roots = [id(_root(x)) for x in args if x.__class__ is CudaArray]
-    return len(set(roots)) == len(roots)
 
 
 def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder) -> Plan | None:

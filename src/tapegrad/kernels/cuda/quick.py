@@ -56,7 +56,8 @@ class Quick:
         words = [x.nbytes for x in outputs[: len(pieces)]] + kernel_words(launch, parameters)
         for result in results:
             words += result or []
-        self._plans.add(key, [len(pieces), len(outputs), 1, 0, 0], words, [plan.kernel, *[x.dtype for x in (*args, *outputs) if x.__class__ is CudaArray]])
+        kept = [plan.kernel, *[x.dtype for x in (*args, *outputs) if x.__class__ is CudaArray]]
+        self._plans.add(key, [len(pieces), len(outputs), 1, 0, 0], words, kept)
 
 
 def _number(i: int, value: Any, compute: np.dtype[Any]) -> list[Parameter] | None:

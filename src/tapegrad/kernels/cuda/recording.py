@@ -15,11 +15,12 @@ R = TypeVar("R")
 recorders: list[Recorder] = []  # of all threads
 
 
-KERNEL, FILLED, PRODUCT = range(3)
+KERNEL, FILLED, PRODUCT = range(3)  # what a launch is
 
 
 class Launch(NamedTuple):
-    """A kernel that was launched, bytes that were filled, or a product that cuBLAS computes: its function, the handle left out."""
+    """A kernel that was launched, bytes that were filled (``sizes``: the byte and how many), or a product by cuBLAS (``handle``: its
+    function's address; ``arguments``: all but cuBLAS's handle)."""
 
     kind: int
     what: Any

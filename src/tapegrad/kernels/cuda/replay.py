@@ -30,12 +30,12 @@ TAKEN, RETURNED, LAUNCHES, NOTED, MODE = range(plans.FREE, plans.FREE + 5)
 # What a parameter is: a word, float32 or float64 as it is (see ``launching``), an argument's or a piece's address, or an argument's number.
 ARGUMENT, MEMORY, FLOAT_AS_32, FLOAT_AS_64, INT_AS_32, INT_AS_64, INT = range(3, 10)
 MOST_TAKEN, MOST_PARAMETERS = 12, 80
-ONE, STACKED = 18, 22  # parameters of cuBLAS's two functions, beside the handle
+GEMM = 18  # parameters of cublasGemmEx beside the handle; the other function is cublasGemmStridedBatchedEx
 
 
 def _product(function: int, blas: int, values: int, count: int) -> int:
     """Native code: what cuBLAS's function returns, an int."""
-    if count == ONE:
+    if count == GEMM:
         return call(
             function, blas, get(values, 0), get(values, 1), get(values, 2), get(values, 3), get(values, 4), get(values, 5), get(values, 6),
             get(values, 7), get(values, 8), get(values, 9), get(values, 10), get(values, 11), get(values, 12), get(values, 13), get(values, 14),
@@ -48,9 +48,11 @@ def _product(function: int, blas: int, values: int, count: int) -> int:
     )  # fmt: skip
 
 
-def _launches(state: int, thread: int, at: int, count: int, data: int, taken: int, values: int, pointers: int, kinds: int) -> int:
-    """Do the launches that are written down at ``at``; the driver's result, or cuBLAS's in the upper half."""
-    stream = get(thread, STREAM)
+def _launches(
+    state: int, at: int, count: int, stream: int, blas: int, data: int, taken: int, values: int, pointers: int, kinds: int
+) -> int:
+    """Do the launches that are written down at ``at``; the driver's result, or cuBLAS's in the upper half. Both are C's ints: of the words
+    that they come in, the lower half counts."""
     for _ in range(count):
         code = get(at, 0)
         if code == FILLED:
@@ -81,7 +83,7 @@ def _launches(state: int, thread: int, at: int, count: int, data: int, taken: in
                 put(kinds, p + 1, what)
                 at += 24
             if code == PRODUCT:
-                result = _product(handle, get(thread, BLAS), values, parameters) << 32
+                result = _product(handle, blas, values, parameters) << 32
             else:
                 result = launch(state, handle, sizes, stream, values, pointers, kinds) & 0xFFFFFFFF
         if result != 0:
@@ -149,7 +151,7 @@ def replay(self: int, args: int, nargs: int) -> int:
         at += 8 * count
         values, pointers, kinds = stack_words(MOST_PARAMETERS), stack_words(MOST_PARAMETERS), stack_words(MOST_PARAMETERS + 1)
         saved = call(get(runtime, rt.SAVE_THREAD))
-        result = _launches(state, thread, at, get(plan, LAUNCHES), data, taken, values, pointers, kinds)
+        result = _launches(state, at, get(plan, LAUNCHES), stream, get(thread, BLAS), data, taken, values, pointers, kinds)
         call(get(runtime, rt.RESTORE_THREAD), saved)
         at = _end_of_launches(at, get(plan, LAUNCHES))
         if result >> 32 != 0:

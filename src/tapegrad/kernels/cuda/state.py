@@ -41,8 +41,10 @@ block[KEY] = id(thread.KEY)
 
 def set_object(word: int, thing: Any) -> None:
     """Let a word be an object, which then lives until the process ends."""
+    before = kept.get(word)  # lives until native code has the other one
     kept[word] = thing
     block[word] = id(thing)
+    del before
 
 
 _settings: dict[tuple[bool, ...], int] = {}

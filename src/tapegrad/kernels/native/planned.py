@@ -38,7 +38,9 @@ class Planned(Generic[R]):
         if result is not None:
             return result
         key = self._key(args) if self._plans.wanted() else None
-        return self._function(*args) if key is None or key in self._hopeless else self._learn(key, args)
+        if key is None or key in self._hopeless or not self._apart(args):
+            return self._function(*args)
+        return self._learn(key, args)
 
     @once
     def quick(self) -> Callable[..., Any]:
@@ -54,7 +56,11 @@ class Planned(Generic[R]):
         return result
 
     def _key(self, args: tuple[Any, ...]) -> Key | None:
-        """What finds the plan of a call; None for a call that nothing can be learned from: it says nothing of others of the same key."""
+        """What finds the plan of a call; None for a call without one."""
+        raise NotImplementedError
+
+    def _apart(self, args: tuple[Any, ...]) -> bool:
+        """Whether no two arrays have the same memory: only then it is known which one a launch was given."""
         raise NotImplementedError
 
     def _note(self, args: tuple[Any, ...]) -> tuple[R, Plan | None]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 DEVICE, STREAM, ACTIVE, BLAS, BLAS_DEVICE, BLAS_STREAM, BLAS_MODE = range(7)
-NONE = -1  # active before a device is used, and cuBLAS's
+NONE = -1  # ACTIVE before a device is used, BLAS_DEVICE before cuBLAS is set
 
 
 class _Key:

@@ -21,7 +21,7 @@ from .. import recording, state
 from ..array import CudaArray, empty
 from ..context import context
 from ..drivers import ON_CPU
-from ..drivers.thread import BLAS, thread_words
+from ..drivers.thread import BLAS, BLAS_DEVICE, NONE, thread_words
 from ..elementwise import assign
 from .gemm import Layout, ahead, layout
 
@@ -75,7 +75,7 @@ class _Plan(NamedTuple):
 
 
 class Blas:
-    """cuBLAS.
+    """cuBLAS. Plans ask the one that was made last.
 
     Args:
         library: the loaded library, or what has functions of these names.
@@ -87,10 +87,11 @@ class Blas:
         self._activate = activate
         self._own = threading.local()
         self._plans: dict[Any, _Plan | None] = {}
+        self._functions: dict[str, tuple[Any, int]] = {}  # with their addresses
         for name, arguments in SIGNATURES.items():
             function = getattr(library, name)
             function.argtypes, function.restype = arguments, _int
-        self._addresses = {name: int(ctypes.cast(getattr(library, name), _pointer).value or 0) for name in SIGNATURES}
+            self._functions[name] = function, int(ctypes.cast(function, _pointer).value or 0)
         state.set_object(state.SET_BLAS, self.set)
         state.set_object(state.BLAS_FAILED, lambda status: self._check("a product by cuBLAS", status))
 
@@ -132,15 +133,14 @@ class Blas:
 
     def _call(self, name: str, mode: int, *arguments: Any) -> None:
         """Let cuBLAS compute, and note that for plans."""
-        self.set(mode)
-        function = getattr(self._library, name)
-        handle = int(thread_words()[BLAS])
-        self._check(name, function(handle, *(x.address if x.__class__ is CudaArray else x for x in arguments)))
-        recording.product(function, self._addresses[name], mode, arguments)
+        function, address = self._functions[name]
+        self._check(name, function(self.set(mode), *(x.address if x.__class__ is CudaArray else x for x in arguments)))
+        recording.product(function, address, mode, arguments)
 
-    def set(self, mode: int) -> None:
-        """Set this thread's handle for the current device to the current stream and this mode, and say so to native code."""
-        device, stream = context.device, context.stream
+    def set(self, mode: int) -> int:
+        """This thread's handle for the current device, set to the current stream and this mode; native code is told."""
+        device, stream, words = context.device, context.stream, thread_words()
+        words[BLAS_DEVICE] = NONE  # until all is done: what fails, or Ctrl-C, leaves it half set
         own: dict[Any, Any] = self._own.__dict__  # type: ignore[assignment]
         self._activate(device)
         handle: Any = own.get(device)
@@ -153,13 +153,16 @@ class Blas:
             if workspace is None:
                 with recording.unnoted():
                     workspace = own[device, stream] = empty((_WORKSPACE,), np.dtype(np.uint8))
+            own.pop((device, "stream"), None)
             self._check("cublasSetStream", self._library.cublasSetStream_v2(handle, stream))
             self._check("cublasSetWorkspace", self._library.cublasSetWorkspace_v2(handle, workspace.address, _WORKSPACE))  # that forgot it
             own[device, "stream"] = stream
         if own.get((device, "mode"), _DEFAULT_MATH) != mode:
+            own[device, "mode"] = None
             self._check("cublasSetMathMode", self._library.cublasSetMathMode(handle, mode))
             own[device, "mode"] = mode
-        thread_words()[BLAS:] = handle, device, stream, mode
+        words[BLAS:] = handle, device, stream, mode
+        return int(handle)
 
     def _check(self, name: str, status: int) -> None:
         if status:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,7 @@ def recurrent(
         biased = bias_hh is not None
         kernel, blocks = cell(mode, dtype.name, biased), blocks_for(batch * size, L.BLOCK)
         bias = None if bias_hh is None else contiguous(bias_hh)
-        weight, gates, outs, kept = weight_hh.T, _steps(values), _steps(hidden), _steps(memory)
+        weight, gates, outs, kept = weight_hh.T, _steps(values, steps), _steps(hidden, steps), _steps(memory, steps)
         for s in range(steps):
             t = steps - 1 - s if reverse else s
             before, after = (t + 1, t) if reverse else (t, t + 1)
@@ -70,11 +69,11 @@ def recurrent(
     return (hidden[:-1] if reverse else hidden[1:], *finals, hidden, memory, values)
 
 
-def _steps(x: CudaArray | None) -> Mapping[int, int] | Sequence[int]:
-    """Where the part of each step begins, 0 where there is nothing. To make views of them takes longer than to launch the kernels."""
+def _steps(x: CudaArray | None, steps: int) -> Sequence[int]:
+    """Where the parts of a row-major array begin, one for each step; zeros without one. To make views takes longer than to launch the kernels."""
     if x is None or x.size == 0:
-        return defaultdict(int)
-    return range(x.address, x.address + x.nbytes, x.strides[0])
+        return [0] * (steps + 1)
+    return range(x.address, x.address + x.nbytes, x.nbytes // len(x))
 
 
 def recurrent_backward(
@@ -118,7 +117,7 @@ def recurrent_backward(
     if batch * size:
         more = None if g_out is None else contiguous(g_out)
         kernel, blocks = cell_backward(mode, dtype.name, more is not None), blocks_for(batch * size, L.BLOCK)
-        gates, outs, kept, given, d_gates, d_shares = map(_steps, (values, hidden, memory, more, d_values, d_own))
+        gates, outs, kept, given, d_gates, d_shares = (_steps(a, steps) for a in (values, hidden, memory, more, d_values, d_own))
         for s in range(steps):
             t = s if reverse else steps - 1 - s
             before, after = (t + 1, t) if reverse else (t, t + 1)
