@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 from pathlib import Path
 
 from .harness import Result, settings
@@ -41,6 +41,8 @@ def main() -> None:
     unknown = set(args.families) - set(FAMILIES) - set(ON_REQUEST)
     if unknown:
         parser.error(f"unknown family {', '.join(sorted(unknown))}; there are {', '.join([*FAMILIES, *ON_REQUEST])}")
+    if importlib.util.find_spec("torch") is None:
+        parser.error("PyTorch, which all is compared with, is not installed: pip install -e '.[bench]'")
     settings["jax"], settings["seconds"] = not args.no_jax, args.seconds
     results: list[Result] = []
 

@@ -89,7 +89,7 @@ def _cache() -> str:
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        usable = store.usable_directory() is not None
+        usable = store.usable_directory.__wrapped__() is not None  # anew, to be told why it is not
     count, size = store.size()
     state = "usable" if usable else "NOT usable: " + "; ".join(str(w.message) for w in told)
     return f"{store.directory()} ({count} kernels, {size / 2**20:.1f} MiB), {state}"

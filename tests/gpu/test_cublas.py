@@ -185,7 +185,7 @@ def test_plans_set_cublas_to_streams_and_modes_and_raise_its_errors() -> None:
         context.use(context.device, before)
     y = x.copy()
     multiply(x, y, None)
-    assert replay.GEMM == len(cublas.SIGNATURES["cublasGemmEx"]) - 1
+    assert len(cublas.SIGNATURES["cublasGemmEx"]) - 1 == replay.GEMM
     library.do_cublasSetWorkspace_v2 = lambda *_: 3  # type: ignore[attr-defined]
     context.use(context.device, 12345)
     try:

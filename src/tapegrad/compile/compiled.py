@@ -125,7 +125,7 @@ class Compiled:
                 ran (Adam's bias corrections).
         """
         if self.program is None:
-            raise CompileError("compile: call the function three times before using .njit, so that there is a confirmed program")
+            raise CompileError("compile: call the function three times, with arguments and options like the last ones, before using .njit")
         if self.program.counters:
             names = ", ".join(sorted({repr(counter.name) for counter in self.program.counters}))
             raise CompileError(
