@@ -42,7 +42,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> list[pytest.Item] | None:
     """Without -m, leave out functions of the tiers that must be asked for: to make their 60,000 tests takes long."""
-    if collector.config.option.markexpr or not inspect.isfunction(obj):
+    if collector.config.option.markexpr or not inspect.isfunction(obj) or any("::" in named for named in collector.config.args):
         return None
     return [] if _tier([*getattr(obj, "pytestmark", ()), *collector.iter_markers()]) else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import traceback
 from typing import Any
 
@@ -136,6 +137,26 @@ def test_stacks_in_the_middle(blas: Any, rng: np.random.Generator) -> None:
     check(blas, x, y, None, lambda x: x.transpose(0, 2, 1, 3), lambda y: y.transpose(0, 2, 3, 1))
 
 
+@pytest.mark.parametrize("shape", [(7,), (1, 7), (1, 1, 7), (2, 1, 1, 7)])
+def test_a_row_and_one_matrix_for_all_of_a_stack(blas: Any, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    x, y = values(rng, shape if len(shape) > 1 else (1, *shape), "float32"), values(rng, (7, 4), "float32")
+    check(blas, x, y, None, lambda x: x, lambda y: K.broadcast_to(y, (3, 7, 4)) if isinstance(y, K.CudaArray) else np.broadcast_to(y, (3, 7, 4)))
+
+
+@pytest.mark.skipif(not ON_CPU, reason="looks at what the stand-in is asked")
+def test_a_thread_takes_over_the_handle_of_one_that_ended() -> None:
+    library = StandIn()
+    blas = cublas.Blas(library, lambda device: None)
+    x = K.zeros((2, 2), np.dtype(np.float32))
+    for _ in range(3):
+        thread = threading.Thread(target=blas.matmul, args=(x, x, None))
+        thread.start()
+        thread.join()
+    names = [name for name, *_ in library.asked]
+    assert names.count("cublasCreate_v2") == 1
+    assert names.count("cublasSetStream_v2") == names.count("cublasSetWorkspace_v2") == names.count("cublasSetMathMode") == 3  # each for itself
+
+
 def test_what_it_does_not_compute(blas: Any) -> None:
     for a, b, dtype in (((2, 3), (3, 2), "int64"), ((2, 0), (0, 3), "float32"), ((0, 2), (2, 3), "float32")):
         assert blas.matmul(K.zeros(a, np.dtype(dtype)), K.zeros(b, np.dtype(dtype)), None) is None
@@ -213,7 +234,7 @@ def test_errors_streams_and_modes() -> None:
         return names
 
     blas.matmul(x, x, None)
-    assert asked() == ["cublasCreate_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2", "cublasGemmEx"]
+    assert asked() == ["cublasCreate_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2", "cublasSetMathMode", "cublasGemmEx"]
     blas.matmul(x, x, None)
     assert asked() == ["cublasGemmEx"]
     before = context.stream

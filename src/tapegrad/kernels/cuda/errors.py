@@ -7,6 +7,7 @@ mistake, and the value. Copies to the host and ``synchronize`` look at them, and
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 
 import numpy as np
@@ -84,6 +85,9 @@ def check(device: int, stream: int | None) -> None:
         if of_values:
             raise RuntimeError(f"{name}, got {found[1:2].view(np.float64)[0]:.6g} on cuda:{device}. {_LATE}")
         raise IndexError(f"index {found[1]} is out of range for size {found[2]} in {name} on cuda:{device}. {_LATE}")
+
+
+os.register_at_fork(after_in_child=_unchecked.clear)  # a child has no part in what its parent launched
 
 
 @atexit.register

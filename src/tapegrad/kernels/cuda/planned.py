@@ -26,6 +26,7 @@ from .pieces import MOST_DEVICES
 from .recording import FILLED, Launch, Recorder, current, lose
 from .replay import ARGUMENT, INT, MEMORY, MOST_PARAMETERS, MOST_TAKEN, replay
 
+_MOST_LAUNCHES = 256  # of a plan, whose words stay for good
 _IN_VECTOR = 15  # of an address: where it lies in the widest vector
 R = TypeVar("R")
 Parameter = tuple[int, int, int]
@@ -119,7 +120,7 @@ def _root(x: Any) -> Any:
 def _plan_of(args: tuple[Any, ...], results: tuple[Any, ...], recorder: Recorder) -> Plan | None:
     """The words of a plan, and what they point to; None where a launch takes memory of which it can't be told what will be in it."""
     pieces = [id(x) for x in recorder.made]
-    if not recorder.launches or len(pieces) > MOST_TAKEN:
+    if not 0 < len(recorder.launches) <= _MOST_LAUNCHES or len(pieces) > MOST_TAKEN:
         return None
     places = {id(_root(x)): i for i, x in enumerate(args) if x.__class__ is CudaArray}
     known = [a for a in (*args, *recorder.made) if a.__class__ is CudaArray and a.nbytes]

@@ -13,7 +13,7 @@ import importlib.util
 import os
 from typing import Any, NamedTuple, NoReturn, Protocol
 
-CHOICE, _, _DEVICES = os.environ.get("TAPEGRAD_CUDA_DRIVER", "nvidia").partition(":")
+CHOICE, _, _DEVICES = (os.environ.get("TAPEGRAD_CUDA_DRIVER") or "nvidia").partition(":")
 ON_CPU = CHOICE in ("simulator", "ptx", "ptx-warps")  # which is slow: tests take fewer elements
 
 

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import product as combinations
 from typing import Any, NamedTuple
@@ -74,6 +75,16 @@ class _Plan(NamedTuple):
     offsets: tuple[tuple[int, int, int], ...]  # one call for each: elements of A, B and C ahead
 
 
+class _Lease:
+    """A handle of a thread's, which another one may have when that has ended."""
+
+    def __init__(self, handle: int, free: list[int]) -> None:
+        self.handle, self._free = handle, free
+
+    def __del__(self) -> None:
+        self._free.append(self.handle)
+
+
 class Blas:
     """cuBLAS. Plans ask the one that was made last.
 
@@ -86,6 +97,7 @@ class Blas:
         self._library = library
         self._activate = activate
         self._own = threading.local()
+        self._free: dict[int, list[int]] = defaultdict(list)  # handles by device
         self._plans: dict[Any, _Plan | None] = {}
         self._functions: dict[str, tuple[Any, int]] = {}  # with their addresses
         for name, arguments in SIGNATURES.items():
@@ -143,11 +155,10 @@ class Blas:
         words[BLAS_DEVICE] = NONE  # until all is done: what fails, or Ctrl-C, leaves it half set
         own: dict[Any, Any] = self._own.__dict__  # type: ignore[assignment]
         self._activate(device)
-        handle: Any = own.get(device)
-        if handle is None:
-            made = _pointer()
-            self._check("cublasCreate", self._library.cublasCreate_v2(ctypes.byref(made)))
-            handle = own[device] = made.value
+        if device not in own:
+            own[device] = _Lease(self._free_handle(device), self._free[device])
+            own[device, "mode"] = None
+        handle = own[device].handle
         if own.get((device, "stream")) != stream:
             workspace = own.get((device, stream))
             if workspace is None:
@@ -157,12 +168,20 @@ class Blas:
             self._check("cublasSetStream", self._library.cublasSetStream_v2(handle, stream))
             self._check("cublasSetWorkspace", self._library.cublasSetWorkspace_v2(handle, workspace.address, _WORKSPACE))  # that forgot it
             own[device, "stream"] = stream
-        if own.get((device, "mode"), _DEFAULT_MATH) != mode:
+        if own[device, "mode"] != mode:
             own[device, "mode"] = None
             self._check("cublasSetMathMode", self._library.cublasSetMathMode(handle, mode))
             own[device, "mode"] = mode
         words[BLAS:] = handle, device, stream, mode
         return int(handle)
+
+    def _free_handle(self, device: int) -> int:
+        try:
+            return self._free[device].pop()
+        except IndexError:
+            made = _pointer()
+            self._check("cublasCreate", self._library.cublasCreate_v2(ctypes.byref(made)))
+            return int(made.value or 0)
 
     def _check(self, name: str, status: int) -> None:
         if status:
@@ -185,6 +204,8 @@ def _planned(a: CudaArray, b: CudaArray) -> _Plan | None:
         return None
     left, right = _operand(*given.a, given.m, given.k), _operand(*given.b, given.k, given.n)
     copied = (left is None, right is None)
+    if (copied[0] and a.flags.c_contiguous) or (copied[1] and b.flags.c_contiguous):
+        return None  # copies would be the same
     if left is None or right is None:
         return _Plan(shape, copied, (0, 0, 0), _Operand(0, 0), _Operand(0, 0), (0, 0), 0, ())
     *outside, inner = ((1, 0, 0, 0), *given.batch)

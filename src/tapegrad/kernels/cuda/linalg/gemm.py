@@ -74,8 +74,8 @@ def layout(a: CudaArray, b: CudaArray, start: CudaArray | None) -> tuple[tuple[i
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     a_row, s_row = a_strides[-2], s_strides[-2]
     dims = merged(zip(batch, a_strides, b_strides, s_strides, strict=False))
-    # One B for many stacked A: more rows of a single product.
-    while dims and dims[-1][2] == 0 and (m == 1 or (dims[-1][1] == m * a_row and dims[-1][3] == m * s_row)):
+    # One B for many stacked A: more rows of a single product. (One A, too, stays a stack: a matrix whose rows are one has no leading dimension.)
+    while dims and dims[-1][1] != 0 == dims[-1][2] and (m == 1 or (dims[-1][1] == m * a_row and dims[-1][3] == m * s_row)):
         size, a_step, _, s_step = dims.pop()
         if m == 1:
             a_row, s_row = a_step, s_step
