@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,11 +34,15 @@ PRINT = "import sys; print(layer, 'numba' in sys.modules)\n"
 
 
 def run(code: str, **more: str) -> list[str]:
+    return finished(code, **more).stdout.split()
+
+
+def finished(code: str, **more: str) -> Any:
     env = {k: v for k, v in os.environ.items() if k != "NUMBA_THREADING_LAYER"}
     env |= {"PYTHONPATH": str(Path(cache.__file__).parents[3]), "NUMBA_NUM_THREADS": "2", **more}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return done
 
 
 def test_threads_start_without_numba() -> None:
@@ -49,6 +54,13 @@ def test_threads_start_without_numba() -> None:
 @pytest.mark.parametrize("parts", [(OURS, PRINT, NUMBAS, OURS), (NUMBAS, OURS, PRINT, NUMBAS)], ids=["first", "second"])
 def test_numba_uses_the_same_pool(parts: tuple[str, ...]) -> None:
     assert run("".join(parts))[0] in ("omp", "tbb", "workqueue")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP")
+@pytest.mark.parametrize(("chosen", "used"), [({}, "30000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")])
+def test_waiting_threads_spin_for_a_millisecond_unless_the_user_chose(chosen: dict[str, str], used: str) -> None:
+    code = "import os\nbefore = dict(os.environ)\n" + OURS + "assert layer == 'omp' and dict(os.environ) == before"
+    assert f"GOMP_SPINCOUNT = '{used}'" in finished(code, OMP_DISPLAY_ENV="verbose", **chosen).stderr
 
 
 MANY = OURS + "tg.set_num_threads(50); assert float((x * 0 + 1).sum()) == 1_000_000; print(tg.get_num_threads())"

@@ -7,11 +7,13 @@ and NumPy objects is here, and is checked once when this module is imported; but
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,7 @@ block[[DECREF, VECTORCALL, ERR_CLEAR]] = [c_function(name) for name in ("Py_DecR
 block[[NDARRAY, FLOAT, INT, NONE]] = id(np.ndarray), id(float), id(int), id(None)
 block[[TUPLE, DTYPE_META, NUMPY_EMPTY]] = id(tuple), id(type(np.dtype)), id(np.empty)
 block[THREADS] = int(os.environ.get("NUMBA_NUM_THREADS") or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+_SPINS = "GOMP_SPINCOUNT"
 _most_threads: int | None = None  # OpenMP starts more when they are asked for
 address = int(block.ctypes.data)
 
@@ -122,12 +125,27 @@ def start_threads() -> str:
 
     block[CHUNK] = chunk_address()
     try:
-        with cache.lock:
+        with cache.lock, _short_spins():
             layer, block[PARALLEL_FOR] = _openmp() or _chosen_by_numba()
             return layer
     except (ImportError, AttributeError, ValueError, RuntimeError):  # a Numba that changed: correct, on one thread
         block[THREADS] = 1
         return "serial"
+
+
+@contextlib.contextmanager
+def _short_spins() -> Iterator[None]:
+    """Let threads of GNU's OpenMP, when it is loaded meanwhile, wait in a loop for a millisecond, where they would for some ten: on cores that
+    other programs want, too, training took up to five times as long. Between operations hardly more than a millisecond passes.
+    """
+    if _SPINS in os.environ or "OMP_WAIT_POLICY" in os.environ:
+        yield
+        return
+    os.environ[_SPINS] = "30000"
+    try:
+        yield
+    finally:
+        del os.environ[_SPINS]  # others may choose
 
 
 def _openmp() -> tuple[str, int] | None:
