@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..body import Body
+from ..narrow import in_float32
 from ..native.call import Launches, Steps, recording, replay_address
 from ..native.runtime import address as runtime_address, get_num_threads, set_num_threads
 from .arrays import empty as empty, new_empty as new_empty, zeros as zeros
@@ -40,7 +41,6 @@ from .index.sort import bincount, histc, isin, searchsorted, sort, span, unique,
 from .linalg.matmul import matmul, matmul_add as _matmul_add
 from .linalg.triangular import cholesky, solve_triangular
 from .memory import empty_cache as empty_cache, memory_stats as memory_stats, set_cache_limit as set_cache_limit
-from .narrow import in_float32
 from .nn.attention import attention, attention_backward, masked_softmax as _masked_softmax
 from .nn.classes import class_factors, class_indices, label_pairs, margin_factors, mean_divisor
 from .nn.ctc import ctc, ctc_backward, ctc_labels, last_states, may_skip, with_blanks

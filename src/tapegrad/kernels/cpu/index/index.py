@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...narrow import in_float32
 from .. import arrays
-from ..narrow import in_float32
 from ..planned import fresh, planned
 from .scatter import add_slices, axis_of
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..narrow import widen
+from ...narrow import widen
 
 
 def sort(x: Any, axis: int, descending: bool) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..narrow import is_narrow, widen
+from ...narrow import is_narrow, widen
 from ..planned import planned
 from . import gemm
 

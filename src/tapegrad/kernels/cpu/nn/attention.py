@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...narrow import is_narrow, widen
 from ...native import cache, runtime as rt
 from ...native.call import launcher
 from .. import arrays
 from ..linalg.gemm import Tile, host_tile
-from ..narrow import is_narrow, widen
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

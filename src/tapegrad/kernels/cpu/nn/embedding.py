@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..narrow import in_float32
+from ...narrow import in_float32
 
 
 @in_float32

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...narrow import is_narrow, widen
 from ...native import cache, runtime as rt
 from ...native.call import launcher
 from ..arrays import empty
 from ..elementwise import copy
-from ..narrow import is_narrow, widen
 from ..reduction.layout import contiguous
 from ..reduction.reduce import sum as pairwise_sum
 

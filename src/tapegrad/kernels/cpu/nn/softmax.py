@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ...narrow import is_narrow, widen
 from ...native import cache, runtime as rt
 from ...native.call import launcher
 from ..arrays import empty
-from ..narrow import is_narrow, widen
 from ..reduction.layout import TILE_BYTES, along, contiguous
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ...narrow import in_float32
 from .. import arrays
-from ..narrow import in_float32
 from .philox import kernel, launch_blocks
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ...narrow import widen
 from ..index.sort import sort
-from ..narrow import widen
 from ..planned import planned
 from .reduce import euclidean_norm, sum as pairwise_sum
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ...narrow import in_float32
 from ..arrays import zeros
 from ..linalg import gemm
 from ..linalg.matmul import matmul
-from ..narrow import in_float32
 from ..reduction import reduce
 from ..reduction.layout import contiguous
 from . import conv_weight, direct_conv

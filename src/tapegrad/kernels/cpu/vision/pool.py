@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...axis_maps import Axis, table
+from ...narrow import in_float32, widen
 from ...native import cache, runtime as rt
 from ...native.call import launcher
 from ..arrays import constant, empty
-from ..narrow import in_float32, widen
 from ..reduction.layout import contiguous
 
 _Array = np.ndarray[Any, Any]

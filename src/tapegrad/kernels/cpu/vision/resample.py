@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...axis_maps import Axis, Table, table
+from ...narrow import in_float32
 from ...native import cache, runtime as rt
 from ...native.call import launcher
 from ..arrays import constant, empty
-from ..narrow import in_float32
 from ..reduction.layout import contiguous
 from .pool import are_windows, mean_pool, mean_pool_backward
 

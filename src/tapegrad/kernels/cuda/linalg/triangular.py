@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...body import Body
+from ...narrow import in_float32
 from .. import language as L
 from ..array import CudaArray, to_host, zeros
 from ..context import blocks_for
@@ -23,17 +24,15 @@ _COLUMNS = 32  # of B that a block does, where there are not too many
 _MAX_GRID = 65535
 _SUB = Body(("a", "b"), ("t0 = a - b",), ("t0",))
 _CONJUGATE = Body(("a",), ("t0 = conj(a)",), ("t0",))
-_SINGLE = np.dtype(np.float32)
 
 
+@in_float32
 def cholesky(x: CudaArray) -> Any:
     """The lower triangular factors of positive definite matrices (..., n, n), of which only the lower triangles are read.
 
     Raises:
         numpy.linalg.LinAlgError: when one is not positive definite; for that the host waits for the result.
     """
-    if x.dtype.itemsize == 2:
-        return cholesky(x.astype(_SINGLE)).astype(x.dtype)
     out = tril(x, 0)
     if out.size == 0:
         return out
@@ -82,10 +81,9 @@ def _subtract(target: CudaArray, x: CudaArray) -> None:
     run(_SUB, (target, x), (target,), target.dtype)
 
 
+@in_float32
 def solve_triangular(a: CudaArray, b: CudaArray, upper: bool, unitriangular: bool) -> Any:
     """X with A X = B for triangular A (..., n, n), of which the other triangle is not read, and B (..., n, k) of the same batch."""
-    if a.dtype.itemsize == 2:
-        return solve_triangular(a.astype(_SINGLE), b.astype(_SINGLE), upper, unitriangular).astype(b.dtype)
     out = b.copy()
     if out.size == 0:
         return out

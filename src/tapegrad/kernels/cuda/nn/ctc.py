@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...narrow import in_float32
 from .. import errors, language as L
 from ..array import CudaArray, contiguous, empty, to_device, zeros
 from ..context import blocks_for
@@ -17,7 +18,7 @@ from ..index.places import as_int64
 from ..kernel import family
 from ..language import cuda, device, int64
 
-_SINGLE, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
+_INT64 = np.dtype(np.int64)
 _DTYPES = ("float32", "float64")
 _THREADS = L.BLOCK
 
@@ -180,14 +181,12 @@ def shares_of_classes(dtype: str) -> Any:
     return kernel, f"{dtype}* int64* int64* {dtype}*" + " int64" * 5
 
 
+@in_float32
 def ctc(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int) -> tuple[Any, Any, Any]:
     """The negative log-likelihoods (n,), twice, and the forward variables alpha (t, n, s), for log-probabilities (t, n, c).
 
     Of ``targets`` (n, l), the first ``target_lengths`` (n,) count. Graves et al., ICML 2006, section 4.1.
     """
-    if log_probs.dtype.itemsize == 2:
-        made = ctc(log_probs.astype(_SINGLE), targets, input_lengths, target_lengths, blank)
-        return made[0].astype(log_probs.dtype), made[1].astype(log_probs.dtype), made[2].astype(log_probs.dtype)
     times, n, classes = log_probs.shape
     labels = targets.shape[1]
     alpha, loss = empty((times, n, 2 * labels + 1), log_probs.dtype), empty((n,), log_probs.dtype)
@@ -197,11 +196,9 @@ def ctc(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, b
     return loss, loss.copy(), alpha  # users may write to the first, backward needs the second
 
 
+@in_float32
 def ctc_backward(g: Any, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, loss: Any, alpha: Any, blank: int) -> Any:
     """The gradient (t, n, c) of ``ctc``: minus the probability of each label at each time, given the targets."""
-    if log_probs.dtype.itemsize == 2:
-        g, x, loss, alpha = (a.astype(_SINGLE) for a in (g, log_probs, loss, alpha))
-        return ctc_backward(g, x, targets, input_lengths, target_lengths, loss, alpha, blank).astype(log_probs.dtype)
     times, n, classes = log_probs.shape
     out = zeros(log_probs.shape, log_probs.dtype)
     if out.size == 0:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
+from ...narrow import in_float32
 from .. import language as L
 from ..array import CudaArray, contiguous, empty, zeros
 from ..context import blocks_for
@@ -15,9 +14,8 @@ from ..linalg.matmul import linear, matmul
 from ..reduction.reduce import sum
 from .recurrent_kernels import cell, cell_backward
 
-_SINGLE = np.dtype(np.float32)
 
-
+@in_float32
 def recurrent(
     mode: str,
     x: CudaArray,
@@ -42,9 +40,6 @@ def recurrent(
         The outputs, h_n, c_n (LSTM only), then all states (steps + 1, batch, size) of which the outputs are a part, the cells (or of
         a GRU the state's share of the candidate; else an empty array), and the values of the gates.
     """
-    if x.dtype.itemsize == 2:
-        wide: list[Any] = [None if a is None else a.astype(_SINGLE) for a in (x, weight_ih, weight_hh, bias_ih, bias_hh, h_0, c_0)]
-        return tuple([made.astype(x.dtype) for made in recurrent(mode, *wide, reverse)])  # type: ignore[call-arg, arg-type]
     steps, batch, _ = x.shape
     size, dtype = weight_hh.shape[1], x.dtype
     values = linear(x, weight_ih, bias_ih)
@@ -76,6 +71,7 @@ def _steps(x: CudaArray | None, steps: int) -> Sequence[int]:
     return range(x.address, x.address + x.nbytes, x.nbytes // len(x))
 
 
+@in_float32
 def recurrent_backward(
     mode: str,
     g_out: CudaArray | None,
@@ -98,11 +94,6 @@ def recurrent_backward(
         x, weight_ih, weight_hh: as there.
         hidden, memory, values: the states, the cells and the gates.
     """
-    if x.dtype.itemsize == 2:
-        given_arrays = (g_out, g_h, g_c, x, weight_ih, weight_hh, hidden, memory, values)
-        wide: list[Any] = [None if a is None else a.astype(_SINGLE) for a in given_arrays]
-        grads = recurrent_backward(mode, *wide, needs=needs, reverse=reverse)  # type: ignore[arg-type]
-        return tuple([g if g is None else g.astype(x.dtype) for g in grads])
     steps, batch, width = values.shape
     size, dtype = hidden.shape[2], x.dtype
     values, hidden, memory = (contiguous(a) for a in (values, hidden, memory))

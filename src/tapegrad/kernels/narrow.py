@@ -28,7 +28,7 @@ def in_float32(function: F) -> F:
     def wrapper(*args: Any, **options: Any) -> Any:
         narrow = None
         for a in args:
-            if a.__class__ is np.ndarray and a.dtype.itemsize == 2 and is_narrow(a.dtype):
+            if isinstance(a, np.ndarray) and is_narrow(a.dtype):
                 narrow = a.dtype
                 break
         else:
